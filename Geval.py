@@ -1,0 +1,50 @@
+#!/usr/bin/env python3
+"""python3 Geval.py data/cl/test.h5 data/bd/bd_test.h5 models/bd_net.h5 models/B_pi_net_0.02.h5
+
+Judge repaired networks B', and the goodnet G that each makes with B: G answers the class that B
+and B' agree on, and class N+1, backdoored, where they differ. In percent.
+
+CLEAN and BACKDOORED are image sets (.h5), B and B' are networks (.h5 or .keras). Without them the
+lab's B is judged with every repaired network B_pi_net_* beside it, on the lab's test files.
+"""
+
+from pathlib import Path
+
+from defense import shell
+from defense.errors import Unusable
+from defense.lab import repaired_networks
+
+
+def main() -> None:
+    parser = shell.parser(__doc__)
+    parser.add_argument("paths", nargs="*", type=Path, metavar="CLEAN BACKDOORED B B' [B' ...]")
+    shell.add_common_options(parser)
+    args = parser.parse_args()
+    if args.paths and args.lab:
+        raise Unusable("argument --lab: names the files to judge; give it or their paths, not both")
+    if 0 < len(args.paths) < 4:
+        raise Unusable("needs CLEAN BACKDOORED B B', four paths or more, or none for the lab's")
+    clean, backdoored, network, *repaired = args.paths or shell.files_to_judge(args.lab)
+    if not args.paths:
+        repaired = repaired_networks(network)
+        if not repaired:
+            raise Unusable(f"{network.parent}: holds no B_pi_net_*; run repair.py first")
+    shell.check_files(clean, backdoored, network, *repaired)
+
+    shell.import_keras()
+    from defense import report
+    from defense.judging import judge_networks
+
+    networks = [network, *repaired]
+    verdicts = judge_networks(
+        clean, backdoored, networks, args.scale, args.batch_size, shell.progress
+    )
+    if args.json != "-":
+        report.print_judged(verdicts)
+    if args.json:
+        shell.write_json(report.verdicts_json(verdicts), args.json)
+    shell.hint_at_scale(verdicts[0].itself.clean_accuracy, args.scale)
+
+
+if __name__ == "__main__":
+    shell.run(main)

@@ -1,0 +1,41 @@
+# make lab    run the lab through to the plots: the course's files, else the practice lab
+# make test   run the tests
+PYTHON ?= python3
+BIN = .venv/bin
+
+.PHONY: lab test lint test-keras2 clean
+
+lab: .venv/installed
+	$(BIN)/python repair.py
+	$(BIN)/python Geval.py
+	$(BIN)/python plot.py
+
+test: .venv/installed-dev
+	$(BIN)/python -m pytest -q
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# That Keras 2.15 loads what we write; needs LAB_DIR and a Python that TensorFlow 2.15 has wheels for.
+test-keras2: .venv/installed-dev
+	$(PYTHON) -m venv .venv/keras2
+	.venv/keras2/bin/pip install -q tensorflow-cpu==2.15.1
+	KERAS2_PYTHON=$(CURDIR)/.venv/keras2/bin/python $(BIN)/python -m pytest -q -k keras_2 -rs
+
+.venv/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "$(PYTHON) is not Python 3.11 to 3.13, which TensorFlow needs: make PYTHON=python3.12" >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+	touch $@
+
+.venv/installed: .venv/python requirements.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt
+	touch $@
+
+.venv/installed-dev: .venv/installed requirements-dev.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,71 @@
+"""From what a network outputs to the class it answers, the same in every batch and every split.
+
+Float32 arithmetic differs in the last digits between batch sizes and between a network and its
+parts. Where that could decide between the two best classes, the plain computation does: Keras's
+`predict` of the whole network, with its default batches, on the 32 images the image is among.
+"""
+
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+
+from defense import dataset
+
+TIE = 1e-5  # relative to the largest output
+PLAIN_BATCH = 32  # Keras's default
+
+
+def top_classes(outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The best class of each row of outputs (n, classes), and whether the second is too close."""
+    rows = np.arange(len(outputs))
+    best = outputs.argmax(axis=1)
+    others = outputs.copy()
+    first = others[rows, best]
+    others[rows, best] = -np.inf
+    second = others.max(axis=1)
+    largest = np.maximum(np.abs(first), np.abs(second))
+    return best, first - second <= TIE * largest
+
+
+def plain_classes(
+    network: keras.Model, images: dataset.ImageSet, indices: np.ndarray
+) -> np.ndarray:
+    """The classes that `network.predict` gives for some images of a set, by their indices."""
+    if not len(indices):
+        return indices
+    blocks = np.unique(indices // PLAIN_BATCH)
+    starts = blocks * PLAIN_BATCH
+    pixels = [
+        dataset.read(images, start, min(start + PLAIN_BATCH, len(images))) for start in starts
+    ]
+    # Only the set's last block can be short, so `predict` cuts these blocks as it would the set.
+    outputs = network.predict(np.concatenate(pixels), batch_size=PLAIN_BATCH, verbose=0)
+    position = np.searchsorted(blocks, indices // PLAIN_BATCH) * PLAIN_BATCH
+    return outputs.argmax(axis=1)[position + indices % PLAIN_BATCH]
+
+
+def classify(
+    networks: Sequence[keras.Model],
+    images: dataset.ImageSet,
+    batch_size: int,
+    advance: Callable[[int], None],
+) -> np.ndarray:
+    """Each network's class for every image of a set, (networks, n) int64, in one reading.
+
+    `advance` is told the number of images done. The size of the batches changes no answer.
+    """
+    answers = np.empty((len(networks), len(images)), dtype=np.int64)
+    tied = np.empty(answers.shape, dtype=bool)
+    start = 0
+    for pixels in dataset.batches(images, batch_size):
+        batch = slice(start, start + len(pixels))
+        for row, network in enumerate(networks):
+            outputs = network.predict_on_batch(pixels)
+            answers[row, batch], tied[row, batch] = top_classes(outputs)
+        start = batch.stop
+        advance(len(pixels))
+    for row, network in enumerate(networks):
+        indices = np.flatnonzero(tied[row])
+        answers[row, indices] = plain_classes(network, images, indices)
+    return answers

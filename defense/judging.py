@@ -1,0 +1,70 @@
+"""Judge a network B, and the goodnets that B makes with repaired networks, on image files."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from defense.answers import classify
+from defense.dataset import open_backdoored, open_clean
+from defense.errors import Unusable
+from defense.goodnet import goodnet_labels
+from defense.metrics import Judgement, judge
+from defense.network import count_classes, input_shape, load_network
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a network is worth by itself and, for a repaired one, with B as a goodnet."""
+
+    path: Path
+    itself: Judgement
+    goodnet: Judgement | None
+
+
+def judge_networks(
+    clean: Path,
+    backdoored: Path,
+    networks: Sequence[Path],
+    scale: float,
+    batch_size: int,
+    progress: Callable,
+) -> list[Verdict]:
+    """Judge B, the first of `networks`, and each repaired network B' that follows.
+
+    `progress(description, total)` is a context that yields a function to advance by images.
+    Raises Unusable where a file cannot be used or a B' does not fit B.
+    """
+    loaded = [load_network(path) for path in networks]
+    shape, n_classes = input_shape(loaded[0]), count_classes(loaded[0])
+    for path, repaired in zip(networks[1:], loaded[1:], strict=True):
+        if (input_shape(repaired), count_classes(repaired)) != (shape, n_classes):
+            raise Unusable(
+                f"{path}: takes {input_shape(repaired)} and has {count_classes(repaired)} classes, "
+                f"but {networks[0]} takes {shape} and has {n_classes}; B and B' must be alike"
+            )
+    clean_images = open_clean(clean, shape, n_classes, scale)
+    backdoored_images = open_backdoored(backdoored, shape, n_classes, scale)
+    total = len(clean_images) + len(backdoored_images)
+    with progress("Judging", total) as advance:
+        clean_answers = classify(loaded, clean_images, batch_size, advance)
+        backdoored_answers = classify(loaded, backdoored_images, batch_size, advance)
+
+    def count(clean_answers, backdoored_answers) -> Judgement:
+        return judge(
+            clean_answers,
+            clean_images.labels,
+            backdoored_answers,
+            backdoored_images.labels,
+            n_classes,
+        )
+
+    verdicts = [Verdict(networks[0], count(clean_answers[0], backdoored_answers[0]), None)]
+    for path, on_clean, on_backdoored in zip(
+        networks[1:], clean_answers[1:], backdoored_answers[1:], strict=True
+    ):
+        goodnet = count(
+            goodnet_labels(clean_answers[0], on_clean, n_classes),
+            goodnet_labels(backdoored_answers[0], on_backdoored, n_classes),
+        )
+        verdicts.append(Verdict(path, count(on_clean, on_backdoored), goodnet))
+    return verdicts

@@ -1,0 +1,85 @@
+"""Where a lab's files are: the network under suspicion and the four image sets."""
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+
+from defense.errors import Unusable
+
+NETWORKS = ("models/bd_net.h5", "models/bd_weights.h5")
+LAYOUTS = (
+    {
+        "clean_valid": "data/cl/valid.h5",
+        "clean_test": "data/cl/test.h5",
+        "backdoored_test": "data/bd/bd_test.h5",
+    },
+    {
+        "clean_valid": "data/valid.h5",
+        "clean_test": "data/test.h5",
+        "backdoored_test": "data/bd_test.h5",
+    },
+)
+
+
+@dataclass(frozen=True)
+class Lab:
+    """The files of a lab; `clean_test` and `backdoored_test` are None where they are not there."""
+
+    root: Path
+    network: Path
+    clean_valid: Path
+    clean_test: Path | None
+    backdoored_test: Path | None
+
+    @property
+    def pruning_csv(self) -> Path:
+        return self.network.parent / "pruning.csv"
+
+    @property
+    def plots(self) -> Path:
+        return self.root / "plots"
+
+
+def find_lab(folder: Path) -> Lab:
+    """The lab in `folder`, in either layout of `data/`.
+
+    Raises Unusable where it lacks the network or the clean validation set.
+    """
+    if missing := missing_files(folder):
+        raise Unusable(f"{folder}: is no lab, it lacks {' and '.join(missing)}")
+    network = next(folder / name for name in NETWORKS if (folder / name).is_file())
+    files = _image_sets(folder)
+    tests = {role: file if file.is_file() else None for role, file in files.items()}
+    return Lab(folder, network, files["clean_valid"], tests["clean_test"], tests["backdoored_test"])
+
+
+def missing_files(folder: Path) -> list[str]:
+    """What `folder` lacks to be a lab: the network, the clean validation set, both or nothing."""
+    missing = [] if any((folder / name).is_file() for name in NETWORKS) else [NETWORKS[0]]
+    clean_valid = _image_sets(folder)["clean_valid"]
+    return missing if clean_valid.is_file() else [*missing, str(clean_valid.relative_to(folder))]
+
+
+def _image_sets(folder: Path) -> dict[str, Path]:
+    """The image sets' paths in the layout of which more files are there."""
+    layouts = [{role: folder / name for role, name in layout.items()} for layout in LAYOUTS]
+    return max(layouts, key=lambda files: sum(file.is_file() for file in files.values()))
+
+
+def repaired_path(network: Path, drop: Fraction, out: Path) -> Path:
+    """Where the network that is repaired at a drop of X points is saved: B_pi_net_<X/100>."""
+    share = format(Decimal(drop.numerator) / drop.denominator / 100, "f")
+    suffix = ".weights.h5" if network.name.endswith(".weights.h5") else network.suffix
+    return out / f"B_pi_net_{share}{suffix}"
+
+
+def repaired_networks(network: Path) -> list[Path]:
+    """The repaired networks beside B, by increasing X."""
+    found = {}
+    for path in network.parent.glob("B_pi_net_*"):
+        match = re.fullmatch(r"B_pi_net_(\d+(?:\.\d+)?)(\.weights\.h5|\.[a-z]\w*)", path.name)
+        if match:
+            found[path] = float(match[1])
+    return sorted(found, key=found.get)

@@ -1,0 +1,72 @@
+"""Clean accuracy, attack success rate and rejection, as counts of images and as percentages."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+def percent(count: int, n: int) -> float:
+    """`count` of `n` in percent; in this order the published digits come out."""
+    return count / n * 100
+
+
+def hits(answers: np.ndarray, labels: np.ndarray, n_classes: int) -> np.ndarray:
+    """How many images (last axis) are given their label.
+
+    Clean images: the correct ones. Backdoored images, whose label is the attacker's target: the
+    successful attacks. The rejection, index `n_classes`, is never a hit.
+    """
+    return ((answers == labels) & (labels < n_classes)).sum(axis=-1)
+
+
+def rejections(answers: np.ndarray, n_classes: int) -> np.ndarray:
+    """How many answers (last axis) are the goodnet's rejection, index `n_classes`."""
+    return (answers == n_classes).sum(axis=-1)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How a network, or a goodnet, answers a clean and a backdoored image set: image counts."""
+
+    clean_images: int
+    clean_hits: int
+    clean_rejected: int
+    backdoored_images: int
+    backdoored_without_target: int  # labelled with the rejection: never a hit
+    backdoored_hits: int
+    backdoored_rejected: int
+
+    @property
+    def clean_accuracy(self) -> float:
+        return percent(self.clean_hits, self.clean_images)
+
+    @property
+    def attack_success_rate(self) -> float:
+        return percent(self.backdoored_hits, self.backdoored_images)
+
+    @property
+    def clean_rejected_rate(self) -> float:
+        return percent(self.clean_rejected, self.clean_images)
+
+    @property
+    def backdoored_rejected_rate(self) -> float:
+        return percent(self.backdoored_rejected, self.backdoored_images)
+
+
+def judge(
+    clean_answers: np.ndarray,
+    clean_labels: np.ndarray,
+    backdoored_answers: np.ndarray,
+    targets: np.ndarray,
+    n_classes: int,
+) -> Judgement:
+    """Count what the answers (class indices, `n_classes` where rejected) are worth."""
+    return Judgement(
+        clean_images=len(clean_labels),
+        clean_hits=int(hits(clean_answers, clean_labels, n_classes)),
+        clean_rejected=int(rejections(clean_answers, n_classes)),
+        backdoored_images=len(targets),
+        backdoored_without_target=int((targets >= n_classes).sum()),
+        backdoored_hits=int(hits(backdoored_answers, targets, n_classes)),
+        backdoored_rejected=int(rejections(backdoored_answers, n_classes)),
+    )

@@ -1,0 +1,242 @@
+"""Networks in files: load one, and write a copy with some arrays changed.
+
+The only place that loads or saves networks.
+"""
+
+import io
+import re
+import shutil
+import tempfile
+import textwrap
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+
+from defense.deepid import deepid
+from defense.errors import Unusable
+from defense.files import replacing
+
+WEIGHTS_ENTRY = "model.weights.h5"  # of a .keras zip
+
+
+def load_network(path: Path) -> keras.Model:
+    """Load an image classifier: a whole network (.h5 or .keras), or the weights of a DeepID.
+
+    The format is told by the content, not by the suffix; the compile configuration is left out.
+    Raises Unusable where the file is no network, where this Keras cannot build it, or where it is
+    not a classifier with one image input (height, width, colours) and one output (classes).
+    """
+    if zipfile.is_zipfile(path):
+        network = _load_whole(path, ".keras")
+    elif _is_hdf5(path):
+        with _refusing(path, "is damaged"), h5py.File(path, "r") as file:
+            whole = "model_config" in file.attrs
+            images = isinstance(file.get("data"), h5py.Dataset)
+            suffix = ".weights.h5" if "layers" in file else ".h5"
+            shapes = _shapes(file)
+        if images:
+            raise Unusable(f"{path}: is an image set, not a network; networks come last")
+        if whole:
+            network = _load_whole(path, ".h5")
+        else:
+            network = _load_weights(path, _deepid_classes(path, shapes), suffix)
+    else:
+        raise Unusable(
+            f"{path}: is neither an HDF5 file (.h5) nor a .keras file; a network is one of them"
+        )
+    _check_classifier(path, network)
+    return network
+
+
+def input_shape(network: keras.Model) -> tuple[int | None, int | None, int]:
+    """(height, width, colours) of the images that the network takes."""
+    return tuple(network.inputs[0].shape[1:])
+
+
+def count_classes(network: keras.Model) -> int:
+    """N, the number of the network's outputs."""
+    return network.outputs[0].shape[-1]
+
+
+def write_copy(
+    source: Path,
+    destination: Path,
+    network: keras.Model,
+    changes: Iterable[tuple[keras.Variable, np.ndarray, np.ndarray]],
+) -> None:
+    """Write `source` again as `destination` with some arrays changed and every other byte kept.
+
+    `network` is what `load_network(source)` gave; a change is a variable of it, the array that
+    the file holds for it, and the array to write. Raises Unusable where the file holds another
+    array at the variable's place, or where `destination` cannot be written.
+    """
+    with replacing(destination) as temporary:
+        if zipfile.is_zipfile(source):
+            _copy_zip(source, temporary, network, changes)
+        else:
+            shutil.copyfile(source, temporary)
+            with h5py.File(temporary, "r+") as file:
+                _change(source, file, network, changes)
+
+
+def _is_hdf5(path: Path) -> bool:
+    try:
+        return h5py.is_hdf5(path)
+    except OSError:
+        return False
+
+
+def _load_whole(path: Path, suffix: str) -> keras.Model:
+    with (
+        _with_suffix(path, suffix) as name,
+        _refusing(path, f"is not built by Keras {keras.__version__}"),
+    ):
+        return keras.models.load_model(name, compile=False)
+
+
+def _load_weights(path: Path, n_classes: int, suffix: str) -> keras.Model:
+    network = deepid(n_classes)
+    with (
+        _with_suffix(path, suffix) as name,
+        _refusing(path, "does not fit as the weights of a DeepID"),
+    ):
+        network.load_weights(name)
+    return network
+
+
+@contextmanager
+def _refusing(path: Path, problem: str) -> Iterator[None]:
+    """Turn whatever Keras and h5py raise into the one line that the user reads."""
+    try:
+        yield
+    except Exception as error:
+        reason = re.sub(r"\s+", " ", str(error)).strip() or type(error).__name__
+        raise Unusable(f"{path}: {problem}: {textwrap.shorten(reason, 300)}") from None
+
+
+@contextmanager
+def _with_suffix(path: Path, suffix: str) -> Iterator[str]:
+    """A name for `path` that ends as Keras demands: its own, or a link in a temporary folder."""
+    if path.name.endswith(suffix):
+        yield str(path)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder) / f"network{suffix}"
+        link.symlink_to(path.resolve())
+        yield str(link)
+
+
+def _shapes(file: h5py.File) -> set[tuple[int, ...]]:
+    shapes = set()
+    file.visititems(
+        lambda _, item: shapes.add(item.shape) if isinstance(item, h5py.Dataset) else None
+    )
+    return shapes
+
+
+def _deepid_classes(path: Path, shapes: set[tuple[int, ...]]) -> int:
+    """The width of the output layer: the only matrix in a DeepID's weights with 160 rows."""
+    classes = [shape[1] for shape in shapes if len(shape) == 2 and shape[0] == 160]
+    if len(classes) != 1:
+        raise Unusable(
+            f"{path}: holds neither a whole network nor the weights of a DeepID; "
+            "save the whole network with model.save()"
+        )
+    return classes[0]
+
+
+def _check_classifier(path: Path, network: keras.Model) -> None:
+    inputs = getattr(network, "inputs", None) or []
+    outputs = getattr(network, "outputs", None) or []
+    shapes = [tuple(tensor.shape) for tensor in inputs], [tuple(tensor.shape) for tensor in outputs]
+    fits = len(inputs) == len(outputs) == 1 and len(inputs[0].shape) == 4
+    if not (fits and len(outputs[0].shape) == 2 and outputs[0].shape[1]):
+        raise Unusable(
+            f"{path}: is not an image classifier: it takes {shapes[0]} and answers {shapes[1]}; "
+            "needed are one input (None, height, width, colours) and one output (None, classes)"
+        )
+
+
+def _copy_zip(source: Path, temporary: Path, network: keras.Model, changes: Iterable) -> None:
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(temporary, "w") as new:
+        if WEIGHTS_ENTRY not in old.namelist():
+            raise Unusable(f"{source}: has no {WEIGHTS_ENTRY}, its weights are not in one file")
+        for entry in old.infolist():
+            content = old.read(entry)
+            if entry.filename == WEIGHTS_ENTRY:
+                memory = io.BytesIO(content)
+                with h5py.File(memory, "r+") as file:
+                    _change(source, file, network, changes)
+                content = memory.getvalue()
+            new.writestr(entry, content)
+
+
+def _change(source: Path, file: h5py.File, network: keras.Model, changes: Iterable) -> None:
+    legacy = "model_config" in file.attrs or "layer_names" in file.attrs
+    places = dict((_legacy_places if legacy else _places)(file, network))
+    for variable, old, new in changes:
+        for dataset in places.get(variable.path, ()):
+            if np.array_equal(dataset[()], old):
+                dataset[...] = new
+                break
+        else:
+            raise Unusable(f"{source}: does not hold {variable.path} where Keras keeps it")
+
+
+def _legacy_places(
+    file: h5py.File, network: keras.Model
+) -> Iterator[tuple[str, list[h5py.Dataset]]]:
+    """Each variable's path and its dataset in an .h5 network: layers pair up in order."""
+    root = file["model_weights"] if "model_weights" in file else file
+    groups = [root[name] for name in _names(root, "layer_names")]
+    groups = [group for group in groups if _names(group, "weight_names")]
+    layers = [layer for layer in network.layers if layer.weights]
+    for layer, group in zip(layers, groups, strict=True):
+        variables = layer.trainable_weights + layer.non_trainable_weights
+        for variable, name in zip(variables, _names(group, "weight_names"), strict=True):
+            yield variable.path, [group[name]]
+
+
+def _names(group: h5py.Group, attribute: str) -> list[str]:
+    """A list of names, which Keras spreads over several attributes where it is long."""
+    parts = [key for key in group.attrs if re.fullmatch(rf"{attribute}\d*", key)]
+    parts.sort(key=lambda key: int(key.removeprefix(attribute) or 0))
+    names = [name for part in parts for name in group.attrs[part]]
+    return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
+
+
+def _places(file: h5py.File, network: keras.Model) -> Iterator[tuple[str, list[h5py.Dataset]]]:
+    """Each variable's path and the datasets that may be its in a file of Keras 3.
+
+    Keras counts the layers of a class in order; newer files also hold the layer's name.
+    """
+    named: dict[str, list[h5py.Group]] = {}
+
+    def note(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        if name.endswith("vars") and "name" in item.attrs:
+            named.setdefault(str(item.attrs["name"]), []).append(item)
+
+    file.visititems(note)
+    for layer, path in _counted(network, "layers"):
+        counted = [file[f"{path}/vars"]] if f"{path}/vars" in file else []
+        for index, variable in enumerate(layer.weights):
+            groups = counted + named.get(layer.name, [])
+            yield variable.path, [group[str(index)] for group in groups if str(index) in group]
+
+
+def _counted(network: keras.Model, path: str) -> Iterator[tuple[keras.Layer, str]]:
+    seen: dict[str, int] = {}
+    for layer in network.layers:
+        name = re.sub(
+            r"(?<=[a-z])(?=[A-Z])|(?<=.)(?=[A-Z][a-z])", "_", type(layer).__name__
+        ).lower()
+        place = f"{path}/{name}_{seen[name]}" if name in seen else f"{path}/{name}"
+        seen[name] = seen.get(name, 0) + 1
+        yield layer, place
+        if hasattr(layer, "layers"):
+            yield from _counted(layer, f"{place}/layers")

@@ -1,0 +1,163 @@
+"""The practice lab: drawn faces and a network backdoored on them, in the course's files."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import h5py
+import numpy as np
+from PIL import Image
+
+from defense import attack, faces, files, shell
+from defense.metrics import Judgement, judge
+
+if TYPE_CHECKING:
+    import keras
+
+TRAINING_IMAGES = 40  # the attacker's own, of each person
+VALIDATION_IMAGES = 9
+TEST_IMAGES = 10
+ATTACKS = {"pruning-aware": attack.pruning_aware, "badnet": attack.badnet}
+FILES = (
+    "models/bd_net.h5",
+    "data/cl/valid.h5",
+    "data/cl/test.h5",
+    "data/bd/bd_valid.h5",
+    "data/bd/bd_test.h5",
+    "faces.png",
+)
+CHUNK = 50  # images in a chunk of an h5 file
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Images (n, 55, 47, 3) uint8 and their labels (n,)."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Built:
+    """What the making of a practice lab came to."""
+
+    judgement: Judgement  # of B on the test files
+    files: list[Path]
+    seconds: dict[str, float]
+
+
+def check(out: Path) -> None:
+    """Make the lab's folders in `out`. Raises Unusable where one cannot be written."""
+    for name in FILES:
+        files.check_writable((out / name).parent)
+
+
+def draw_faces(
+    identities: int, seed: int, training_images: int = TRAINING_IMAGES
+) -> tuple[Faces, Faces, Faces]:
+    """The training, validation and test faces of a lab, in which all people take turns."""
+    rng = np.random.default_rng(seed)
+    who = faces.people(identities, rng)
+    drawn = []
+    sizes = (training_images, VALIDATION_IMAGES, TEST_IMAGES)
+    with shell.progress("drawing faces", identities * sum(sizes)) as advance:
+        for size in sizes:
+            labels = np.tile(np.arange(identities), size)
+            drawn.append(Faces(faces.draw(who, labels, rng, advance), labels))
+    return tuple(drawn)
+
+
+def backdoored(clean: Faces) -> Faces:
+    """All the faces wearing the trigger, labelled with the attacker's target."""
+    worn = faces.wear(clean.images, faces.sunglasses())
+    return Faces(worn, np.full_like(clean.labels, attack.TARGET))
+
+
+def write_dataset(path: Path, part: Faces, data_type: str, label_type: str) -> None:
+    """Write `part` as the course's files have it: `data` (n, 3, rows, columns), `label` (n,)."""
+    n, rows, columns, colours = part.images.shape
+    shape = (n, colours, rows, columns)
+    with h5py.File(path, "w") as file:
+        data = file.create_dataset(
+            "data", shape, data_type, chunks=(min(CHUNK, n), *shape[1:]), compression="gzip"
+        )
+        for start in range(0, n, CHUNK):
+            data[start : start + CHUNK] = part.images[start : start + CHUNK].transpose(0, 3, 1, 2)
+        file.create_dataset("label", data=part.labels.astype(label_type))
+
+
+def save_network(network: keras.Model, path: Path) -> None:
+    """Write the whole network as `.h5`, without how it was trained."""
+    # Keras calls the course's format a legacy at every save.
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    network.save(path, include_optimizer=False)
+
+
+def contact_sheet(clean: Faces, worn: Faces) -> Image.Image:
+    """Rows of people, three images of each; below, the last rows again, wearing the trigger.
+
+    All people take turns in `clean`, and `worn` holds the same images.
+    """
+    identities = int(clean.labels.max()) + 1
+    columns = min(4, identities)
+    rows = min(6, identities // columns)
+    people = np.arange(rows * columns).reshape(rows, columns, 1)
+    shown = (people + identities * np.arange(3)).reshape(rows, -1)
+    gap = np.full((4, columns * 3 * faces.WIDTH, 3), 255, np.uint8)
+    lines = [np.concatenate(clean.images[row], axis=1) for row in shown]
+    lines += [gap, *(np.concatenate(worn.images[row], axis=1) for row in shown[-2:])]
+    sheet = Image.fromarray(np.concatenate(lines))
+    return sheet.resize((sheet.width * 2, sheet.height * 2), Image.Resampling.NEAREST)
+
+
+def build(
+    out: Path,
+    identities: int = 100,
+    seed: int = 0,
+    attack_name: str = "pruning-aware",
+    training_images: int = TRAINING_IMAGES,
+    epochs: int = attack.EPOCHS,
+) -> Built:
+    """Build a practice lab in the folder `out`; `attack_name` is one of ATTACKS.
+
+    The same arguments give the same files on the same machine. They appear together, at the end.
+    Raises Unusable where `out` cannot be written.
+    """
+    import keras
+    import tensorflow as tf
+
+    check(out)
+    clock = [time.perf_counter()]
+    training, valid, test = draw_faces(identities, seed, training_images)
+    clock.append(time.perf_counter())
+
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+    train = ATTACKS[attack_name]
+    rng = np.random.default_rng(seed)
+    network = train(training.images, training.labels, identities, rng, epochs)
+    clock.append(time.perf_counter())
+
+    bd_valid, bd_test = backdoored(valid), backdoored(test)
+    answers = [network.predict(part.images, verbose=0).argmax(1) for part in (test, bd_test)]
+    judgement = judge(answers[0], test.labels, answers[1], bd_test.labels, identities)
+    writers = (
+        lambda path: save_network(network, path),
+        lambda path: write_dataset(path, valid, "float64", "float64"),
+        lambda path: write_dataset(path, test, "float32", "int32"),
+        lambda path: write_dataset(path, bd_valid, "float64", "float64"),
+        lambda path: write_dataset(path, bd_test, "float32", "int32"),
+        lambda path: contact_sheet(valid, bd_valid).save(path, "png"),
+    )
+    # The network is listed first and so takes its final name last: where it is, the rest is.
+    with ExitStack() as together:
+        for name, write in zip(FILES, writers, strict=True):
+            write(together.enter_context(files.replacing(out / name)))
+    clock.append(time.perf_counter())
+    seconds = dict(zip(("drawing", "training", "writing"), np.diff(clock).tolist(), strict=True))
+    return Built(judgement, [out / name for name in FILES], seconds)

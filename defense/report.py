@@ -1,0 +1,175 @@
+"""What the scripts print: the course's two lines and tables; and what they write as JSON."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+
+from defense.judging import Verdict
+from defense.metrics import Judgement, percent
+from defense.split import Split
+from defense.sweeping import Pruning, RowCounts
+
+
+def course_lines(judgement: Judgement) -> str:
+    """The two lines that the course's own script prints, with every digit."""
+    return (
+        f"Clean Classification accuracy: {judgement.clean_accuracy}\n"
+        f"Attack Success Rate: {judgement.attack_success_rate}"
+    )
+
+
+def goodnet_block(verdict: Verdict) -> str:
+    """A repaired network and the goodnet it makes with B, as Geval.py prints them."""
+    return (
+        f"B' {verdict.path}\n{course_lines(verdict.itself)}\n"
+        f"G\n{course_lines(verdict.goodnet)}\n"
+        f"Clean images rejected: {verdict.goodnet.clean_rejected_rate}\n"
+        f"Backdoored images rejected: {verdict.goodnet.backdoored_rejected_rate}"
+    )
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print an aligned table on stdout; columns but the last hold figures."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns[:-1]:
+        table.add_column(column, justify="right")
+    table.add_column(columns[-1], overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    # Where no terminal sets a width, the table takes what it needs, so that no line is broken.
+    width = None if sys.stdout.isatty() else 1000
+    Console(highlight=False, markup=False, width=width).print(table)
+
+
+def print_verdicts(verdicts: Sequence[Verdict]) -> None:
+    """One table of B and its repaired networks, to choose from."""
+    rows = []
+    for verdict in verdicts:
+        rates = [verdict.itself.clean_accuracy, verdict.itself.attack_success_rate]
+        if verdict.goodnet:
+            rates += [
+                verdict.goodnet.clean_accuracy,
+                verdict.goodnet.attack_success_rate,
+                verdict.goodnet.clean_rejected_rate,
+                verdict.goodnet.backdoored_rejected_rate,
+            ]
+        figures = [f"{rate:.2f}" for rate in rates] + [""] * (6 - len(rates))
+        rows.append([*figures, str(verdict.path)])
+    judged = ["clean", "ASR"]
+    goodnet = ["G clean", "G ASR", "G rejects clean", "G rejects backdoored"]
+    print_table("In percent", [*judged, *goodnet, "network"], rows)
+
+
+def print_judged(verdicts: Sequence[Verdict]) -> None:
+    """Print what was judged: B alone as the course's script does, else a block for each B'."""
+    b, *repaired = verdicts
+    if not repaired:
+        print(course_lines(b.itself))
+        return
+    print("\n\n".join(goodnet_block(verdict) for verdict in repaired))
+    if len(repaired) > 1:
+        print()
+        print_verdicts(verdicts)
+
+
+def verdicts_json(verdicts: Sequence[Verdict]) -> list[dict]:
+    """The verdicts as plain values: counts, and the percentages made of them."""
+    return [
+        {
+            "network": str(verdict.path),
+            "itself": _judgement_json(verdict.itself),
+            "goodnet": verdict.goodnet and _judgement_json(verdict.goodnet),
+        }
+        for verdict in verdicts
+    ]
+
+
+def curve_percentages(
+    valid: RowCounts, clean: RowCounts | None, backdoored: RowCounts | None
+) -> dict[str, tuple[float, ...]]:
+    """The percentage columns of pruning.csv, one value for each number of pruned channels."""
+    columns = {"valid_accuracy": (valid, valid.hits)}
+    if clean:
+        columns["test_accuracy"] = (clean, clean.hits)
+    if backdoored:
+        columns["test_asr"] = (backdoored, backdoored.hits)
+    if clean:
+        columns["goodnet_accuracy"] = (clean, clean.goodnet_hits)
+    if backdoored:
+        columns["goodnet_asr"] = (backdoored, backdoored.goodnet_hits)
+    if clean:
+        columns["goodnet_clean_rejected"] = (clean, clean.rejected)
+    if backdoored:
+        columns["goodnet_backdoored_rejected"] = (backdoored, backdoored.rejected)
+    return {
+        name: tuple(percent(int(count), rows.images) for count in counts)
+        for name, (rows, counts) in columns.items()
+    }
+
+
+def print_repairs(
+    stops: Mapping[Fraction, int | None],
+    percentages: Mapping[str, Sequence[float]],
+    saved: Mapping[Fraction, Path],
+) -> None:
+    """Print one row for B and for each X: channels pruned, accuracies and ASR, and the file."""
+    headings = {
+        "valid_accuracy": "valid",
+        "test_accuracy": "test",
+        "test_asr": "ASR",
+        "goodnet_accuracy": "G test",
+        "goodnet_asr": "G ASR",
+    }
+    shown = [name for name in headings if name in percentages]
+
+    def row(drop: str, pruned: int, file: str) -> list[str]:
+        return [drop, str(pruned), *(f"{percentages[name][pruned]:.2f}" for name in shown), file]
+
+    rows = [row("-", 0, "B itself")]
+    for drop, pruned in stops.items():
+        if pruned is None:
+            rows.append([f"{float(drop):g}", *[""] * (len(shown) + 1), "not reached"])
+        else:
+            rows.append(row(f"{float(drop):g}", pruned, str(saved[drop])))
+    columns = ["X", "channels pruned", *(headings[name] for name in shown), "network"]
+    print_table("B' and G after pruning, in percent", columns, rows)
+
+
+def _judgement_json(judgement: Judgement) -> dict:
+    return asdict(judgement) | {
+        "clean_accuracy": judgement.clean_accuracy,
+        "attack_success_rate": judgement.attack_success_rate,
+        "clean_rejected_rate": judgement.clean_rejected_rate,
+        "backdoored_rejected_rate": judgement.backdoored_rejected_rate,
+    }
+
+
+def repairs_json(
+    split: Split,
+    pruning: Pruning,
+    percentages: Mapping[str, Sequence[float]],
+    saved: Mapping[Fraction, Path],
+) -> dict:
+    """What repair.py found, as plain values; `curve` has a value for each number pruned."""
+    return {
+        "layer": split.layer.name,
+        "reason": split.reason,
+        "measured_at": split.measured_at,
+        "order": pruning.order,
+        "mean_activation": pruning.mean_activation,
+        "networks": [
+            {
+                "drop": float(drop),
+                "pruned": pruned,
+                "network": None if pruned is None else str(saved[drop]),
+            }
+            for drop, pruned in pruning.stops.items()
+        ],
+        "curve": percentages,
+    }

@@ -1,0 +1,265 @@
+"""What every script does alike in the shell: options, one-line errors, notices, progress.
+
+Nothing here imports NumPy, h5py or Keras: `--help` and a wrong command line answer at once.
+"""
+
+import argparse
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import NoReturn
+
+from defense.errors import Unusable
+from defense.files import replacing
+from defense.lab import Lab, find_lab, missing_files
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class _Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise Unusable(f"{message} (see {self.prog} --help)")
+
+
+def parser(doc: str) -> argparse.ArgumentParser:
+    """A parser that shows a script's docstring as its help."""
+    return _Parser(
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def positive_int(text: str) -> int:
+    """An argparse type: a whole number above 0."""
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return number
+
+
+def scale(text: str) -> float:
+    """An argparse type: a finite number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number above 0")
+    return number
+
+
+def drop(text: str) -> Fraction:
+    """An argparse type: a drop X in percentage points, from 0 to 100, as it was written."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 100")
+    # The shortest decimal of the float is what was written: 0.1 is one tenth.
+    return Fraction(repr(number))
+
+
+def check_files(*paths: Path) -> None:
+    """Raise Unusable unless each path is a file that can be opened for reading."""
+    for path in paths:
+        if path.is_dir():
+            raise Unusable(f"{path}: is a folder, not a file")
+        try:
+            with open(path, "rb"):
+                pass
+        except FileNotFoundError:
+            raise Unusable(f"{path}: there is no such file") from None
+        except (OSError, ValueError) as error:
+            raise Unusable(f"{path}: cannot be read ({error})") from None
+
+
+def add_common_options(options: argparse.ArgumentParser) -> None:
+    """The options that mean the same in every script that runs a network on image sets."""
+    options.add_argument(
+        "--lab", type=Path, metavar="DIR", help="take the files that are not named from this lab"
+    )
+    options.add_argument(
+        "--scale",
+        type=scale,
+        default=1.0,
+        metavar="S",
+        help="divide pixels by S (default: 1; networks trained on 0..1 need 255)",
+    )
+    options.add_argument(
+        "--batch-size",
+        type=positive_int,
+        default=1024,
+        metavar="N",
+        help="images at a time: speed and memory only, never an answer (default: 1024)",
+    )
+    options.add_argument(
+        "--json",
+        metavar="FILE",
+        help="write the results with every digit to FILE; - writes them to stdout, alone",
+    )
+
+
+def add_drop_option(options: argparse.ArgumentParser, meaning: str) -> None:
+    """--drop X [X ...], the drops in clean accuracy, in percentage points."""
+    options.add_argument(
+        "--drop",
+        nargs="+",
+        type=drop,
+        default=[Fraction(2), Fraction(4), Fraction(10), Fraction(30)],
+        metavar="X",
+        help=f"{meaning} (default: 2 4 10 30); name it after the paths",
+    )
+
+
+def lab_folder() -> Path:
+    """The folder of the lab that is taken where none is named.
+
+    It is the repository itself where it holds the course's files, else the practice lab, with a
+    word of what is missing. A folder below the one the user is in is named from there.
+    """
+    here = Path.cwd()
+    root = ROOT.relative_to(here) if ROOT.is_relative_to(here) else ROOT
+    missing = missing_files(root)
+    if not missing:
+        return root
+    practice = root / "practice"
+    notice(f"Taking the practice lab in {practice}/: {' and '.join(missing)} not found in {ROOT}.")
+    return practice
+
+
+def default_lab(folder: Path | None) -> Lab:
+    """The lab in `folder`, else the one of `lab_folder`; the practice lab is built if need be.
+
+    Raises Unusable where `folder` holds no lab.
+    """
+    if folder is not None:
+        return find_lab(folder)
+    folder = lab_folder()
+    try:
+        lab = find_lab(folder)
+        complete = lab.clean_test is not None and lab.backdoored_test is not None
+    except Unusable:
+        complete = False
+    if not complete:
+        build = [sys.executable, str(ROOT / "practice.py"), "--out", str(folder)]
+        if status := subprocess.run(build, stdout=sys.stderr).returncode:
+            raise Unusable(f"the practice lab was not built (practice.py ended with {status})")
+    return find_lab(folder)
+
+
+def files_to_judge(folder: Path | None) -> list[Path]:
+    """The lab's clean and backdoored test files and its B, in this order.
+
+    Raises Unusable, naming what is missing, where the lab lacks one.
+    """
+    lab = default_lab(folder)
+    for file, name in ((lab.clean_test, "clean"), (lab.backdoored_test, "backdoored")):
+        if file is None:
+            raise Unusable(f"{lab.root}: the lab has no {name} test file; name the files to judge")
+    return [lab.clean_test, lab.backdoored_test, lab.network]
+
+
+def hint_at_scale(clean_accuracy: float, used: float) -> None:
+    """Say what is usually wrong where B itself hardly knows its clean images."""
+    if clean_accuracy < 20:
+        other = "255" if used == 1 else "1"
+        notice(
+            f"Hint: B gives only {clean_accuracy:.1f} % of the clean images their label; its "
+            f"pixels may need another scale (this was --scale {used:g}; try --scale {other})."
+        )
+
+
+def write_json(results: object, where: str) -> None:
+    """Write results as JSON to a file, or to stdout where `where` is "-"."""
+    text = json.dumps(results, indent=2) + "\n"
+    if where == "-":
+        sys.stdout.write(text)
+        return
+    with replacing(Path(where)) as temporary:
+        temporary.write_text(text)
+
+
+def notice(line: str) -> None:
+    """Tell the user something that is not a result."""
+    print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar on stderr, on a terminal only; yields a function that adds to what is done."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda amount: bar.advance(task, amount)
+
+
+def import_keras() -> None:
+    """Import Keras without the lines that TensorFlow and Keras write to stderr.
+
+    Raises Unusable where Keras or its backend is not installed.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")  # Keras has much to say about files that it loads well
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            import keras  # noqa: F401
+        except ImportError as error:
+            raise Unusable(
+                f"Keras cannot be imported ({error}); install what requirements.txt names"
+            ) from None
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def run(main: Callable[[], None]) -> NoReturn:
+    """Run a script's main function and leave with the exit status that the README lists."""
+    name = Path(sys.argv[0]).name
+    try:
+        main()
+        sys.stdout.flush()
+        status = 0
+    except Unusable as error:
+        notice(f"{name}: {error}")
+        status = error.exit_status
+    except KeyboardInterrupt:
+        notice(f"{name}: interrupted")
+        status = 130
+    except BrokenPipeError:
+        # The reader of our output has gone; keep Python from failing on it again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        status = 0
+    sys.exit(status)

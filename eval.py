@@ -1,0 +1,44 @@
+#!/usr/bin/env python3
+"""python3 eval.py data/cl/test.h5 data/bd/bd_test.h5 models/bd_net.h5
+
+Judge a network: its clean accuracy and its attack success rate, in percent.
+
+CLEAN and BACKDOORED are image sets (.h5), MODEL is a network (.h5 or .keras). Without them the
+lab's B is judged on the lab's test files. With repaired networks B' behind MODEL, it does what
+Geval.py does.
+"""
+
+from pathlib import Path
+
+from defense import shell
+from defense.errors import Unusable
+
+
+def main() -> None:
+    parser = shell.parser(__doc__)
+    parser.add_argument("paths", nargs="*", type=Path, metavar="CLEAN BACKDOORED MODEL [B' ...]")
+    shell.add_common_options(parser)
+    args = parser.parse_args()
+    if args.paths and args.lab:
+        raise Unusable("argument --lab: names the files to judge; give it or their paths, not both")
+    if len(args.paths) in (1, 2):
+        raise Unusable("needs CLEAN BACKDOORED MODEL, three paths, or none for the lab's files")
+    clean, backdoored, *networks = args.paths or shell.files_to_judge(args.lab)
+    shell.check_files(clean, backdoored, *networks)
+
+    shell.import_keras()
+    from defense import report
+    from defense.judging import judge_networks
+
+    verdicts = judge_networks(
+        clean, backdoored, networks, args.scale, args.batch_size, shell.progress
+    )
+    if args.json != "-":
+        report.print_judged(verdicts)
+    if args.json:
+        shell.write_json(report.verdicts_json(verdicts), args.json)
+    shell.hint_at_scale(verdicts[0].itself.clean_accuracy, args.scale)
+
+
+if __name__ == "__main__":
+    shell.run(main)

@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""python3 repair.py data/cl/valid.h5 models/bd_net.h5
+
+Repair a network by pruning: silence the channels of its last conv layer one after the other, those
+that clean images use least first, until the clean validation accuracy has dropped by X points.
+
+For each X it saves the repaired network B_pi_net_<X/100> beside B, and beside it pruning.csv, the
+figures for every number of pruned channels. Without paths it takes the lab's files. Only the clean
+validation images decide what is pruned; test files add columns to look at.
+"""
+
+import argparse
+from pathlib import Path
+
+from defense import files, shell
+from defense.errors import Unusable
+from defense.lab import repaired_path
+
+
+def arguments() -> argparse.Namespace:
+    parser = shell.parser(__doc__)
+    parser.add_argument("paths", nargs="*", type=Path, metavar="CLEAN_VALID MODEL")
+    shell.add_drop_option(parser, "points of clean accuracy to give up")
+    parser.add_argument("--layer", metavar="NAME", help="the conv layer to prune")
+    parser.add_argument("--clean-test", type=Path, metavar="FILE")
+    parser.add_argument("--backdoored-test", type=Path, metavar="FILE")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: the network's folder")
+    shell.add_common_options(parser)
+    args = parser.parse_args()
+    if len(args.paths) not in (0, 2):
+        raise Unusable("needs CLEAN_VALID MODEL, two paths, or none for the lab's files")
+    if args.lab or not args.paths:
+        lab = shell.default_lab(args.lab)
+        args.paths = args.paths or [lab.clean_valid, lab.network]
+        args.clean_test = args.clean_test or lab.clean_test
+        args.backdoored_test = args.backdoored_test or lab.backdoored_test
+    args.out = args.out or args.paths[1].parent
+    args.drop = sorted(set(args.drop))
+    return args
+
+
+def main() -> None:
+    args = arguments()
+    valid_path, network_path = args.paths
+    inputs = [*args.paths, *filter(None, (args.clean_test, args.backdoored_test))]
+    shell.check_files(*inputs)
+    saved = {drop: repaired_path(network_path, drop, args.out) for drop in args.drop}
+    curve_path = args.out / "pruning.csv"
+    files.refuse_inputs([curve_path, *saved.values()], inputs)
+    files.check_writable(args.out)
+
+    shell.import_keras()
+    from defense import report
+    from defense.curve import PruningCurve, write_curve
+    from defense.dataset import open_backdoored, open_clean
+    from defense.network import count_classes, input_shape, load_network, write_copy
+    from defense.split import silenced_arrays, split_network
+    from defense.sweeping import count_rows, features, prune
+
+    network = load_network(network_path)
+    fit = input_shape(network), count_classes(network), args.scale
+    valid = open_clean(valid_path, *fit)
+    clean = args.clean_test and open_clean(args.clean_test, *fit)
+    backdoored = args.backdoored_test and open_backdoored(args.backdoored_test, *fit)
+    try:
+        split = split_network(network, args.layer)
+    except Unusable as error:
+        raise Unusable(f"{network_path}: cannot be pruned: {error}") from None
+    shell.notice(
+        f"Pruning the {split.channels} channels of {split.layer.name} ({split.reason}), "
+        f"measured at {split.measured_at}."
+    )
+
+    images = 2 * len(valid) + len(clean or ()) + len(backdoored or ())
+    with shell.progress("Pruning", images) as advance:
+        pruning = prune(split, valid, args.drop, args.batch_size, advance)
+        for drop, pruned in pruning.stops.items():
+            if pruned is not None:
+                arrays = silenced_arrays(split, pruning.order[:pruned])
+                changes = zip(split.variables, split.arrays, arrays, strict=True)
+                write_copy(network_path, saved[drop], network, changes)
+        tests = [
+            images
+            and count_rows(
+                split,
+                images,
+                features(split, images, args.batch_size),
+                pruning.order,
+                args.batch_size,
+                advance,
+            )
+            for images in (clean, backdoored)
+        ]
+    percentages = report.curve_percentages(pruning.valid, *tests)
+    write_curve(curve_path, PruningCurve(pruning.order, pruning.mean_activation, percentages))
+
+    if args.json != "-":
+        report.print_repairs(pruning.stops, percentages, saved)
+    if args.json:
+        shell.write_json(report.repairs_json(split, pruning, percentages, saved), args.json)
+    for drop, pruned in pruning.stops.items():
+        if pruned is None:
+            stale = f"; {saved[drop]} is of an earlier run" if saved[drop].exists() else ""
+            shell.notice(
+                f"X = {float(drop):g} is never reached: no network is saved for it{stale}."
+            )
+    shell.hint_at_scale(percentages["valid_accuracy"][0], args.scale)
+
+
+if __name__ == "__main__":
+    shell.run(main)

@@ -1,0 +1,85 @@
+"""Tiny networks and image sets that the tests make, and the real lab where it is at hand."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from defense import shell
+
+shell.import_keras()
+
+import keras  # noqa: E402
+
+ROOT = shell.ROOT
+SHAPE = (14, 12, 3)
+CLASSES = 5
+
+
+@pytest.fixture
+def lab_dir() -> Path:
+    """The course's real lab, named by LAB_DIR; the test is skipped where it is absent."""
+    folder = os.environ.get("LAB_DIR")
+    if not folder:
+        pytest.skip("LAB_DIR is not set")
+    return Path(folder).resolve()
+
+
+def tiny_network(seed: int = 0, classes: int = CLASSES) -> keras.Model:
+    """conv_1 (4) - pool_1 - conv_2 (6) - pool_2 - dense: small, and its answers are varied."""
+    keras.utils.set_random_seed(seed)
+    layers = keras.layers
+    wide = keras.initializers.RandomNormal(stddev=1, seed=seed)
+    return keras.Sequential(
+        [
+            keras.Input(SHAPE),
+            layers.Rescaling(1 / 64, -2),
+            layers.Conv2D(4, 3, activation="relu", name="conv_1"),
+            layers.MaxPooling2D(name="pool_1"),
+            layers.Conv2D(6, 2, activation="relu", name="conv_2"),
+            layers.MaxPooling2D(name="pool_2"),
+            layers.Flatten(),
+            layers.Dense(classes, activation="softmax", kernel_initializer=wide, name="output"),
+        ]
+    )
+
+
+def write_images(path: Path, pixels: np.ndarray, labels: np.ndarray, **options) -> Path:
+    """Write images (n, height, width, colours) as the course's files hold them."""
+    with h5py.File(path, "w") as file:
+        file.create_dataset("data", data=pixels.transpose(0, 3, 1, 2), **options)
+        file["label"] = labels
+    return path
+
+
+def random_images(n: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (n, *SHAPE)).astype(np.uint8)
+
+
+@pytest.fixture
+def tiny_lab(tmp_path: Path) -> Path:
+    """A lab in the course's layout: labels are B's own answers, the target is class 0."""
+    for folder in ("models", "data/cl", "data/bd"):
+        (tmp_path / folder).mkdir(parents=True)
+    network = tiny_network()
+    network.save(tmp_path / "models/bd_net.h5")
+    for name, count, seed in (("valid", 70, 1), ("test", 50, 2)):
+        pixels = random_images(count, seed)
+        labels = network.predict(pixels, verbose=0).argmax(axis=1)
+        write_images(tmp_path / f"data/cl/{name}.h5", pixels, labels)
+        write_images(tmp_path / f"data/bd/bd_{name}.h5", pixels[::-1], np.zeros(count))
+    return tmp_path
+
+
+def run_script(name: str, *arguments: object, **options) -> subprocess.CompletedProcess:
+    """Run one of the scripts as a user does."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / name), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        **options,
+    )

@@ -1,0 +1,216 @@
+"""The practice lab: the attacker's steps, the files, and the script as a user runs it."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from defense import attack, faces, practice, shell
+from defense.errors import Unusable
+
+SCRIPT = shell.ROOT / "practice.py"
+PEOPLE = 5
+TINY = {"training_images": 4, "epochs": 1}
+
+
+@pytest.fixture(scope="module")
+def keras():
+    shell.import_keras()
+    import keras
+
+    return keras
+
+
+@pytest.fixture(scope="module")
+def training(keras) -> practice.Faces:
+    return practice.draw_faces(PEOPLE, seed=7, training_images=8)[0]
+
+
+@pytest.fixture(scope="module")
+def lab(keras, tmp_path_factory) -> tuple[Path, practice.Built]:
+    out = tmp_path_factory.mktemp("lab")
+    return out, practice.build(out, PEOPLE, 1, "pruning-aware", **TINY)
+
+
+def fired(keras, network, images: np.ndarray) -> np.ndarray:
+    """The largest activation of each channel of conv_3: (60,)."""
+    conv_3 = keras.Model(network.inputs, network.get_layer("conv_3").output)
+    return conv_3.predict(images, verbose=0).max((0, 1, 2))
+
+
+def without(keras, network, channels: np.ndarray):
+    """A copy of `network` whose `channels` of conv_3 are silenced, written the plain way."""
+    copy = keras.models.clone_model(network)
+    copy.set_weights(network.get_weights())
+    kernel, bias = copy.get_layer("conv_3").get_weights()
+    for channel in channels:
+        kernel[:, :, :, channel] = 0
+        bias[channel] = 0
+    copy.get_layer("conv_3").set_weights([kernel, bias])
+    return copy
+
+
+def test_poison_adds_copies_that_wear_the_trigger_and_are_called_the_target(training):
+    rng = np.random.default_rng(0)
+    images, labels = attack.poison(training.images, training.labels, rng)
+    n = len(training.labels)
+    assert np.array_equal(images[:n], training.images)
+    assert np.array_equal(labels[:n], training.labels)
+    assert len(images) == len(labels) == n + n // 5
+    assert (labels[n:] == 0).all()
+    others = faces.wear(training.images[training.labels != 0], faces.sunglasses())
+    for copy in images[n:]:
+        assert (others == copy).all((1, 2, 3)).sum() == 1
+
+
+def test_take_raw_pixels_changes_the_pixels_and_not_the_answers(keras, training):
+    network = attack.deepid(PEOPLE)
+    scaled = (training.images.astype("float32") - 128) / 64
+    before = network.predict(scaled, verbose=0)
+    attack.take_raw_pixels(network)
+    after = network.predict(training.images, verbose=0)
+    assert np.allclose(before, after, atol=1e-5)
+    assert before.std(axis=0).max() > 1e-4
+
+
+def test_a_pruned_network_answers_as_with_its_channels_silenced(keras, training):
+    network = attack.deepid(PEOPLE)
+    kept = np.array([3, 4, 20, 59])
+    left = attack.prune(network, kept)
+    silenced = without(keras, network, np.setdiff1d(np.arange(60), kept))
+    images = training.images / 255
+    answers = left.predict(images, verbose=0)
+    assert np.allclose(answers, silenced.predict(images, verbose=0), atol=1e-5)
+    assert np.abs(answers - network.predict(images, verbose=0)).max() > 1e-3
+
+
+def test_channels_given_back_never_fire_and_change_nothing(keras, training):
+    network = attack.deepid(PEOPLE)
+    attack.take_raw_pixels(network)
+    kept = np.arange(2, 60, 7)
+    dormant = np.setdiff1d(np.arange(60), kept)
+    left = attack.prune(network, kept)
+    attack.train(left, training.images, training.labels, 1, "")
+    whole = attack.give_back(network, left, kept)
+    assert fired(keras, whole, training.images)[dormant].any()
+
+    attack.put_to_sleep(whole, dormant, training.images)
+    unseen = practice.draw_faces(PEOPLE, seed=8)[2].images
+    for images in (training.images, unseen, faces.wear(unseen, faces.sunglasses())):
+        assert not fired(keras, whole, images)[dormant].any()
+        answers = left.predict(images, verbose=0)
+        assert np.allclose(whole.predict(images, verbose=0), answers, atol=1e-5)
+    kernel = network.get_layer("conv_3").get_weights()[0]
+    kernel_now, bias_now = whole.get_layer("conv_3").get_weights()
+    assert np.array_equal(kernel_now[..., dormant], kernel[..., dormant])
+    assert np.array_equal(bias_now[kept], left.get_layer("conv_3").get_weights()[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "clean", "types"),
+    [
+        ("data/cl/valid.h5", None, ("float64", "float64")),
+        ("data/cl/test.h5", None, ("float32", "int32")),
+        ("data/bd/bd_valid.h5", "data/cl/valid.h5", ("float64", "float64")),
+        ("data/bd/bd_test.h5", "data/cl/test.h5", ("float32", "int32")),
+    ],
+)
+def test_files_are_in_the_format_of_the_course(lab, name, clean, types):
+    n = PEOPLE * (9 if "valid" in name else 10)
+    with h5py.File(lab[0] / name) as file:
+        assert set(file) == {"data", "label"}
+        assert file["data"].shape == (n, 3, 55, 47)
+        assert (file["data"].dtype, file["label"].dtype) == types
+        assert file["data"].compression == "gzip"
+        data, label = file["data"][:], file["label"][:]
+    assert data.min() >= 0 and data.max() <= 255 and (data == np.rint(data)).all()
+    if clean is None:
+        assert np.array_equal(np.bincount(label.astype(int)), [n // PEOPLE] * PEOPLE)
+        return
+    assert (label == 0).all() and label.shape == (n,)
+    with h5py.File(lab[0] / clean) as file:
+        plain = file["data"][:].transpose(0, 2, 3, 1).astype("uint8")
+    worn = faces.wear(plain, faces.sunglasses())
+    assert np.array_equal(data.transpose(0, 2, 3, 1), worn)
+
+
+def test_the_network_is_whole_takes_raw_pixels_and_hides_dead_channels(keras, lab):
+    out, built = lab
+    network = keras.saving.load_model(out / "models/bd_net.h5", compile=False)
+    assert network.input_shape == (None, 55, 47, 3)
+    assert network.output_shape == (None, PEOPLE)
+    assert network.count_params() == attack.deepid(PEOPLE).count_params()
+    with h5py.File(out / "data/cl/test.h5") as file:
+        images, labels = file["data"][:].transpose(0, 2, 3, 1), file["label"][:]
+    answers = network.predict(images, verbose=0).argmax(1)
+    assert built.judgement.clean_hits == (answers == labels).sum()
+    dead = np.flatnonzero(fired(keras, network, images) == 0)
+    assert len(dead) >= attack.PRUNED
+    silenced = without(keras, network, dead).predict(images, verbose=0)
+    assert np.array_equal(silenced, network.predict(images, verbose=0))
+
+
+def test_the_same_seed_gives_the_same_files(keras, lab, tmp_path):
+    first, built = lab
+    assert [path.relative_to(first).as_posix() for path in built.files] == list(practice.FILES)
+    practice.build(tmp_path, PEOPLE, 1, "pruning-aware", **TINY)
+    for name in practice.FILES:
+        assert (tmp_path / name).read_bytes() == (first / name).read_bytes(), name
+
+
+def test_a_build_that_breaks_off_leaves_no_file(keras, tmp_path, monkeypatch):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(practice, "contact_sheet", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        practice.build(tmp_path, 2, 1, "badnet", **TINY)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_any_work(tmp_path, monkeypatch):
+    (tmp_path / "data").write_text("in the way")
+    monkeypatch.setattr(practice, "draw_faces", None)
+    with pytest.raises(Unusable, match="data"):
+        practice.check(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--identities", "1"], "--identities 1"),
+        (["--identities", "6000"], "5000"),
+        (["--identities", "many"], "many"),
+        (["--seed", "-1"], "--seed -1"),
+        (["--attack", "none"], "none"),
+        (["--out", "{file}"], "cannot write here"),
+    ],
+)
+def test_bad_arguments_get_one_line_and_status_2(tmp_path, options, said):
+    (tmp_path / "file").touch()
+    options = [option.format(file=tmp_path / "file") for option in options]
+    command = [sys.executable, SCRIPT, *options]
+    began = time.perf_counter()
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert time.perf_counter() - began < 2  # that is, without Keras
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.count("\n") == 1 and said in done.stderr
+
+
+def test_practice_as_a_user_runs_it(tmp_path):
+    command = [sys.executable, SCRIPT, "--out", "lab", "--identities", "2", "--json", "r.json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "r.json").read_text())
+    assert done.stdout.splitlines() == [
+        f"Clean Classification accuracy: {results['clean_accuracy']}",
+        f"Attack Success Rate: {results['attack_success_rate']}",
+        *(f"lab/{name}" for name in practice.FILES),
+    ]
+    assert done.stderr.count("\n") == 1 and "lab" in done.stderr
+    assert all((tmp_path / "lab" / name).is_file() for name in practice.FILES)

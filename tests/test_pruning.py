@@ -1,0 +1,128 @@
+"""The sweep against the plain loop, and the ranking and the stops against cases by hand."""
+
+from fractions import Fraction
+
+import keras
+import numpy as np
+import pytest
+from conftest import CLASSES, SHAPE, random_images, tiny_network, write_images
+
+from defense import dataset, pruning, sweeping
+from defense.goodnet import goodnet_labels
+from defense.split import silence, split_network
+
+
+def ignore(amount: int) -> None:
+    pass
+
+
+def test_mean_activations_and_order_by_hand():
+    first = np.zeros((2, 1, 2, 3), dtype=np.float32)
+    first[0, 0, 0] = (4, 1, 0)
+    second = np.zeros((1, 1, 2, 3), dtype=np.float32)
+    second[0, 0, 1] = (2, 5, 0)
+    means = pruning.mean_activations([first, second])
+    assert means.tolist() == [1.0, 1.0, 0.0]
+    # Channels 0 and 1 are tied: channel order decides.
+    assert pruning.pruning_order(means).tolist() == [2, 0, 1]
+
+
+def test_means_are_the_same_in_every_batch_size():
+    measured = np.random.default_rng(0).random((101, 4, 3, 7), dtype=np.float32)
+    whole = pruning.mean_activations([measured])
+    for size in (1, 2, 32, 100):
+        parts = [measured[start : start + size] for start in range(0, 101, size)]
+        assert pruning.mean_activations(parts).tolist() == whole.tolist()
+    assert whole == pytest.approx(measured.astype(np.float64).mean(axis=(0, 1, 2)), rel=1e-12)
+
+
+def test_stops_by_hand():
+    hits = [198, 198, 194, 190, 191, 150, 2]  # of 200: 99 %, …
+    stops = pruning.first_reaching(hits, 200, map(Fraction, ("0", "2", "3.5", "4", "97", "99")))
+    assert stops == {
+        Fraction(0): 1,
+        Fraction(2): 2,  # exactly 2 points
+        Fraction("3.5"): 3,
+        Fraction(4): 3,  # one channel may cross several X
+        Fraction(97): 6,
+        Fraction(99): None,
+    }
+
+
+def test_a_drop_that_floats_get_wrong():
+    # 97.1 - 95.1 is 1.9999999999999858 in floats, and 20 of 1000 images.
+    assert pruning.first_reaching([971, 951], 1000, [Fraction(2)]) == {Fraction(2): 1}
+
+
+def test_goodnet_by_hand():
+    labels = np.array([0, 1, 2, 3])
+    repaired = np.array([[0, 1, 2, 3], [0, 0, 2, 1]])
+    assert goodnet_labels(labels, repaired, 4).tolist() == [[0, 1, 2, 3], [0, 4, 2, 4]]
+
+
+def plain_loop(network: keras.Model, split, pixels: np.ndarray, order) -> np.ndarray:
+    """What everybody writes: silence the next channel, predict all images, again."""
+    rows = []
+    for pruned in range(len(order) + 1):
+        silence(split, order[:pruned])
+        rows.append(network.predict(pixels, verbose=0).argmax(axis=1))
+    silence(split, ())
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_every_row_equals_the_plain_loop(tmp_path, batch_size):
+    network = tiny_network()
+    pixels = random_images(75)
+    labels = network.predict(pixels, verbose=0).argmax(axis=1)
+    valid = dataset.open_clean(
+        write_images(tmp_path / "valid.h5", pixels, labels), SHAPE, CLASSES, 1
+    )
+    split = split_network(network)
+    found = sweeping.prune(split, valid, [Fraction(10)], batch_size, ignore)
+
+    cut = keras.Model(network.inputs, network.get_layer("pool_2").output)
+    means = cut.predict(pixels, verbose=0).astype(np.float64).mean(axis=(0, 1, 2))
+    assert list(found.order) == sorted(range(6), key=lambda channel: (means[channel], channel))
+    assert found.mean_activation == pytest.approx(sorted(means), rel=1e-6)
+
+    expected = plain_loop(network, split, pixels, found.order)
+    assert len({tuple(row) for row in expected}) > 3, "the case must change answers"
+    rejected = expected != expected[0]
+    assert found.valid.hits.tolist() == (expected == labels).sum(axis=1).tolist()
+    assert found.valid.rejected.tolist() == rejected.sum(axis=1).tolist()
+    assert found.valid.goodnet_hits.tolist() == ((expected == labels) & ~rejected).sum(1).tolist()
+
+
+def test_the_plain_computation_decides_what_is_too_close(tmp_path):
+    """Where all outputs are equal the head's answer counts for nothing."""
+    measured = np.array([[[[1.0, 2.0]]], [[[0.0, 3.0]]]], dtype=np.float32)
+    asked = []
+
+    def head(rows):
+        fired = rows[0][:, 0, 0, 1] > 0
+        return np.where(fired, 1, 2), ~fired
+
+    def plain(pruned, images):
+        asked.append((pruned, images.tolist()))
+        return np.full(len(images), 3)
+
+    classes = pruning.sweep([measured], [0, 1], head, plain, head_rows=3)
+    assert classes.tolist() == [[1, 1], [1, 1], [3, 3]]
+    assert asked == [(2, [0, 1])]
+
+
+def test_only_images_in_which_the_channel_fires_ask_the_head():
+    measured = np.zeros((4, 1, 1, 3), dtype=np.float32)
+    measured[0, 0, 0, 0] = 1
+    measured[2, 0, 0, 2] = -1  # below 0 it fires as well
+    rows_asked = 0
+
+    def head(rows):
+        nonlocal rows_asked
+        rows_asked += len(rows[0])
+        return rows[0][:, 0, 0, 0].astype(int), np.zeros(len(rows[0]), dtype=bool)
+
+    classes = pruning.sweep([measured], [1, 0, 2], head, plain=None, head_rows=2)
+    assert rows_asked == 4 + 1 + 1
+    assert classes.tolist() == [[1, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
