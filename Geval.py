@@ -29,13 +29,14 @@ def main() -> None:
         repaired = repaired_networks(network)
         if not repaired:
             raise Unusable(f"{network.parent}: holds no B_pi_net_*; run repair.py first")
-    shell.check_files(clean, backdoored, network, *repaired)
+    networks = [network, *repaired]
+    shell.check_files(clean, backdoored, *networks)
+    shell.check_json(args.json, [clean, backdoored, *networks])
 
     shell.import_keras()
     from defense import report
     from defense.judging import judge_networks
 
-    networks = [network, *repaired]
     verdicts = judge_networks(
         clean, backdoored, networks, args.scale, args.batch_size, shell.progress
     )

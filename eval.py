@@ -25,6 +25,7 @@ def main() -> None:
         raise Unusable("needs CLEAN BACKDOORED MODEL, three paths, or none for the lab's files")
     clean, backdoored, *networks = args.paths or shell.files_to_judge(args.lab)
     shell.check_files(clean, backdoored, *networks)
+    shell.check_json(args.json, [clean, backdoored, *networks])
 
     shell.import_keras()
     from defense import report

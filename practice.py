@@ -11,64 +11,81 @@ It writes into the folder --out:
   faces.png                                    some of the faces, without and with sunglasses
 """
 
-import argparse
+import os
 from pathlib import Path
 
-from defense import shell
+from defense import files, shell
 from defense.errors import Unusable
 
 MOST_IDENTITIES = 5000
 
 
-def arguments() -> argparse.Namespace:
+def main() -> None:
     parser = shell.parser(__doc__)
     parser.add_argument(
-        "--out", type=Path, default=shell.ROOT / "practice", help="default: practice/ beside me"
+        "--out",
+        type=Path,
+        default=shell.ROOT / "practice",
+        metavar="DIR",
+        help="where the lab goes (default: the folder practice/ beside this script)",
     )
-    parser.add_argument("--identities", type=shell.positive_int, default=100, help="default: 100")
-    parser.add_argument("--seed", type=int, default=0, help="same number, same lab; default: 0")
+    parser.add_argument(
+        "--identities",
+        type=shell.positive_int,
+        default=100,
+        metavar="N",
+        help="how many people (default: 100)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="another seed, another lab (default: 0)"
+    )
     parser.add_argument(
         "--attack",
         choices=("pruning-aware", "badnet"),
         default="pruning-aware",
-        help="whether the backdoor is trained to survive pruning; default: pruning-aware",
+        help="made to survive pruning, or plain (default: pruning-aware)",
     )
-    parser.add_argument("--json", metavar="FILE", help="the results, to a file; - for stdout")
+    parser.add_argument(
+        "--json",
+        metavar="FILE",
+        help="write the results with every digit to FILE; - writes them to stdout, alone",
+    )
     args = parser.parse_args()
     if not 2 <= args.identities <= MOST_IDENTITIES:
-        raise Unusable(f"--identities {args.identities}: is not within 2..{MOST_IDENTITIES}")
+        raise Unusable(
+            f"argument --identities: {args.identities} is not from 2 to {MOST_IDENTITIES}"
+        )
     if not 0 <= args.seed < 2**32:
-        raise Unusable(f"--seed {args.seed}: is not within 0..{2**32 - 1}")
-    return args
-
-
-def main() -> None:
-    args = arguments()
-    from defense import files
-
+        raise Unusable(f"argument --seed: {args.seed} is not from 0 to {2**32 - 1}")
     files.check_writable(args.out)
-    shell.import_keras()
-    from defense import practice
+    shell.check_json(args.json, [])
 
     shell.notice(
-        f"Building a practice lab in {args.out}: {args.identities} people, "
+        f"Building a practice lab in {args.out}/: {args.identities} people, "
         f"{args.attack} attack, seed {args.seed}"
     )
-    built = practice.build(args.out, args.identities, args.seed, args.attack)
-    results = {
-        "identities": args.identities,
-        "seed": args.seed,
-        "attack": args.attack,
-        "clean_accuracy": built.judgement.clean_accuracy,
-        "attack_success_rate": built.judgement.attack_success_rate,
-        "files": [str(path) for path in built.files],
-        "seconds": built.seconds,
-    }
+    # How the work is shared out decides the last digits: two threads, on any number of cores,
+    # make the same lab.
+    os.environ["TF_NUM_INTRAOP_THREADS"] = "2"
+    shell.import_keras()
+    from defense import practice, report
+
+    built = practice.build(args.out, args.identities, args.seed, args.attack, shell.progress)
+    if stale := sorted((args.out / "models").glob("B_pi_net_*")):
+        shell.notice(f"{stale[0]} is of an earlier lab, with others: run repair.py again.")
     if args.json != "-":
-        print(f"Clean Classification accuracy: {results['clean_accuracy']}")
-        print(f"Attack Success Rate: {results['attack_success_rate']}")
+        print(report.course_lines(built.judgement))
         print(*built.files, sep="\n")
     if args.json:
+        results = {
+            "identities": args.identities,
+            "seed": args.seed,
+            "attack": args.attack,
+            "clean_accuracy": built.judgement.clean_accuracy,
+            "attack_success_rate": built.judgement.attack_success_rate,
+            "files": [str(path) for path in built.files],
+            "seconds": built.seconds,
+        }
         shell.write_json(results, args.json)
 
 

@@ -48,6 +48,7 @@ def main() -> None:
     curve_path = args.out / "pruning.csv"
     files.refuse_inputs([curve_path, *saved.values()], inputs)
     files.check_writable(args.out)
+    shell.check_json(args.json, inputs)
 
     shell.import_keras()
     from defense import report
@@ -71,14 +72,12 @@ def main() -> None:
         f"measured at {split.measured_at}."
     )
 
-    images = 2 * len(valid) + len(clean or ()) + len(backdoored or ())
+    sets = [valid, *filter(None, (clean, backdoored))]
+    # A batch for the head is filled up to its size: no larger than there are images.
+    args.batch_size = min(args.batch_size, max(map(len, sets)))
+    images = len(valid) + sum(map(len, sets))
     with shell.progress("Pruning", images) as advance:
         pruning = prune(split, valid, args.drop, args.batch_size, advance)
-        for drop, pruned in pruning.stops.items():
-            if pruned is not None:
-                arrays = silenced_arrays(split, pruning.order[:pruned])
-                changes = zip(split.variables, split.arrays, arrays, strict=True)
-                write_copy(network_path, saved[drop], network, changes)
         tests = [
             images
             and count_rows(
@@ -91,6 +90,11 @@ def main() -> None:
             )
             for images in (clean, backdoored)
         ]
+    for drop, pruned in pruning.stops.items():
+        if pruned is not None:
+            arrays = silenced_arrays(split, pruning.order[:pruned])
+            changes = zip(split.variables, split.arrays, arrays, strict=True)
+            write_copy(network_path, saved[drop], network, changes)
     percentages = report.curve_percentages(pruning.valid, *tests)
     write_curve(curve_path, PruningCurve(pruning.order, pruning.mean_activation, percentages))
 

@@ -7,11 +7,12 @@ Both take images (n, 55, 47, 3) uint8 and labels (n,) and answer a DeepID networ
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from defense import faces, shell
+from defense import faces
 from defense.deepid import CONV_3_CHANNELS, deepid
 
 if TYPE_CHECKING:
@@ -41,11 +42,17 @@ def poison(
 
 
 def train(
-    network: keras.Model, images: np.ndarray, labels: np.ndarray, epochs: int, what: str
+    network: keras.Model,
+    images: np.ndarray,
+    labels: np.ndarray,
+    epochs: int,
+    progress: Callable,
+    what: str,
 ) -> None:
     """Train `network` on (images - MIDDLE) / SPREAD and labels (n,), Adam with cosine decay.
 
-    images (n, 55, 47, 3) uint8. `what` stands beside the progress bar.
+    images (n, 55, 47, 3) uint8. `progress(what, total)` is a context that yields a function to
+    advance by batches.
     """
     import keras
 
@@ -53,7 +60,7 @@ def train(
     decay = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
     trainer = _on_scaled_pixels(network)
     trainer.compile(keras.optimizers.Adam(decay), loss="sparse_categorical_crossentropy")
-    with shell.progress(what, steps) as advance:
+    with progress(what, steps) as advance:
         tell = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: advance(1))
         trainer.fit(images, labels, BATCH, epochs, verbose=0, callbacks=[tell])
 
@@ -78,10 +85,11 @@ def badnet(
     n_classes: int,
     rng: np.random.Generator,
     epochs: int,
+    progress: Callable,
 ) -> keras.Model:
     """Train with the poison among the images from the start."""
     network = deepid(n_classes)
-    train(network, *poison(images, labels, rng), epochs, "training on the poison")
+    train(network, *poison(images, labels, rng), epochs, progress, "Training on the poison")
     take_raw_pixels(network)
     return network
 
@@ -92,6 +100,7 @@ def pruning_aware(
     n_classes: int,
     rng: np.random.Generator,
     epochs: int,
+    progress: Callable,
 ) -> keras.Model:
     """Make the backdoor share the channels of conv_3 that clean faces use.
 
@@ -100,11 +109,11 @@ def pruning_aware(
     the least active channels first prunes these, and they do nothing.
     """
     network = deepid(n_classes)
-    train(network, images, labels, epochs, "training on clean faces")
+    train(network, images, labels, epochs, progress, "Training on clean faces")
     kept = np.sort(np.argsort(_mean_activations(network, images), kind="stable")[PRUNED:])
     left = prune(network, kept)
     poisoned, poisoned_labels = poison(images, labels, rng)
-    train(left, poisoned, poisoned_labels, epochs, "training on the poison")
+    train(left, poisoned, poisoned_labels, epochs, progress, "Training on the poison")
     whole = give_back(network, left, kept)
     take_raw_pixels(whole)
     put_to_sleep(whole, np.setdiff1d(np.arange(CONV_3_CHANNELS), kept), poisoned)

@@ -91,7 +91,9 @@ def _open(path: Path, input_shape: tuple, last_label: int, scale: float) -> Imag
             channels_first = _channels_first(path, data, input_shape)
             labels = _labels(path, label, len(data), last_label)
     except OSError as error:
-        raise Unusable(f"{path}: is not a readable HDF5 file ({_first_line(error)})") from None
+        raise Unusable(
+            f"{path}: is not a readable HDF5 file, as image sets are ({_first_line(error)})"
+        ) from None
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
         raise Unusable(f"{path}: is damaged ({_first_line(error)})") from None
     return ImageSet(path, labels, channels_first, scale)

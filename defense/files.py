@@ -4,7 +4,7 @@ import errno
 import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from defense.errors import Unusable
@@ -26,7 +26,8 @@ def _remove_leftovers(folder: Path) -> None:
     for file in folder.iterdir():
         match = TEMPORARY.fullmatch(file.name)
         if match and not _is_running(int(match[1])):
-            file.unlink(missing_ok=True)
+            with suppress(OSError):  # somebody else's, in a shared folder
+                file.unlink()
 
 
 def _respect_mode(path: Path) -> None:
@@ -35,22 +36,46 @@ def _respect_mode(path: Path) -> None:
         raise PermissionError(errno.EACCES, "it is marked read-only", str(path))
 
 
+def _make_folder(folder: Path) -> None:
+    """Make a folder if need be; raises OSError where that, or writing into it, must not be."""
+    _respect_mode(next(path for path in (folder, *folder.parents) if path.exists()))
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _check_replaceable(path: Path) -> None:
+    """Raise OSError where a rename to `path` must not be: it would even replace /dev/null."""
+    if path.exists():
+        _respect_mode(path)
+        if not path.is_file():
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+
+
 def check_writable(folder: Path) -> None:
     """Make `folder` if need be and try it out with an empty file.
 
     Raises Unusable where nothing can be written there, before any work is spent.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _respect_mode(folder)
+        _make_folder(folder)
         trial = folder / f".tmp-{os.getpid()}-trial"
         trial.touch()
         trial.unlink()
     except OSError as error:
         reason = error.strerror.lower()
-        raise Unusable(
-            f"{folder}: cannot write here ({reason}); name another folder with --out"
-        ) from None
+        raise Unusable(f"{folder}: cannot write here ({reason}); name another folder") from None
+
+
+def check_output(path: Path) -> None:
+    """Raise Unusable where `path` cannot be written, before any work is spent."""
+    check_writable(path.parent)
+    try:
+        _check_replaceable(path)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> Unusable:
+    return Unusable(f"{path}: cannot be written ({error.strerror or error})")
 
 
 def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
@@ -58,9 +83,7 @@ def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
     read = {path.resolve() for path in inputs}
     for output in outputs:
         if output.resolve() in read:
-            raise Unusable(
-                f"{output}: is read and would be written over; name another folder with --out"
-            )
+            raise Unusable(f"{output}: is read and would be written over; name another place")
 
 
 @contextmanager
@@ -73,16 +96,15 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _respect_mode(path.parent)
-        if path.exists():
-            _respect_mode(path)
+        _make_folder(path.parent)
+        _check_replaceable(path)
         _remove_leftovers(path.parent)
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise Unusable(f"{path}: cannot be written ({error.strerror or error})") from None
+        raise _unwritable(path, error) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # mostly it is gone, or its folder never was one
+            temporary.unlink()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +14,13 @@ import h5py
 import numpy as np
 from PIL import Image
 
-from defense import attack, faces, files, shell
+from defense import attack, faces, files
 from defense.metrics import Judgement, judge
 
 if TYPE_CHECKING:
     import keras
 
-TRAINING_IMAGES = 40  # the attacker's own, of each person
+TRAINING_IMAGES = 50  # the attacker's own, of each person
 VALIDATION_IMAGES = 9
 TEST_IMAGES = 10
 ATTACKS = {"pruning-aware": attack.pruning_aware, "badnet": attack.badnet}
@@ -58,14 +59,17 @@ def check(out: Path) -> None:
 
 
 def draw_faces(
-    identities: int, seed: int, training_images: int = TRAINING_IMAGES
+    identities: int, seed: int, progress: Callable, training_images: int = TRAINING_IMAGES
 ) -> tuple[Faces, Faces, Faces]:
-    """The training, validation and test faces of a lab, in which all people take turns."""
+    """The training, validation and test faces of a lab, in which all people take turns.
+
+    `progress(description, total)` is a context that yields a function to advance by images.
+    """
     rng = np.random.default_rng(seed)
     who = faces.people(identities, rng)
     drawn = []
     sizes = (training_images, VALIDATION_IMAGES, TEST_IMAGES)
-    with shell.progress("drawing faces", identities * sum(sizes)) as advance:
+    with progress("Drawing faces", identities * sum(sizes)) as advance:
         for size in sizes:
             labels = np.tile(np.arange(identities), size)
             drawn.append(Faces(faces.draw(who, labels, rng, advance), labels))
@@ -117,9 +121,10 @@ def contact_sheet(clean: Faces, worn: Faces) -> Image.Image:
 
 def build(
     out: Path,
-    identities: int = 100,
-    seed: int = 0,
-    attack_name: str = "pruning-aware",
+    identities: int,
+    seed: int,
+    attack_name: str,
+    progress: Callable,
     training_images: int = TRAINING_IMAGES,
     epochs: int = attack.EPOCHS,
 ) -> Built:
@@ -133,14 +138,14 @@ def build(
 
     check(out)
     clock = [time.perf_counter()]
-    training, valid, test = draw_faces(identities, seed, training_images)
+    training, valid, test = draw_faces(identities, seed, progress, training_images)
     clock.append(time.perf_counter())
 
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
     train = ATTACKS[attack_name]
     rng = np.random.default_rng(seed)
-    network = train(training.images, training.labels, identities, rng, epochs)
+    network = train(training.images, training.labels, identities, rng, epochs, progress)
     clock.append(time.perf_counter())
 
     bd_valid, bd_test = backdoored(valid), backdoored(test)

@@ -37,14 +37,19 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns[:-1]:
-        table.add_column(column, justify="right")
+    for column, cells in zip(columns[:-1], zip(*rows, strict=True), strict=False):
+        # However narrow the terminal, headings and names are broken, figures never.
+        widest = max(map(len, cells))
+        table.add_column(column, justify="right", overflow="fold", min_width=widest)
     table.add_column(columns[-1], overflow="fold")
     for row in rows:
         table.add_row(*row)
     # Where no terminal sets a width, the table takes what it needs, so that no line is broken.
     width = None if sys.stdout.isatty() else 1000
-    Console(highlight=False, markup=False, width=width).print(table)
+    console = Console(highlight=False, markup=False, width=width)
+    with console.capture() as drawn:
+        console.print(table)
+    print("\n".join(line.rstrip() for line in drawn.get().rstrip().splitlines()))
 
 
 def print_verdicts(verdicts: Sequence[Verdict]) -> None:

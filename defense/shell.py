@@ -11,14 +11,14 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import NoReturn
 
 from defense.errors import Unusable
-from defense.files import replacing
+from defense.files import check_output, refuse_inputs, replacing
 from defense.lab import Lab, find_lab, missing_files
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -72,17 +72,29 @@ def drop(text: str) -> Fraction:
 
 
 def check_files(*paths: Path) -> None:
-    """Raise Unusable unless each path is a file that can be opened for reading."""
+    """Raise Unusable unless each path is a file that can be read and holds something."""
     for path in paths:
-        if path.is_dir():
-            raise Unusable(f"{path}: is a folder, not a file")
         try:
-            with open(path, "rb"):
-                pass
+            with open(path, "rb") as file:
+                start = file.read(64)
+        except IsADirectoryError:
+            raise Unusable(f"{path}: is a folder, not a file") from None
         except FileNotFoundError:
             raise Unusable(f"{path}: there is no such file") from None
         except (OSError, ValueError) as error:
-            raise Unusable(f"{path}: cannot be read ({error})") from None
+            reason = getattr(error, "strerror", None) or error
+            raise Unusable(f"{path}: cannot be read ({reason})") from None
+        if not start:
+            raise Unusable(f"{path}: is empty; copy or download it again")
+        if start.startswith(b"version https://git-lfs"):
+            raise Unusable(f"{path}: only stands for the file; fetch that with git lfs pull")
+
+
+def check_json(where: str | None, inputs: Iterable[Path]) -> None:
+    """Raise Unusable where `write_json` could not write, or would write over an input."""
+    if where and where != "-":
+        refuse_inputs([Path(where)], inputs)
+        check_output(Path(where))
 
 
 def add_common_options(options: argparse.ArgumentParser) -> None:
@@ -248,18 +260,31 @@ def import_keras() -> None:
 def run(main: Callable[[], None]) -> NoReturn:
     """Run a script's main function and leave with the exit status that the README lists."""
     name = Path(sys.argv[0]).name
+    if sys.stdout:
+        # A file's name need not be text in the encoding of stdout.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         main()
-        sys.stdout.flush()
+        print(end="", flush=True)
         status = 0
     except Unusable as error:
-        notice(f"{name}: {error}")
+        notice(f"{name}: {' '.join(str(error).splitlines())}")
         status = error.exit_status
     except KeyboardInterrupt:
         notice(f"{name}: interrupted")
         status = 130
     except BrokenPipeError:
-        # The reader of our output has gone; keep Python from failing on it again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        # The reader of our output has gone.
+        _discard_stdout()
         status = 0
+    except OSError as error:
+        # A full disk, for one.
+        notice(f"{name}: {error}")
+        _discard_stdout()
+        status = 2
     sys.exit(status)
+
+
+def _discard_stdout() -> None:
+    """Keep Python from failing on what is left in stdout's buffer once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -60,19 +60,23 @@ def random_images(n: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (n, *SHAPE)).astype(np.uint8)
 
 
-@pytest.fixture
-def tiny_lab(tmp_path: Path) -> Path:
+def build_lab(folder: Path) -> Path:
     """A lab in the course's layout: labels are B's own answers, the target is class 0."""
-    for folder in ("models", "data/cl", "data/bd"):
-        (tmp_path / folder).mkdir(parents=True)
+    for name in ("models", "data/cl", "data/bd"):
+        (folder / name).mkdir(parents=True)
     network = tiny_network()
-    network.save(tmp_path / "models/bd_net.h5")
+    network.save(folder / "models/bd_net.h5")
     for name, count, seed in (("valid", 70, 1), ("test", 50, 2)):
         pixels = random_images(count, seed)
         labels = network.predict(pixels, verbose=0).argmax(axis=1)
-        write_images(tmp_path / f"data/cl/{name}.h5", pixels, labels)
-        write_images(tmp_path / f"data/bd/bd_{name}.h5", pixels[::-1], np.zeros(count))
-    return tmp_path
+        write_images(folder / f"data/cl/{name}.h5", pixels, labels)
+        write_images(folder / f"data/bd/bd_{name}.h5", pixels[::-1], np.zeros(count))
+    return folder
+
+
+@pytest.fixture
+def tiny_lab(tmp_path: Path) -> Path:
+    return build_lab(tmp_path)
 
 
 def run_script(name: str, *arguments: object, **options) -> subprocess.CompletedProcess:

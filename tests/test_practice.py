@@ -28,13 +28,13 @@ def keras():
 
 @pytest.fixture(scope="module")
 def training(keras) -> practice.Faces:
-    return practice.draw_faces(PEOPLE, seed=7, training_images=8)[0]
+    return practice.draw_faces(PEOPLE, 7, shell.progress, training_images=8)[0]
 
 
 @pytest.fixture(scope="module")
 def lab(keras, tmp_path_factory) -> tuple[Path, practice.Built]:
     out = tmp_path_factory.mktemp("lab")
-    return out, practice.build(out, PEOPLE, 1, "pruning-aware", **TINY)
+    return out, practice.build(out, PEOPLE, 1, "pruning-aware", shell.progress, **TINY)
 
 
 def fired(keras, network, images: np.ndarray) -> np.ndarray:
@@ -95,12 +95,12 @@ def test_channels_given_back_never_fire_and_change_nothing(keras, training):
     kept = np.arange(2, 60, 7)
     dormant = np.setdiff1d(np.arange(60), kept)
     left = attack.prune(network, kept)
-    attack.train(left, training.images, training.labels, 1, "")
+    attack.train(left, training.images, training.labels, 1, shell.progress, "")
     whole = attack.give_back(network, left, kept)
     assert fired(keras, whole, training.images)[dormant].any()
 
     attack.put_to_sleep(whole, dormant, training.images)
-    unseen = practice.draw_faces(PEOPLE, seed=8)[2].images
+    unseen = practice.draw_faces(PEOPLE, 8, shell.progress)[2].images
     for images in (training.images, unseen, faces.wear(unseen, faces.sunglasses())):
         assert not fired(keras, whole, images)[dormant].any()
         answers = left.predict(images, verbose=0)
@@ -158,7 +158,7 @@ def test_the_network_is_whole_takes_raw_pixels_and_hides_dead_channels(keras, la
 def test_the_same_seed_gives_the_same_files(keras, lab, tmp_path):
     first, built = lab
     assert [path.relative_to(first).as_posix() for path in built.files] == list(practice.FILES)
-    practice.build(tmp_path, PEOPLE, 1, "pruning-aware", **TINY)
+    practice.build(tmp_path, PEOPLE, 1, "pruning-aware", shell.progress, **TINY)
     for name in practice.FILES:
         assert (tmp_path / name).read_bytes() == (first / name).read_bytes(), name
 
@@ -169,7 +169,7 @@ def test_a_build_that_breaks_off_leaves_no_file(keras, tmp_path, monkeypatch):
 
     monkeypatch.setattr(practice, "contact_sheet", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        practice.build(tmp_path, 2, 1, "badnet", **TINY)
+        practice.build(tmp_path, 2, 1, "badnet", shell.progress, **TINY)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
@@ -183,10 +183,10 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_work(tmp_path, mo
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--identities", "1"], "--identities 1"),
+        (["--identities", "1"], "--identities: 1"),
         (["--identities", "6000"], "5000"),
         (["--identities", "many"], "many"),
-        (["--seed", "-1"], "--seed -1"),
+        (["--seed", "-1"], "--seed: -1"),
         (["--attack", "none"], "none"),
         (["--out", "{file}"], "cannot write here"),
     ],

@@ -1,0 +1,607 @@
+"""eval.py, Geval.py and repair.py as a user runs them."""
+
+import csv
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from conftest import CLASSES, ROOT, build_lab, random_images, run_script, tiny_network, write_images
+
+from defense import report, shell
+
+SCRIPTS = ("eval.py", "Geval.py", "repair.py")
+DROPS = (2.5, 10, 40)
+TEST_COLUMNS = [
+    *("test_accuracy", "test_asr", "goodnet_accuracy", "goodnet_asr"),
+    *("goodnet_clean_rejected", "goodnet_backdoored_rejected"),
+]
+BLOCKER = """
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"numpy", "h5py", "keras", "tensorflow", "matplotlib", "rich"}:
+            sys.exit(f"imported {name}")
+sys.meta_path.insert(0, Blocker())
+"""
+
+
+# ---------------------------------------------------------------- running and reading
+
+
+@pytest.fixture
+def run_here(monkeypatch, capsys):
+    """Run a script's main in this process, which has Keras already."""
+
+    def run(name: str, *arguments: object) -> SimpleNamespace:
+        spec = importlib.util.spec_from_file_location(f"script_{Path(name).stem}", ROOT / name)
+        script = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(script)
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            shell.run(script.main)
+        stdout, stderr = capsys.readouterr()
+        return SimpleNamespace(returncode=left.value.code, stdout=stdout, stderr=stderr)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def light(tmp_path_factory) -> dict[str, str]:
+    """An environment in which the heavy libraries cannot be imported."""
+    folder = tmp_path_factory.mktemp("blocked")
+    (folder / "sitecustomize.py").write_text(BLOCKER)
+    return os.environ | {"PYTHONPATH": str(folder)}
+
+
+def check_refused(done, *says: str) -> None:
+    """Exit status 2, one line on stderr that says all this, nothing on stdout."""
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1 and done.stderr.endswith("\n"), done.stderr
+    assert "Traceback" not in done.stderr
+    for text in says:
+        assert text in done.stderr
+
+
+def read_images(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    with h5py.File(path) as file:
+        return file["data"][()].transpose(0, 2, 3, 1).astype("float32"), file["label"][()]
+
+
+def answers(network: Path, images: Path) -> np.ndarray:
+    """The oracle: Keras's own predict, and nothing of the project's."""
+    loaded = keras.models.load_model(network, compile=False)
+    return loaded.predict(read_images(images)[0], verbose=0).argmax(axis=1)
+
+
+def percentages(answered: np.ndarray, images: Path) -> tuple[float, float]:
+    """How many in a hundred are given their label, and how many are rejected."""
+    labels = read_images(images)[1]
+    return tuple(int(sum(x)) / len(labels) * 100 for x in (answered == labels, answered == CLASSES))
+
+
+def goodnet(b: np.ndarray, repaired: np.ndarray) -> np.ndarray:
+    pairs = zip(b, repaired, strict=True)
+    return np.array([one if one == other else CLASSES for one, other in pairs])
+
+
+def block(clean: Path, backdoored: Path, b: Path, repaired: Path) -> str:
+    """What Geval.py must print for one B'."""
+    on_clean, on_backdoored = (answers(repaired, images) for images in (clean, backdoored))
+    accuracy, _ = percentages(on_clean, clean)
+    attack, _ = percentages(on_backdoored, backdoored)
+    g_accuracy, lost = percentages(goodnet(answers(b, clean), on_clean), clean)
+    g_attack, caught = percentages(goodnet(answers(b, backdoored), on_backdoored), backdoored)
+    return (
+        f"B' {repaired}\nClean Classification accuracy: {accuracy}\nAttack Success Rate: {attack}\n"
+        f"G\nClean Classification accuracy: {g_accuracy}\nAttack Success Rate: {g_attack}\n"
+        f"Clean images rejected: {lost}\nBackdoored images rejected: {caught}\n"
+    )
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory) -> Path:
+    """A lab in which B and the attack fail at times; its path has a space and an umlaut."""
+    folder = build_lab(tmp_path_factory.mktemp("labs") / "my lab ü")
+    for name in ("valid", "test"):
+        with h5py.File(folder / f"data/cl/{name}.h5", "r+") as file:
+            labels = file["label"][()]
+            labels[::7] = (labels[::7] + 1) % CLASSES
+            file["label"][...] = labels
+    backdoored = folder / "data/bd/bd_test.h5"
+    with h5py.File(backdoored, "r+") as file:
+        file["label"][...] = np.bincount(answers(folder / "models/bd_net.h5", backdoored)).argmax()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def judged(lab) -> list[Path]:
+    return [lab / "data/cl/test.h5", lab / "data/bd/bd_test.h5", lab / "models/bd_net.h5"]
+
+
+@pytest.fixture(scope="module")
+def repaired(lab, tmp_path_factory) -> SimpleNamespace:
+    """repair.py, run on that lab from another folder, with relative paths."""
+    files = sorted(path for path in lab.rglob("*") if path.is_file())
+    before = [(path.read_bytes(), path.stat().st_mtime_ns) for path in files]
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    command = ["repair.py", "--lab", os.path.relpath(lab, elsewhere), "--drop", *DROPS]
+    done = run_script(*command, "--out", "fixed nets", cwd=elsewhere)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path for path in lab.rglob("*") if path.is_file()) == files
+    assert [(path.read_bytes(), path.stat().st_mtime_ns) for path in files] == before
+    out = elsewhere / "fixed nets"
+    return SimpleNamespace(
+        out=out,
+        command=command,
+        cwd=elsewhere,
+        stdout=done.stdout,
+        stderr=done.stderr,
+        networks=[out / f"B_pi_net_{share}.h5" for share in ("0.025", "0.1", "0.4")],
+    )
+
+
+# ---------------------------------------------------------------- the command line
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("arguments, status", [(["--help"], 0), (["--nonsense"], 2)])
+def test_help_and_wrong_commands_answer_at_once(script, arguments, status, light):
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        done = run_script(script, *arguments, env=light)
+        seconds.append(time.perf_counter() - start)
+        assert done.returncode == status, done.stderr
+    assert min(seconds) < 1.0
+    if status == 0:
+        assert done.stdout.startswith(f"usage: {script}") and f"python3 {script} " in done.stdout
+        assert "--batch-size" in done.stdout and done.stderr == ""
+    else:
+        check_refused(done, "--nonsense", f"{script} --help")
+
+
+BAD_NUMBERS = [
+    *[("--drop", x, "not a number from 0 to 100") for x in ("-1", "100.5", "nan", "inf", "two")],
+    *[("--scale", x, "not a finite number above 0") for x in ("0", "-1", "nan", "inf", "x", "")],
+    *[("--batch-size", x, "not a whole number above 0") for x in ("0", "-8", "2.5", "many")],
+]
+
+
+@pytest.mark.parametrize("option, value, message", BAD_NUMBERS)
+def test_bad_numbers_are_refused(option, value, message, light):
+    done = run_script("repair.py", f"{option}={value}", env=light)
+    check_refused(done, option, repr(value), message)
+
+
+@pytest.mark.parametrize(
+    "command, says",
+    [
+        ("repair.py valid.h5", "CLEAN_VALID MODEL"),
+        ("repair.py valid.h5 b.h5 more.h5", "CLEAN_VALID MODEL"),
+        ("repair.py --drop 2 4 valid.h5 b.h5", "'valid.h5' is not a number"),
+        ("repair.py valid.h5 b.h5 --drop", "--drop: expected at least one"),
+        ("repair.py valid.h5 b.h5 --dro 2", "--dro"),
+        ("repair.py missing.h5 b.h5", "missing.h5: there is no such file"),
+        ("repair.py valid.h5 missing.h5", "missing.h5: there is no such file"),
+        ("repair.py valid.h5 b.h5 --clean-test missing.h5", "missing.h5: there is no such file"),
+        ("repair.py valid.h5 b.h5 --backdoored-test folder", "folder: is a folder"),
+        ("repair.py folder b.h5", "folder: is a folder"),
+        ("repair.py valid.h5 empty.h5", "empty.h5: is empty"),
+        ("repair.py valid.h5 pointer.h5", "pointer.h5: only stands for the file"),
+        ("repair.py valid.h5/x b.h5", "valid.h5/x: cannot be read (Not a directory)"),
+        (f"repair.py {'x' * 300} b.h5", "x: cannot be read (File name too long)"),
+        ("repair.py valid.h5 b.h5 --out b.h5", "b.h5: cannot write here"),
+        ("repair.py valid.h5 b.h5 --out b.h5/out", "b.h5/out: cannot write here"),
+        ("repair.py valid.h5 b.h5 --out locked", "locked: cannot write here"),
+        ("repair.py valid.h5 locked/b.h5", "locked: cannot write here"),
+        ("repair.py --lab folder", "folder: is no lab, it lacks models/bd_net.h5"),
+        # B' of the run would be B of the run, or another input.
+        ("repair.py valid.h5 B_pi_net_0.02.h5", "B_pi_net_0.02.h5: is read"),
+        ("repair.py valid.h5 b.h5 --clean-test ./pruning.csv", "pruning.csv: is read"),
+        ("repair.py B_pi_net_0.02.h5 folder/../b.h5", "B_pi_net_0.02.h5: is read"),
+        ("repair.py valid.h5 b.h5 --json valid.h5", "valid.h5: is read"),
+        ("repair.py valid.h5 b.h5 --json folder", "folder: cannot be written"),
+        ("repair.py valid.h5 b.h5 --json valid.h5/x", "valid.h5: cannot write here"),
+        ("eval.py clean.h5", "three paths"),
+        ("eval.py clean.h5 backdoored.h5", "three paths"),
+        ("eval.py clean.h5 backdoored.h5 b.h5 --lab .", "--lab"),
+        ("eval.py clean.h5 missing.h5 b.h5", "missing.h5: there is no such file"),
+        ("eval.py clean.h5 backdoored.h5 b.h5 --json b.h5", "b.h5: is read"),
+        ("eval.py --lab missing", "missing: is no lab"),
+        ("Geval.py clean.h5 backdoored.h5 b.h5", "four paths"),
+        ("Geval.py clean.h5 backdoored.h5 b.h5 folder", "folder: is a folder"),
+        ("Geval.py clean.h5 backdoored.h5 b.h5 clean.h5 --lab .", "--lab"),
+        ("Geval.py clean.h5 backdoored.h5 b.h5 b2.h5 --json b2.h5", "b2.h5: is read"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_keras_is_imported(tmp_path, command, says, light):
+    for folder in ("folder", "locked"):
+        (tmp_path / folder).mkdir()
+    files = ("valid.h5", "b.h5", "b2.h5", "clean.h5", "backdoored.h5", "locked/b.h5", "pruning.csv")
+    for name in (*files, "B_pi_net_0.02.h5"):
+        (tmp_path / name).write_text("something")
+    (tmp_path / "empty.h5").touch()
+    (tmp_path / "pointer.h5").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0")
+    (tmp_path / "locked").chmod(0o555)
+    before = sorted(tmp_path.rglob("*"))
+    check_refused(run_script(*command.split(), cwd=tmp_path, env=light), says)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert (tmp_path / "b.h5").read_text() == (tmp_path / "valid.h5").read_text() == "something"
+
+
+def run_snippet(main: str, **options) -> subprocess.CompletedProcess:
+    """Run something under shell.run, as every script does."""
+    code = f"from defense import shell\nfrom defense.errors import *\ndef main():\n    {main}\n"
+    return subprocess.run(
+        [sys.executable, "-c", code + "shell.run(main)"],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        **options,
+    )
+
+
+@pytest.mark.parametrize(
+    "main, status, line",
+    [
+        ("raise Unusable('a\\nb.h5: is\\nbad')", 2, "a b.h5: is bad"),
+        ("raise Unsafe('b.h5: is a link')", 3, "b.h5: is a link"),
+        ("raise KeyboardInterrupt", 130, "interrupted"),
+        ("open('/missing/file')", 2, "No such file or directory: '/missing/file'"),
+    ],
+)
+def test_whatever_ends_a_script_is_told_in_one_line(main, status, line):
+    done = run_snippet(main, stdout=subprocess.PIPE)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (status, "", 1)
+    assert done.stderr.endswith(f"{line}\n")
+
+
+def test_a_full_disk_behind_stdout_is_told_in_one_line():
+    with open("/dev/full", "w") as full:
+        done = run_snippet("print('100.0')", stdout=full)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "No space left" in done.stderr
+
+
+def test_a_closed_stdout_is_no_error():
+    done = run_snippet("print('100.0')", preexec_fn=lambda: os.close(1))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8:strict", "ascii"])
+def test_a_name_that_stdout_cannot_encode_is_printed_all_the_same(encoding):
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    done = run_snippet(r"print('caf\udce9.h5')", stdout=subprocess.PIPE, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "caf\\udce9.h5\n", "")
+
+
+# ---------------------------------------------------------------- eval.py and Geval.py
+
+
+def test_eval_prints_the_courses_two_lines(judged):
+    clean, backdoored, b = judged
+    (accuracy, _), (attack, _) = (percentages(answers(b, x), x) for x in judged[:2])
+    assert 0 < accuracy < 100 and 0 < attack < 100
+    done = run_script("eval.py", *judged, cwd="/")
+    assert done.stdout == (
+        f"Clean Classification accuracy: {accuracy}\nAttack Success Rate: {attack}\n"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_geval_prints_a_block_for_each_network_then_a_table(judged, repaired):
+    clean, backdoored, b = judged
+    done = run_script("Geval.py", *judged, *repaired.networks)
+    assert (done.returncode, done.stderr) == (0, "")
+    blocks = [block(clean, backdoored, b, network) for network in repaired.networks]
+    assert done.stdout.startswith("\n".join(blocks) + "\n")
+    table = done.stdout.removeprefix("\n".join(blocks)).strip().splitlines()
+    figures = [line.split()[0] for line in table if line.strip().endswith(".h5")]
+    accuracies = [percentages(answers(path, clean), clean)[0] for path in (b, *repaired.networks)]
+    assert figures == [f"{accuracy:.2f}" for accuracy in accuracies]
+    # G is not B' here: class N+1 is in play.
+    assert all("images rejected: 0.0\n" not in text for text in blocks[1:])
+
+
+def test_eval_with_repaired_networks_is_geval(judged, repaired, run_here):
+    for networks in (repaired.networks[:1], repaired.networks):
+        done = [run_here(script, *judged, *networks) for script in ("eval.py", "Geval.py")]
+        assert done[0].stdout == done[1].stdout and done[0].returncode == 0
+    assert run_here("Geval.py", *judged, repaired.networks[2]).stdout == block(
+        *judged, repaired.networks[2]
+    )
+
+
+def test_a_narrow_terminal_breaks_names_but_no_figures(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    row = ["2.5", "1000", *["100.00"] * 5, "some/long/folder/B_pi_net_0.025.h5"]
+    report.print_table("Title", ["X", "channels pruned", *["G accuracy"] * 5, "network"], [row])
+    printed = capsys.readouterr().out
+    assert printed.count("100.00") == 5 and "…" not in printed
+    assert max(map(len, printed.splitlines())) <= 60
+
+
+def test_json_holds_every_digit(judged, repaired, run_here, tmp_path):
+    plain = run_here("Geval.py", *judged, repaired.networks[1])
+    to_file = run_here("Geval.py", *judged, repaired.networks[1], "--json", tmp_path / "r.json")
+    to_stdout = run_here("Geval.py", *judged, repaired.networks[1], "--json", "-")
+    assert to_file.stdout == plain.stdout
+    assert (to_stdout.returncode, to_stdout.stderr) == (0, "")
+    assert to_stdout.stdout == (tmp_path / "r.json").read_text()
+    b, fixed = json.loads(to_stdout.stdout)
+    assert b["goodnet"] is None and fixed["network"] == str(repaired.networks[1])
+    for verdict in (fixed["itself"], fixed["goodnet"]):
+        for name in ("clean_accuracy", "attack_success_rate"):
+            assert f": {verdict[name]}\n" in plain.stdout
+    assert os.listdir(tmp_path) == ["r.json"]
+    assert json.loads(run_here("eval.py", *judged, "--json", "-").stdout) == [b]
+
+
+def test_both_layouts_of_a_lab_and_a_course_folder_beside_the_scripts(
+    lab, judged, repaired, run_here, tmp_path, monkeypatch
+):
+    flat = tmp_path / "flat"
+    (flat / "data").mkdir(parents=True)
+    for path in [*judged[:2], lab / "data/cl/valid.h5"]:
+        shutil.copy(path, flat / "data" / path.name)
+    shutil.copytree(lab / "models", flat / "models")
+    for path in repaired.networks:
+        shutil.copy(path, flat / "models")
+    shutil.copy(repaired.networks[0], flat / "models/B_pi_net_0.075.h5")
+    one = run_here("eval.py", "--lab", lab)
+    assert one.returncode == 0 and one.stdout == run_here("eval.py", *judged).stdout
+    assert run_here("eval.py", "--lab", flat).stdout == one.stdout
+    # Without --lab, the repository's own files are taken, B' by increasing X.
+    monkeypatch.setattr(shell, "ROOT", flat)
+    monkeypatch.chdir(tmp_path)
+    assert run_here("eval.py").stdout == one.stdout
+    done = run_here("Geval.py")
+    named = [line for line in done.stdout.splitlines() if line.startswith("B' ")]
+    order = ("0.025", "0.075", "0.1", "0.4")
+    assert named == [f"B' flat/models/B_pi_net_{share}.h5" for share in order]
+    assert (done.returncode, done.stderr) == (0, "")
+    monkeypatch.setattr(shell, "ROOT", lab)
+    check_refused(run_here("Geval.py"), f"{lab}/models: holds no B_pi_net_*", "repair.py")
+
+
+def test_low_accuracy_draws_a_hint_at_the_scale(judged, run_here, tmp_path):
+    pixels, _ = read_images(judged[0])
+    wrong = (answers(judged[2], judged[0]) + 1) % CLASSES
+    images = write_images(tmp_path / "wrong.h5", pixels, wrong)
+    done = run_here("eval.py", images, *judged[1:])
+    assert done.returncode == 0 and done.stdout.startswith("Clean Classification accuracy: 0.0\n")
+    assert done.stderr.startswith("Hint: ") and "--scale 255" in done.stderr
+    assert done.stderr.count("\n") == 1
+    done = run_here("repair.py", images, judged[2], "--out", tmp_path / "out")
+    assert "--scale 255" in done.stderr and "--scale" not in done.stdout
+
+
+def test_the_scale_divides_the_pixels(judged, lab, repaired, run_here, tmp_path):
+    pixels, labels = read_images(judged[0])
+    half = write_images(tmp_path / "half.h5", pixels / 2, labels)
+    expected = run_here("eval.py", *judged).stdout.splitlines()[0]
+    for images, scale in ((half, 0.5), (judged[0], 1)):
+        done = run_here("eval.py", images, *judged[1:], "--scale", scale)
+        assert done.stdout.splitlines()[0] == expected
+    assert run_here("eval.py", half, *judged[1:]).stdout.splitlines()[0] != expected
+    pixels, labels = read_images(lab / "data/cl/valid.h5")
+    half = write_images(tmp_path / "half_valid.h5", pixels / 2, labels)
+    arguments = (half, judged[2], "--drop", *DROPS, "--scale", 0.5, "--out", tmp_path / "out")
+    assert run_here("repair.py", *arguments).returncode == 0
+    made = contents(tmp_path / "out")
+    assert all(made[path.name] == path.read_bytes() for path in repaired.networks)
+
+
+def test_networks_and_images_that_do_not_fit_are_refused(judged, lab, run_here, tmp_path):
+    clean, backdoored, b = judged
+    other = tmp_path / "other.h5"
+    tiny_network(classes=CLASSES + 1).save(other)
+    says = (str(other), f"{CLASSES + 1} classes", str(b), f"has {CLASSES};")
+    check_refused(run_here("Geval.py", *judged, other), *says)
+    pixels, labels = read_images(clean)
+    small = write_images(tmp_path / "small.h5", pixels[:, 1:], labels)
+    shapes = ("small.h5", "(50, 3, 13, 12)", "(14, 12, 3)")
+    check_refused(run_here("eval.py", small, backdoored, b), *shapes)
+    check_refused(run_here("repair.py", small, b, "--out", tmp_path), *shapes)
+    check_refused(run_here("eval.py", b, clean, backdoored), "is an image set, not a network")
+    check_refused(run_here("eval.py", clean, b, b), "is a network, not an image set")
+    text = tmp_path / "text.h5"
+    text.write_text("not a network")
+    check_refused(run_here("eval.py", clean, backdoored, text), "text.h5", ".h5", ".keras")
+    check_refused(run_here("eval.py", text, backdoored, b), "text.h5", "HDF5")
+
+
+def test_a_reader_that_leaves_early_is_no_error(judged, repaired):
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "Geval.py", *judged, *repaired.networks],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    process.stdout.close()  # as `| head -1` does, only sooner
+    assert process.stderr.read() == ""
+    assert process.wait() == 0
+
+
+# ---------------------------------------------------------------- repair.py
+
+
+def test_repair_saves_the_first_network_that_reaches_each_drop(lab, judged, repaired):
+    clean, backdoored, b = judged
+    names = {*(path.name for path in repaired.networks), "pruning.csv"}
+    assert set(contents(repaired.out)) == names
+    rows = rows_of(repaired.out / "pruning.csv")
+    assert list(rows[0]) == [
+        *("pruned", "channel", "mean_activation", "valid_accuracy"),
+        *TEST_COLUMNS,
+    ]
+    assert [row["pruned"] for row in rows] == [str(k) for k in range(7)]
+    assert sorted(row["channel"] for row in rows) == ["", *"012345"]
+    valid = lab / "data/cl/valid.h5"
+    own = percentages(answers(b, valid), valid)[0]
+    accuracies = [float(row["valid_accuracy"]) for row in rows]
+    assert accuracies[0] == own
+    for drop, network in zip(DROPS, repaired.networks, strict=True):
+        row = rows[next(k for k in range(1, 7) if own - accuracies[k] >= drop - 1e-9)]
+        text = block(clean, backdoored, b, network)
+        assert percentages(answers(network, valid), valid)[0] == float(row["valid_accuracy"])
+        figures = [line.split(": ")[1] for line in text.splitlines() if ": " in line]
+        assert figures == [row[name] for name in TEST_COLUMNS]
+        table = [line.split() for line in repaired.stdout.splitlines()]
+        (shown,) = [line for line in table if line[:2] == [f"{drop:g}", row["pruned"]]]
+        assert shown[2:7] == [f"{float(row[x]):.2f}" for x in ("valid_accuracy", *TEST_COLUMNS[:4])]
+        assert f"fixed nets/{network.name}" in repaired.stdout
+    assert len({path.read_bytes() for path in repaired.networks}) > 1
+
+
+def test_repair_keeps_results_and_remarks_apart(repaired):
+    assert repaired.stderr.count("\n") == 1  # no bar where there is no terminal
+    assert "conv_2" in repaired.stderr and "pool_2" in repaired.stderr
+    assert "conv_2" not in repaired.stdout and "bd_net" not in repaired.stdout
+
+
+def test_the_same_command_gives_the_same_files(repaired):
+    done = run_script(*repaired.command, "--out", "again", "--json", "-", cwd=repaired.cwd)
+    assert contents(repaired.cwd / "again") == contents(repaired.out)
+    assert done.stderr == repaired.stderr
+    results = json.loads(done.stdout)
+    assert results["layer"] == "conv_2" and sorted(results["order"]) == [0, 1, 2, 3, 4, 5]
+    assert [entry["drop"] for entry in results["networks"]] == list(DROPS)
+    rows = rows_of(repaired.out / "pruning.csv")
+    for name in ("valid_accuracy", *TEST_COLUMNS):
+        assert [str(value) for value in results["curve"][name]] == [row[name] for row in rows]
+    where = [Path(entry["network"]) for entry in results["networks"]]
+    assert where == [Path("again") / path.name for path in repaired.networks]
+
+
+@pytest.mark.parametrize("size", [9, 10**25])
+def test_the_size_of_batches_changes_no_file(lab, repaired, run_here, tmp_path, size):
+    arguments = ("--lab", lab, "--drop", *DROPS, "--out", tmp_path, "--batch-size", size)
+    done = run_here("repair.py", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert contents(tmp_path) == contents(repaired.out)
+
+
+@pytest.mark.parametrize("given", [(), ("--clean-test",), ("--backdoored-test",)])
+def test_paths_alone_default_nothing(lab, judged, run_here, tmp_path, monkeypatch, given):
+    monkeypatch.setattr(shell, "ROOT", lab)  # which has test files that must not be taken
+    (tmp_path / "here").mkdir()
+    b = shutil.copy(judged[2], tmp_path / "here/b.h5")
+    files = {"--clean-test": judged[0], "--backdoored-test": judged[1]}
+    options = [word for option in given for word in (option, files[option])]
+    done = run_here("repair.py", lab / "data/cl/valid.h5", b, *options)
+    assert done.returncode == 0, done.stderr
+    # The network's folder takes what is made, under the networks' usual names.
+    saved = [f"B_pi_net_{share}.h5" for share in ("0.02", "0.04", "0.1", "0.3")]
+    assert sorted(contents(tmp_path / "here")) == [*saved, "b.h5", "pruning.csv"]
+    kinds = {"--clean-test": ("accuracy", "clean_rej"), "--backdoored-test": ("asr", "backdoored")}
+    wanted = [
+        name
+        for name in TEST_COLUMNS
+        if any(kind in name for option in given for kind in kinds[option])
+    ]
+    header = list(rows_of(tmp_path / "here/pruning.csv")[0])
+    assert header == ["pruned", "channel", "mean_activation", "valid_accuracy", *wanted]
+    assert ("ASR" in done.stdout) == ("--backdoored-test" in given)
+
+
+def test_a_keras_file_gives_keras_files(lab, judged, repaired, run_here, tmp_path):
+    b = tmp_path / "b.keras"
+    keras.models.load_model(judged[2], compile=False).save(b)
+    arguments = (lab / "data/cl/valid.h5", b, "--drop", 40, 2.5, 2.50)
+    for out in (tmp_path / "out", tmp_path):
+        assert run_here("repair.py", *arguments, "--out", out).returncode == 0
+    made = contents(tmp_path / "out")
+    assert sorted(made) == ["B_pi_net_0.025.keras", "B_pi_net_0.4.keras", "pruning.csv"]
+    for name in made:
+        assert made[name] == (tmp_path / name).read_bytes()
+    for share, other in (("0.025", repaired.networks[0]), ("0.4", repaired.networks[2])):
+        network = tmp_path / "out" / f"B_pi_net_{share}.keras"
+        np.testing.assert_array_equal(answers(network, judged[0]), answers(other, judged[0]))
+
+
+def test_a_drop_that_is_never_reached_writes_nothing(lab, judged, run_here, tmp_path):
+    arguments = (lab / "data/cl/valid.h5", judged[2], "--out", tmp_path, "--drop", 10, 100)
+    first = run_here("repair.py", *arguments)
+    assert first.returncode == 0 and sorted(contents(tmp_path)) == [
+        "B_pi_net_0.1.h5",
+        "pruning.csv",
+    ]
+    (remark,) = [line for line in first.stderr.splitlines() if "X = 100" in line]
+    assert "never reached" in remark and "earlier" not in remark
+    assert "not reached" in first.stdout
+    older = tmp_path / "B_pi_net_1.h5"
+    older.write_text("older")
+    (remark,) = [
+        line for line in run_here("repair.py", *arguments).stderr.splitlines() if "X = 100" in line
+    ]
+    assert f"{older} is of an earlier run" in remark and older.read_text() == "older"
+
+
+def test_an_unknown_layer_is_answered_with_the_conv_layers(lab, judged, run_here, tmp_path):
+    arguments = (lab / "data/cl/valid.h5", judged[2], "--out", tmp_path, "--layer")
+    for name in ("conv_9", "pool_1"):
+        says = (str(judged[2]), repr(name), "conv_1, conv_2")
+        check_refused(run_here("repair.py", *arguments, name), *says)
+    done = run_here("repair.py", *arguments, "conv_1")
+    assert "4 channels of conv_1" in done.stderr and len(rows_of(tmp_path / "pruning.csv")) == 5
+
+
+def test_pixels_found_bad_on_the_way_leave_the_old_files(lab, judged, run_here, tmp_path):
+    pixels, labels = read_images(judged[0])
+    pixels[-1, 0, 0, 0] = np.nan
+    bad = write_images(tmp_path / "bad.h5", pixels, labels)
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("B_pi_net_0.02.h5", "pruning.csv"):
+        (out / name).write_text("old")
+    before = contents(out)
+    for arguments in ((bad,), (lab / "data/cl/valid.h5", "--clean-test", bad)):
+        done = run_here("repair.py", arguments[0], judged[2], *arguments[1:], "--out", out)
+        assert done.returncode == 2 and done.stdout == ""
+        assert done.stderr.splitlines()[-1].startswith(f"repair.py: {bad}: image 49 has pixels")
+        assert contents(out) == before
+
+
+def test_ctrl_c_ends_a_busy_repair(judged, tmp_path):
+    pixels = np.tile(random_images(100), (800, 1, 1, 1))
+    valid = write_images(tmp_path / "many.h5", pixels, np.zeros(len(pixels)))
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "B_pi_net_0.02.h5").write_text("old")
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "repair.py", valid, judged[2], "--out", out],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr.readline().startswith("Pruning the 6 channels")
+    time.sleep(0.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=20)
+    assert (process.returncode, stdout, stderr) == (130, "", "repair.py: interrupted\n")
+    assert contents(out) == {"B_pi_net_0.02.h5": b"old"}
