@@ -45,7 +45,7 @@ def main() -> None:
     try:
         from defense import figures
     except ImportError as error:
-        raise Unusable(f"{error}; install what requirements.txt names") from None
+        raise Unusable(f"{error}; run make lab once, then source .venv/bin/activate") from None
 
     reached = first_reaching(curve, args.drop)
     pictures = {args.out / name: figure for name, figure in figures.draw(curve, reached).items()}

@@ -250,7 +250,8 @@ def import_keras() -> None:
             import keras  # noqa: F401
         except ImportError as error:
             raise Unusable(
-                f"Keras cannot be imported ({error}); install what requirements.txt names"
+                f"Keras cannot be imported ({error}); run make lab once, then "
+                "source .venv/bin/activate"
             ) from None
         finally:
             os.dup2(stderr, 2)
