@@ -38,17 +38,18 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column, cells in zip(columns[:-1], zip(*rows, strict=True), strict=False):
-        # However narrow the terminal, headings and names are broken, figures never.
-        widest = max(map(len, cells))
-        table.add_column(column, justify="right", overflow="fold", min_width=widest)
-    table.add_column(columns[-1], overflow="fold")
+        widest = max(map(len, (*column.split(), *cells)))
+        table.add_column(column, justify="right", min_width=widest)
+    table.add_column(columns[-1], no_wrap=True, min_width=max(len(row[-1]) for row in rows))
     for row in rows:
         table.add_row(*row)
-    # Where no terminal sets a width, the table takes what it needs, so that no line is broken.
-    width = None if sys.stdout.isatty() else 1000
-    console = Console(highlight=False, markup=False, width=width)
+    # Where no terminal sets a width, the table takes what it likes. A narrow one breaks headings
+    # between words, but neither figures nor paths.
+    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 1000)
+    wide = console.options.update(width=1000)
+    console.width = max(console.width, console.measure(table, options=wide).minimum)
     with console.capture() as drawn:
-        console.print(table)
+        console.print(table, crop=False)
     print("\n".join(line.rstrip() for line in drawn.get().rstrip().splitlines()))
 
 

@@ -334,14 +334,15 @@ def test_eval_with_repaired_networks_is_geval(judged, repaired, run_here):
     )
 
 
-def test_a_narrow_terminal_breaks_names_but_no_figures(capsys, monkeypatch):
+@pytest.mark.parametrize("columns", [10, 60, 80, 100])
+def test_no_terminal_is_too_narrow_for_figures_and_paths(capsys, monkeypatch, columns):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    monkeypatch.setenv("COLUMNS", "60")
-    row = ["2.5", "1000", *["100.00"] * 5, "some/long/folder/B_pi_net_0.025.h5"]
-    report.print_table("Title", ["X", "channels pruned", *["G accuracy"] * 5, "network"], [row])
-    printed = capsys.readouterr().out
-    assert printed.count("100.00") == 5 and "…" not in printed
-    assert max(map(len, printed.splitlines())) <= 60
+    monkeypatch.setenv("COLUMNS", str(columns))
+    row = ["2.5", "1000", *["100.00"] * 5, "my lab/B_pi_net_0.025.h5"]
+    headings = ["X", "channels pruned", *["G accuracy"] * 5, "network"]
+    report.print_table("Title", headings, [row])
+    printed = capsys.readouterr().out.splitlines()[-1]
+    assert printed.split("  ")[-1].strip() == row[-1] and printed.split()[:7] == row[:7]
 
 
 def test_json_holds_every_digit(judged, repaired, run_here, tmp_path):
