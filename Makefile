@@ -1,9 +1,10 @@
 # make lab    run the lab through to the plots: the course's files, else the practice lab
 # make test   run the tests
+# make bench  measure the sweep and the scripts; takes some minutes
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: lab test lint test-keras2 clean
+.PHONY: lab test lint bench test-keras2 clean
 
 lab: .venv/installed
 	$(BIN)/python repair.py
@@ -16,6 +17,9 @@ test: .venv/installed-dev
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+bench: .venv/installed
+	$(BIN)/python benchmarks/sweep.py
 
 # That Keras 2.15 loads what we write; needs LAB_DIR and a Python that TensorFlow 2.15 has wheels for.
 test-keras2: .venv/installed-dev
