@@ -211,6 +211,9 @@ def notice(line: str) -> None:
 @contextmanager
 def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show a bar on stderr, on a terminal only; yields a function that adds to what is done."""
+    if not sys.stderr or not sys.stderr.isatty():
+        yield lambda amount: None
+        return
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -220,16 +223,13 @@ def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
         TimeRemainingColumn,
     )
 
-    console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(description, total=total)
         yield lambda amount: bar.advance(task, amount)
 
