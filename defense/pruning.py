@@ -5,11 +5,27 @@ Neural Networks", section 3: channels that clean images hardly use are pruned fi
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
 Features = list[np.ndarray]  # the measuring point (n, …, channels), then what runs past it
+
+
+@dataclass(frozen=True)
+class Head:
+    """The rest of a network behind the measuring point, with all channels silenced at first.
+
+    state_shape: of one image's state, which is 0 where all channels are silenced.
+    give_back: (state (n, *state_shape), images (m,), channel, the channel's values in these
+    images (m, positions)) adds the channel to these images' states, in place.
+    answer: the list of states and of what runs past, -> (classes, whether each is too close).
+    """
+
+    state_shape: tuple[int, ...]
+    give_back: Callable[[np.ndarray, np.ndarray, int, np.ndarray], None]
+    answer: Callable[[list[np.ndarray]], tuple[np.ndarray, np.ndarray]]
 
 
 def mean_activations(measured: Iterable[np.ndarray]) -> np.ndarray:
@@ -34,67 +50,79 @@ def pruning_order(means: np.ndarray) -> np.ndarray:
 def sweep(
     features: Features,
     order: Sequence[int],
-    head: Callable[[Features], tuple[np.ndarray, np.ndarray]],
+    head: Head,
     plain: Callable[[int, np.ndarray], np.ndarray],
     head_rows: int,
 ) -> np.ndarray:
     """The classes of n images with 0, 1, … all channels pruned: (channels + 1, n) int64.
 
-    head: features -> (classes, whether each is too close to call), for `head_rows` images a call;
-    plain: (channels pruned, images' indices) -> the classes of the whole network, for those.
+    head: answers for `head_rows` images a call; plain: (channels pruned, images' indices) -> the
+    classes of the whole network, for those that the head found too close to call.
 
-    A channel that is 0 everywhere in an image leaves that image's answer as it was: the head is
-    asked again only for images in which the channel just pruned fires.
+    It goes from all channels pruned to none, giving one back after the other. A channel that is
+    0 everywhere in an image leaves that image's answer as it was: the head is asked again only
+    for images in which the channel given back fires.
     """
     classes = np.full((len(order) + 1, len(features[0])), -1, dtype=np.int64)
     tied = np.zeros(classes.shape, dtype=bool)
-    for pruned, images, rows in _in_calls(_states(features, order), head_rows):
-        classes[pruned, images], tied[pruned, images] = head(rows)
+    for pruned, images, rows in _calls(features, order, head, head_rows):
+        classes[pruned, images], tied[pruned, images] = (
+            part[: len(images)] for part in head.answer(rows)
+        )
+    if len(features) == 1:
+        classes[-1], tied[-1] = classes[-1, 0], tied[-1, 0]
     for pruned in np.flatnonzero(tied.any(axis=1)):
         images = np.flatnonzero(tied[pruned])
         classes[pruned, images] = plain(int(pruned), images)
-    for pruned in range(1, len(classes)):
+    for pruned in reversed(range(len(order))):
         unchanged = classes[pruned] < 0
-        classes[pruned, unchanged] = classes[pruned - 1, unchanged]
+        classes[pruned, unchanged] = classes[pruned + 1, unchanged]
     return classes
 
 
-def _states(
-    features: Features, order: Sequence[int]
-) -> Iterator[tuple[np.ndarray, np.ndarray, Features]]:
-    """Yield (numbers pruned, images, features) wherever an answer may differ from the last."""
-    measured = features[0].copy()
-    fires = measured.reshape(len(measured), -1, measured.shape[-1]).any(axis=1)
-    yield np.zeros(len(measured), dtype=int), np.arange(len(measured)), features
-    for pruned, channel in enumerate(order, start=1):
+def _changes(
+    features: Features, order: Sequence[int], head: Head, state: np.ndarray
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Give the channels back to `state`, the last pruned first.
+
+    Yields (number pruned, images) wherever an answer may differ from the last.
+    """
+    by_position = features[0].reshape(len(state), -1, features[0].shape[-1])
+    fires = by_position.any(axis=1)
+    # Without anything that runs past, one image with all channels pruned is like another.
+    yield len(order), np.arange(len(state) if len(features) > 1 else 1)
+    for pruned, channel in reversed(list(enumerate(order))):
         images = np.flatnonzero(fires[:, channel])
-        measured[..., channel] = 0
-        yield (
-            np.full(len(images), pruned),
-            images,
-            [part[images] for part in (measured, *features[1:])],
-        )
+        if len(images):
+            head.give_back(state, images, channel, by_position[images, :, channel])
+            yield pruned, images
 
 
-def _in_calls(
-    states: Iterable[tuple[np.ndarray, np.ndarray, Features]], size: int
+def _calls(
+    features: Features, order: Sequence[int], head: Head, size: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray, Features]]:
-    """The states regrouped into `size` rows each, the last with what is left."""
-    waiting: list[list[np.ndarray]] = []
-    count = 0
-    for pruned, images, rows in states:
-        waiting.append([pruned, images, *rows])
-        count += len(images)
-        if count >= size:
-            parts = [np.concatenate(column) for column in zip(*waiting, strict=True)]
-            for start in range(0, count - size + 1, size):
-                call = [part[start : start + size] for part in parts]
-                yield call[0], call[1], call[2:]
-            waiting = [[part[count - count % size :] for part in parts]]
-            count %= size
-    parts = [np.concatenate(column) for column in zip(*waiting, strict=True)]
-    if count:
-        yield parts[0], parts[1], parts[2:]
+    """Yield (numbers pruned, images, rows for the head), all but the last for `size` images.
+
+    The rows are always `size` many, and good until the next are asked for.
+    """
+    state = np.zeros((len(features[0]), *head.state_shape), dtype=np.float32)
+    parts = [state, *features[1:]]
+    rows = [np.zeros((size, *part.shape[1:]), dtype=part.dtype) for part in parts]
+    pruned, images = np.empty((2, size), dtype=np.int64)
+    filled = 0
+    for now, changed in _changes(features, order, head, state):
+        while len(changed):
+            some, changed = np.split(changed, [size - filled])
+            place = slice(filled, filled + len(some))
+            pruned[place], images[place] = now, some
+            for row, part in zip(rows, parts, strict=True):
+                row[place] = part[some]
+            filled += len(some)
+            if filled == size:
+                yield pruned, images, rows
+                filled = 0
+    if filled:
+        yield pruned[:filled], images[:filled], rows
 
 
 def first_reaching(

@@ -14,9 +14,10 @@ import keras
 import numpy as np
 
 from defense import dataset, pruning
-from defense.answers import plain_classes, top_classes
+from defense.answers import plain_classes
 from defense.dataset import ImageSet
 from defense.goodnet import goodnet_labels
+from defense.head import head_of
 from defense.metrics import hits, rejections
 from defense.network import count_classes
 from defense.pruning import Features
@@ -85,14 +86,9 @@ def count_rows(
     `batches`: the features of these images.
     """
     n_classes = count_classes(split.network)
+    head = head_of(split.head)
     totals = np.zeros((3, len(order) + 1), dtype=np.int64)
     start = 0
-
-    def head(rows: Features) -> tuple[np.ndarray, np.ndarray]:
-        count = len(rows[0])
-        # One size for all calls: a backend compiles the head once.
-        padded = [np.concatenate([part, part[:1].repeat(batch_size - count, 0)]) for part in rows]
-        return top_classes(split.head.predict_on_batch(padded)[:count])
 
     def plain(pruned: int, indices: np.ndarray) -> np.ndarray:
         silence(split, order[:pruned])
