@@ -29,33 +29,37 @@ def head_of(network: keras.Model) -> Head:
     if front and None not in shape:
         units = sum(math.prod(node.outputs[0].shape[1:]) for node in front)
         if math.prod(shape) * max(units, math.prod(shape[:-1])) * 4 <= SHARES_LIMIT:
-            return _linear_head(network, front, units)
+            return _linear_head(network, front)
     return _whole_head(network)
 
 
 def _whole_head(network: keras.Model) -> Head:
     """The state is the measuring point."""
 
-    def give_back(state, images, channel, values):
-        state[images, ..., channel] = values.reshape(len(images), *state.shape[1:-1])
+    def give_back(states, channel, values):
+        states[..., channel] = values.reshape(states.shape[:-1])
+        return states
 
-    return Head(network.inputs[0].shape[1:], give_back, _answering(network))
+    return Head(
+        np.zeros(network.inputs[0].shape[1:], dtype=np.float32), give_back, _answering(network)
+    )
 
 
-def _linear_head(network: keras.Model, front: list, units: int) -> Head:
-    """The state is what the linear layers make of the channels, without their biases.
+def _linear_head(network: keras.Model, front: list) -> Head:
+    """The state is what the linear layers make of the channels.
 
-    It is a sum with one term, the channel's share, for each channel given back. A sum that only
-    grows rounds like the layers' own sums over the same products, in another order; taking
-    shares away from the state of the whole image would leave the rounding of what is gone.
+    It is a sum: the biases, and one term, the channel's share, for each channel given back. A sum
+    that only grows rounds like the layers' own sums over the same products, in another order;
+    taking shares away from the state of the whole image would leave the rounding of what is gone.
     """
     shares = _shares(network, front)
 
-    def give_back(state, images, channel, values):
-        share = keras.ops.matmul(values, shares[channel])
-        state[images] += keras.ops.convert_to_numpy(share)
+    def give_back(states, channel, values):
+        states += keras.ops.convert_to_numpy(keras.ops.matmul(values, shares[channel]))
+        return states
 
-    return Head((units,), give_back, _answering(_tail(network, front, units)))
+    start = np.concatenate([_biases(node) for node in front])
+    return Head(start, give_back, _answering(_tail(network, front)))
 
 
 def _answering(network: keras.Model) -> Callable:
@@ -125,9 +129,16 @@ def _shares(head: keras.Model, front: list) -> list:
     return shares
 
 
-def _tail(head: keras.Model, front: list, units: int) -> keras.Model:
-    """The head from the state on: the front's biases and activations, and what comes then."""
-    state = keras.Input((units,))
+def _biases(node) -> np.ndarray:
+    """What a linear layer makes of nothing, for all its units."""
+    shape = node.outputs[0].shape[1:]
+    bias = keras.ops.convert_to_numpy(node.operation.bias) if node.operation.use_bias else 0
+    return np.broadcast_to(np.float32(bias), shape).ravel()
+
+
+def _tail(head: keras.Model, front: list) -> keras.Model:
+    """The head from the state on: the front's activations, and what comes then."""
+    state = keras.Input((sum(math.prod(node.outputs[0].shape[1:]) for node in front),))
     past = [keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype) for tensor in head.inputs[1:]]
     known = dict(zip(map(id, head.inputs[1:]), past, strict=True))
     start = 0
@@ -147,8 +158,8 @@ def _finished(node, start: int) -> keras.Layer:
     layer, shape = node.operation, node.outputs[0].shape[1:]
 
     def finish(state):
-        values = keras.ops.reshape(state[:, start : start + math.prod(shape)], (-1, *shape))
-        return layer.activation(values + layer.bias if layer.use_bias else values)
+        values = state[:, start : start + math.prod(shape)]
+        return layer.activation(keras.ops.reshape(values, (-1, *shape)))
 
     # A name of its own: the names that Keras gives may be those of B's layers.
     return layers.Lambda(finish, output_shape=shape, name=f"{layer.name}.from_unit_{start}")

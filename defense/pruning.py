@@ -15,16 +15,16 @@ Features = list[np.ndarray]  # the measuring point (n, …, channels), then what
 
 @dataclass(frozen=True)
 class Head:
-    """The rest of a network behind the measuring point, with all channels silenced at first.
+    """The rest of a network behind the measuring point, asked with more or fewer channels.
 
-    state_shape: of one image's state, which is 0 where all channels are silenced.
-    give_back: (state (n, *state_shape), images (m,), channel, the channel's values in these
-    images (m, positions)) adds the channel to these images' states, in place.
-    answer: the list of states and of what runs past, -> (classes, whether each is too close).
+    start: the state of an image in which all channels are silenced.
+    give_back: (states (m, …), channel, the channel's values (m, positions)) -> these m images'
+    states with the channel given back; it may write them into what it got.
+    answer: the list of states and of what runs past -> (classes, whether each is too close).
     """
 
-    state_shape: tuple[int, ...]
-    give_back: Callable[[np.ndarray, np.ndarray, int, np.ndarray], None]
+    start: np.ndarray
+    give_back: Callable[[np.ndarray, int, np.ndarray], np.ndarray]
     answer: Callable[[list[np.ndarray]], tuple[np.ndarray, np.ndarray]]
 
 
@@ -65,7 +65,7 @@ def sweep(
     """
     classes = np.full((len(order) + 1, len(features[0])), -1, dtype=np.int64)
     tied = np.zeros(classes.shape, dtype=bool)
-    for pruned, images, rows in _calls(features, order, head, head_rows):
+    for pruned, images, rows in _calls(_changes(features, order, head), head_rows):
         classes[pruned, images], tied[pruned, images] = (
             part[: len(images)] for part in head.answer(rows)
         )
@@ -81,43 +81,45 @@ def sweep(
 
 
 def _changes(
-    features: Features, order: Sequence[int], head: Head, state: np.ndarray
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Give the channels back to `state`, the last pruned first.
-
-    Yields (number pruned, images) wherever an answer may differ from the last.
-    """
-    by_position = features[0].reshape(len(state), -1, features[0].shape[-1])
+    features: Features, order: Sequence[int], head: Head
+) -> Iterator[tuple[int, np.ndarray, Features]]:
+    """Yield (number pruned, images, rows for the head) wherever an answer may differ."""
+    measured, past = features[0], features[1:]
+    by_position = measured.reshape(len(measured), -1, measured.shape[-1])
     fires = by_position.any(axis=1)
+    states = np.repeat(head.start[None], len(measured), axis=0)
     # Without anything that runs past, one image with all channels pruned is like another.
-    yield len(order), np.arange(len(state) if len(features) > 1 else 1)
+    images = np.arange(len(measured) if past else 1)
+    yield len(order), images, [part[images] for part in (states, *past)]
     for pruned, channel in reversed(list(enumerate(order))):
         images = np.flatnonzero(fires[:, channel])
         if len(images):
-            head.give_back(state, images, channel, by_position[images, :, channel])
-            yield pruned, images
+            values = by_position[images, :, channel]
+            changed = head.give_back(states[images], channel, values)
+            states[images] = changed
+            yield pruned, images, [changed, *(part[images] for part in past)]
 
 
 def _calls(
-    features: Features, order: Sequence[int], head: Head, size: int
+    changes: Iterable[tuple[int, np.ndarray, Features]], size: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray, Features]]:
-    """Yield (numbers pruned, images, rows for the head), all but the last for `size` images.
+    """Yield (numbers pruned, images, rows for the head), regrouped into calls of `size` rows.
 
-    The rows are always `size` many, and good until the next are asked for.
+    The last call has rows too many. The rows are good until the next are asked for.
     """
-    state = np.zeros((len(features[0]), *head.state_shape), dtype=np.float32)
-    parts = [state, *features[1:]]
-    rows = [np.zeros((size, *part.shape[1:]), dtype=part.dtype) for part in parts]
     pruned, images = np.empty((2, size), dtype=np.int64)
+    rows: Features = []
     filled = 0
-    for now, changed in _changes(features, order, head, state):
-        while len(changed):
-            some, changed = np.split(changed, [size - filled])
-            place = slice(filled, filled + len(some))
-            pruned[place], images[place] = now, some
+    for now, changed, parts in changes:
+        rows = rows or [np.zeros((size, *part.shape[1:]), part.dtype) for part in parts]
+        taken = 0
+        while taken < len(changed):
+            some = min(size - filled, len(changed) - taken)
+            to, of = slice(filled, filled + some), slice(taken, taken + some)
+            pruned[to], images[to] = now, changed[of]
             for row, part in zip(rows, parts, strict=True):
-                row[place] = part[some]
-            filled += len(some)
+                row[to] = part[of]
+            filled, taken = filled + some, taken + some
             if filled == size:
                 yield pruned, images, rows
                 filled = 0

@@ -5,8 +5,9 @@ the answer from there. Silencing a channel changes nothing in the trunk but that
 becomes 0 at the measuring point: the trunk runs once over the images, the head once per row.
 """
 
+import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import keras
 import numpy as np
@@ -54,6 +55,7 @@ class Split:
     variables: tuple[keras.Variable, ...]  # what silencing changes
     arrays: tuple[np.ndarray, ...]  # their values in B
     channels: int
+    lock: threading.Lock = field(default_factory=threading.Lock)  # held to run or silence B
 
 
 def split_network(network: keras.Model, layer_name: str | None = None) -> Split:
