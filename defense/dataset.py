@@ -7,6 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from defense.ahead import ahead
 from defense.errors import Unusable
 
 
@@ -54,9 +55,9 @@ def read(images: ImageSet, start: int, stop: int) -> np.ndarray:
 
 
 def batches(images: ImageSet, size: int) -> Iterator[np.ndarray]:
-    """All images in order, `size` at a time, each batch as `read` gives it."""
-    for start in range(0, len(images), size):
-        yield read(images, start, min(start + size, len(images)))
+    """All images in order, `size` at a time, each batch as `read` gives it, one read ahead."""
+    starts = range(0, len(images), size)
+    return ahead(read(images, start, min(start + size, len(images))) for start in starts)
 
 
 def _read(images: ImageSet, data: h5py.Dataset, start: int, stop: int) -> np.ndarray:

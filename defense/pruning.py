@@ -5,11 +5,27 @@ Neural Networks", section 3: channels that clean images hardly use are pruned fi
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
 Features = list[np.ndarray]  # the measuring point (n, …, channels), then what runs past it
+
+
+@dataclass(frozen=True)
+class Head:
+    """The rest of a network behind the measuring point, asked with more or fewer channels.
+
+    start: the state of an image in which all channels are silenced.
+    give_back: (states (m, …), channel, the channel's values (m, positions)) -> these m images'
+    states with the channel given back; it may write them into what it got.
+    answer: the list of states and of what runs past -> (classes, whether each is too close).
+    """
+
+    start: np.ndarray
+    give_back: Callable[[np.ndarray, int, np.ndarray], np.ndarray]
+    answer: Callable[[list[np.ndarray]], tuple[np.ndarray, np.ndarray]]
 
 
 def mean_activations(measured: Iterable[np.ndarray]) -> np.ndarray:
@@ -34,67 +50,81 @@ def pruning_order(means: np.ndarray) -> np.ndarray:
 def sweep(
     features: Features,
     order: Sequence[int],
-    head: Callable[[Features], tuple[np.ndarray, np.ndarray]],
+    head: Head,
     plain: Callable[[int, np.ndarray], np.ndarray],
     head_rows: int,
 ) -> np.ndarray:
     """The classes of n images with 0, 1, … all channels pruned: (channels + 1, n) int64.
 
-    head: features -> (classes, whether each is too close to call), for `head_rows` images a call;
-    plain: (channels pruned, images' indices) -> the classes of the whole network, for those.
+    head: answers for `head_rows` images a call; plain: (channels pruned, images' indices) -> the
+    classes of the whole network, for those that the head found too close to call.
 
-    A channel that is 0 everywhere in an image leaves that image's answer as it was: the head is
-    asked again only for images in which the channel just pruned fires.
+    It goes from all channels pruned to none, giving one back after the other. A channel that is
+    0 everywhere in an image leaves that image's answer as it was: the head is asked again only
+    for images in which the channel given back fires.
     """
     classes = np.full((len(order) + 1, len(features[0])), -1, dtype=np.int64)
     tied = np.zeros(classes.shape, dtype=bool)
-    for pruned, images, rows in _in_calls(_states(features, order), head_rows):
-        classes[pruned, images], tied[pruned, images] = head(rows)
+    for pruned, images, rows in _calls(_changes(features, order, head), head_rows):
+        classes[pruned, images], tied[pruned, images] = (
+            part[: len(images)] for part in head.answer(rows)
+        )
+    if len(features) == 1:
+        classes[-1], tied[-1] = classes[-1, 0], tied[-1, 0]
     for pruned in np.flatnonzero(tied.any(axis=1)):
         images = np.flatnonzero(tied[pruned])
         classes[pruned, images] = plain(int(pruned), images)
-    for pruned in range(1, len(classes)):
+    for pruned in reversed(range(len(order))):
         unchanged = classes[pruned] < 0
-        classes[pruned, unchanged] = classes[pruned - 1, unchanged]
+        classes[pruned, unchanged] = classes[pruned + 1, unchanged]
     return classes
 
 
-def _states(
-    features: Features, order: Sequence[int]
-) -> Iterator[tuple[np.ndarray, np.ndarray, Features]]:
-    """Yield (numbers pruned, images, features) wherever an answer may differ from the last."""
-    measured = features[0].copy()
-    fires = measured.reshape(len(measured), -1, measured.shape[-1]).any(axis=1)
-    yield np.zeros(len(measured), dtype=int), np.arange(len(measured)), features
-    for pruned, channel in enumerate(order, start=1):
+def _changes(
+    features: Features, order: Sequence[int], head: Head
+) -> Iterator[tuple[int, np.ndarray, Features]]:
+    """Yield (number pruned, images, rows for the head) wherever an answer may differ."""
+    measured, past = features[0], features[1:]
+    by_position = measured.reshape(len(measured), -1, measured.shape[-1])
+    fires = by_position.any(axis=1)
+    states = np.repeat(head.start[None], len(measured), axis=0)
+    # Without anything that runs past, one image with all channels pruned is like another.
+    images = np.arange(len(measured) if past else 1)
+    yield len(order), images, [part[images] for part in (states, *past)]
+    for pruned, channel in reversed(list(enumerate(order))):
         images = np.flatnonzero(fires[:, channel])
-        measured[..., channel] = 0
-        yield (
-            np.full(len(images), pruned),
-            images,
-            [part[images] for part in (measured, *features[1:])],
-        )
+        if len(images):
+            values = by_position[images, :, channel]
+            changed = head.give_back(states[images], channel, values)
+            states[images] = changed
+            yield pruned, images, [changed, *(part[images] for part in past)]
 
 
-def _in_calls(
-    states: Iterable[tuple[np.ndarray, np.ndarray, Features]], size: int
+def _calls(
+    changes: Iterable[tuple[int, np.ndarray, Features]], size: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray, Features]]:
-    """The states regrouped into `size` rows each, the last with what is left."""
-    waiting: list[list[np.ndarray]] = []
-    count = 0
-    for pruned, images, rows in states:
-        waiting.append([pruned, images, *rows])
-        count += len(images)
-        if count >= size:
-            parts = [np.concatenate(column) for column in zip(*waiting, strict=True)]
-            for start in range(0, count - size + 1, size):
-                call = [part[start : start + size] for part in parts]
-                yield call[0], call[1], call[2:]
-            waiting = [[part[count - count % size :] for part in parts]]
-            count %= size
-    parts = [np.concatenate(column) for column in zip(*waiting, strict=True)]
-    if count:
-        yield parts[0], parts[1], parts[2:]
+    """Yield (numbers pruned, images, rows for the head), regrouped into calls of `size` rows.
+
+    The last call has rows too many. The rows are good until the next are asked for.
+    """
+    pruned, images = np.empty((2, size), dtype=np.int64)
+    rows: Features = []
+    filled = 0
+    for now, changed, parts in changes:
+        rows = rows or [np.zeros((size, *part.shape[1:]), part.dtype) for part in parts]
+        taken = 0
+        while taken < len(changed):
+            some = min(size - filled, len(changed) - taken)
+            to, of = slice(filled, filled + some), slice(taken, taken + some)
+            pruned[to], images[to] = now, changed[of]
+            for row, part in zip(rows, parts, strict=True):
+                row[to] = part[of]
+            filled, taken = filled + some, taken + some
+            if filled == size:
+                yield pruned, images, rows
+                filled = 0
+    if filled:
+        yield pruned[:filled], images[:filled], rows
 
 
 def first_reaching(

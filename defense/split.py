@@ -5,8 +5,9 @@ the answer from there. Silencing a channel changes nothing in the trunk but that
 becomes 0 at the measuring point: the trunk runs once over the images, the head once per row.
 """
 
+import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import keras
 import numpy as np
@@ -54,6 +55,7 @@ class Split:
     variables: tuple[keras.Variable, ...]  # what silencing changes
     arrays: tuple[np.ndarray, ...]  # their values in B
     channels: int
+    lock: threading.Lock = field(default_factory=threading.Lock)  # held to run or silence B
 
 
 def split_network(network: keras.Model, layer_name: str | None = None) -> Split:
@@ -144,7 +146,7 @@ def _named_layer(network: keras.Model, name: str) -> keras.Layer:
     raise Unusable(f"it has no conv layer {name!r}; its conv layers are: {names}")
 
 
-def _nodes(network: keras.Model) -> list:
+def nodes(network: keras.Model) -> list:
     """The network's nodes, each after those it takes tensors from."""
     ordered, seen = [], set()
     stack = [(network.outputs[0]._keras_history, False)]
@@ -166,7 +168,7 @@ def _producer(tensor: keras.KerasTensor) -> keras.Operation:
 
 def _node(network: keras.Model, layer: keras.Layer):
     """The layer's first node in this network; it may have others in other networks."""
-    return next(node for node in _nodes(network) if node.operation is layer)
+    return next(node for node in nodes(network) if node.operation is layer)
 
 
 def _channels(network: keras.Model, layer: keras.Layer) -> int:
@@ -186,7 +188,7 @@ def _flat(network: keras.Model) -> keras.Model:
 
 def _unroll(network: keras.Model, image: keras.KerasTensor) -> keras.KerasTensor:
     known = {id(network.inputs[0]): image}
-    for node in _nodes(network):
+    for node in nodes(network):
         if node.is_input:
             continue
         args, kwargs = node.arguments.fill_in(known)
@@ -198,8 +200,8 @@ def _unroll(network: keras.Model, image: keras.KerasTensor) -> keras.KerasTensor
 
 def _channelwise_chain(network: keras.Model, layer: keras.Layer) -> list[keras.Layer]:
     """The conv layer and the layers behind it that keep channels apart and it alone feeds."""
-    nodes = _nodes(network)
-    uses = [node.operation for node in nodes]
+    every = nodes(network)
+    uses = [node.operation for node in every]
     if uses.count(layer) != 1:
         raise Unusable(f"its layer {layer.name} is used {uses.count(layer)} times, not once")
     if layer.data_format != "channels_last":
@@ -209,7 +211,7 @@ def _channelwise_chain(network: keras.Model, layer: keras.Layer) -> list[keras.L
     chain = [layer]
     while True:
         tensor = _node(network, chain[-1]).outputs[0]
-        followers = [node for node in nodes if any(t is tensor for t in node.input_tensors)]
+        followers = [node for node in every if any(t is tensor for t in node.input_tensors)]
         if len(followers) != 1 or not _keeps_channels_apart(followers[0]):
             return chain
         follower = followers[0].operation
@@ -233,7 +235,7 @@ def _cut(network: keras.Model, measured: keras.KerasTensor) -> tuple[keras.Model
     """Trunk and head; tensors that run past the measuring point go along with it."""
     behind = {id(measured)}
     past: dict[int, keras.KerasTensor] = {}
-    for node in _nodes(network):
+    for node in nodes(network):
         if any(id(tensor) in behind for tensor in node.input_tensors):
             behind.update(id(tensor) for tensor in node.outputs)
             past |= {id(t): t for t in node.input_tensors if id(t) not in behind}

@@ -14,13 +14,17 @@ import keras
 import numpy as np
 
 from defense import dataset, pruning
-from defense.answers import plain_classes, top_classes
+from defense.ahead import ahead, side_by_side
+from defense.answers import PLAIN_BATCH, plain_classes
 from defense.dataset import ImageSet
 from defense.goodnet import goodnet_labels
+from defense.head import head_of
 from defense.metrics import hits, rejections
 from defense.network import count_classes
 from defense.pruning import Features
 from defense.split import Split, silence
+
+THREADS = 2  # one fills the head's calls while the other's is answered
 
 
 @dataclass(frozen=True)
@@ -67,9 +71,19 @@ def prune(
 
 
 def features(split: Split, images: ImageSet, batch_size: int) -> Iterator[Features]:
-    """The trunk's outputs for a set of images, in batches."""
-    for pixels in dataset.batches(images, batch_size):
-        yield keras.tree.flatten(split.trunk.predict_on_batch(pixels))
+    """The trunk's outputs for a set of images, in batches, one computed ahead."""
+
+    def computed() -> Iterator[Features]:
+        for pixels in dataset.batches(images, batch_size):
+            count = len(pixels)
+            if count % PLAIN_BATCH:  # fewer images may be computed differently, to the last digit
+                filling = np.repeat(pixels[-1:], -count % PLAIN_BATCH, axis=0)
+                pixels = np.concatenate([pixels, filling])
+            with split.lock:
+                parts = keras.tree.flatten(split.trunk.predict_on_batch(pixels))
+            yield [part[:count] for part in parts]
+
+    return ahead(computed())
 
 
 def count_rows(
@@ -85,32 +99,39 @@ def count_rows(
     `batches`: the features of these images.
     """
     n_classes = count_classes(split.network)
+    head = head_of(split.head)
     totals = np.zeros((3, len(order) + 1), dtype=np.int64)
-    start = 0
-
-    def head(rows: Features) -> tuple[np.ndarray, np.ndarray]:
-        count = len(rows[0])
-        # One size for all calls: a backend compiles the head once.
-        padded = [np.concatenate([part, part[:1].repeat(batch_size - count, 0)]) for part in rows]
-        return top_classes(split.head.predict_on_batch(padded)[:count])
 
     def plain(pruned: int, indices: np.ndarray) -> np.ndarray:
-        silence(split, order[:pruned])
-        try:
-            return plain_classes(split.network, images, start + indices)
-        finally:
-            silence(split, ())
+        with split.lock:
+            silence(split, order[:pruned])
+            try:
+                return plain_classes(split.network, images, indices)
+            finally:
+                silence(split, ())
 
-    for parts in batches:
-        classes = pruning.sweep(parts, order, head, plain, batch_size)
+    def swept(batch: tuple[int, Features]) -> tuple[int, np.ndarray]:
+        start, parts = batch
+        return start, pruning.sweep(
+            parts, order, head, lambda pruned, indices: plain(pruned, start + indices), batch_size
+        )
+
+    for start, classes in side_by_side(swept, _placed(batches), THREADS):
         labels = images.labels[start : start + classes.shape[1]]
         goodnet = goodnet_labels(classes[0], classes, n_classes)
         totals[0] += hits(classes, labels, n_classes)
         totals[1] += hits(goodnet, labels, n_classes)
         totals[2] += rejections(goodnet, n_classes)
-        start += classes.shape[1]
         advance(classes.shape[1])
     return RowCounts(len(images), *totals)
+
+
+def _placed(batches: Iterable[Features]) -> Iterator[tuple[int, Features]]:
+    """Each batch with the number of images before it."""
+    start = 0
+    for parts in batches:
+        yield start, parts
+        start += len(parts[0])
 
 
 def _mean_activations(

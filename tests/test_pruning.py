@@ -94,35 +94,53 @@ def test_every_row_equals_the_plain_loop(tmp_path, batch_size):
     assert found.valid.goodnet_hits.tolist() == ((expected == labels) & ~rejected).sum(1).tolist()
 
 
-def test_the_plain_computation_decides_what_is_too_close(tmp_path):
-    """Where all outputs are equal the head's answer counts for nothing."""
+def whole_head(answer) -> pruning.Head:
+    """A Head for a measuring point of two channels at one position, its state being that."""
+
+    def give_back(states, channel, values):
+        states[:, channel] = values[:, 0]
+        return states
+
+    return pruning.Head(np.zeros(2, dtype=np.float32), give_back, answer)
+
+
+def test_the_plain_computation_decides_what_is_too_close():
+    """Where the head finds an answer too close to call, its own counts for nothing."""
     measured = np.array([[[[1.0, 2.0]]], [[[0.0, 3.0]]]], dtype=np.float32)
     asked = []
 
-    def head(rows):
-        fired = rows[0][:, 0, 0, 1] > 0
+    def answer(rows):
+        fired = rows[0][:, 1] > 0
         return np.where(fired, 1, 2), ~fired
 
     def plain(pruned, images):
         asked.append((pruned, images.tolist()))
         return np.full(len(images), 3)
 
-    classes = pruning.sweep([measured], [0, 1], head, plain, head_rows=3)
+    classes = pruning.sweep([measured], [0, 1], whole_head(answer), plain, head_rows=3)
     assert classes.tolist() == [[1, 1], [1, 1], [3, 3]]
     assert asked == [(2, [0, 1])]
 
 
-def test_only_images_in_which_the_channel_fires_ask_the_head():
-    measured = np.zeros((4, 1, 1, 3), dtype=np.float32)
+@pytest.mark.parametrize("past", [False, True])
+def test_only_images_in_which_the_channel_fires_ask_the_head(past):
+    measured = np.zeros((4, 1, 1, 2), dtype=np.float32)
     measured[0, 0, 0, 0] = 1
-    measured[2, 0, 0, 2] = -1  # below 0 it fires as well
-    rows_asked = 0
+    measured[2, 0, 0, 1] = -1  # below 0 it fires as well
+    runs_past = np.arange(4, dtype=np.float32)[:, None] * 10
+    seen = []
 
-    def head(rows):
-        nonlocal rows_asked
-        rows_asked += len(rows[0])
-        return rows[0][:, 0, 0, 0].astype(int), np.zeros(len(rows[0]), dtype=bool)
+    def answer(rows):
+        answers = rows[0] @ [1, -2] + (rows[1][:, 0] if past else 0)
+        seen.append(answers.tolist())
+        return answers.astype(int), np.zeros(len(answers), dtype=bool)
 
-    classes = pruning.sweep([measured], [1, 0, 2], head, plain=None, head_rows=2)
-    assert rows_asked == 4 + 1 + 1
-    assert classes.tolist() == [[1, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+    features = [measured, runs_past] if past else [measured]
+    classes = pruning.sweep(features, [1, 0], whole_head(answer), plain=None, head_rows=2)
+    if past:  # with all pruned every image is asked for, then one for each channel
+        assert seen == [[0, 10], [20, 30], [1, 22]]
+        assert classes.tolist() == [[1, 10, 22, 30], [1, 10, 20, 30], [0, 10, 20, 30]]
+    else:  # with all pruned the images are alike
+        assert [len(answers) for answers in seen] == [2, 2]
+        assert seen[0] == [0, 1] and seen[1][0] == 2
+        assert classes.tolist() == [[1, 0, 2, 0], [1, 0, 0, 0], [0, 0, 0, 0]]

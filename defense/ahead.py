@@ -1,0 +1,44 @@
+"""Work in threads: make the next item while the last is in use, or work on several at once.
+
+Threads pay because NumPy, h5py and the backends of Keras let go of Python's lock as they compute.
+"""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def ahead(items: Generator[Item]) -> Iterator[Item]:
+    """Yield the items, each made in a thread while the one before it is in use.
+
+    What making an item raises is raised here, in its turn. Where the consumer stops early, the
+    item in the making is finished, no further one is begun, and `items` is closed.
+    """
+    end = object()
+    with closing(items), ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(next, items, end)
+        while (item := waiting.result()) is not end:
+            waiting = thread.submit(next, items, end)
+            yield item
+
+
+def side_by_side(
+    function: Callable[[Item], Result], items: Generator[Item], threads: int
+) -> Iterator[Result]:
+    """Yield function(item) for each item, in order, with so many threads at work.
+
+    Errors are raised here; where the consumer stops early, what was begun is finished.
+    """
+    with closing(items), ThreadPoolExecutor(threads) as pool:
+        waiting = deque()
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
