@@ -1,10 +1,10 @@
 # make lab    run the lab through to the plots: the course's files, else the practice lab
-# make test   run the tests
+# make test   run the tests; make test-slow runs those that take minutes
 # make bench  measure the sweep and the scripts; takes some minutes
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: lab test lint bench test-keras2 clean
+.PHONY: lab test test-slow lint bench test-keras2 clean
 
 lab: .venv/installed
 	$(BIN)/python repair.py
@@ -13,6 +13,9 @@ lab: .venv/installed
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest -q
+
+test-slow: .venv/installed-dev
+	$(BIN)/python -m pytest -q -m slow -rs
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

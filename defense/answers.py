@@ -32,17 +32,14 @@ def plain_classes(
     network: keras.Model, images: dataset.ImageSet, indices: np.ndarray
 ) -> np.ndarray:
     """The classes that `network.predict` gives for some images of a set, by their indices."""
-    if not len(indices):
-        return indices
-    blocks = np.unique(indices // PLAIN_BATCH)
-    starts = blocks * PLAIN_BATCH
-    pixels = [
-        dataset.read(images, start, min(start + PLAIN_BATCH, len(images))) for start in starts
-    ]
-    # Only the set's last block can be short, so `predict` cuts these blocks as it would the set.
-    outputs = network.predict(np.concatenate(pixels), batch_size=PLAIN_BATCH, verbose=0)
-    position = np.searchsorted(blocks, indices // PLAIN_BATCH) * PLAIN_BATCH
-    return outputs.argmax(axis=1)[position + indices % PLAIN_BATCH]
+    classes = np.empty(len(indices), dtype=np.int64)
+    for block in np.unique(indices // PLAIN_BATCH):
+        # `predict` cuts the set into these blocks too, and has more to do around each.
+        start = block * PLAIN_BATCH
+        pixels = dataset.read(images, start, min(start + PLAIN_BATCH, len(images)))
+        here = indices // PLAIN_BATCH == block
+        classes[here] = network.predict_on_batch(pixels).argmax(axis=1)[indices[here] - start]
+    return classes
 
 
 def classify(

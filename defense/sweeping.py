@@ -74,11 +74,10 @@ def features(split: Split, images: ImageSet, batch_size: int) -> Iterator[Featur
     """The trunk's outputs for a set of images, in batches, one computed ahead."""
 
     def computed() -> Iterator[Features]:
-        for pixels in dataset.batches(images, batch_size):
+        for pixels in dataset.batches(images, _rows(batch_size)):
             count = len(pixels)
-            if count % PLAIN_BATCH:  # fewer images may be computed differently, to the last digit
-                filling = np.repeat(pixels[-1:], -count % PLAIN_BATCH, axis=0)
-                pixels = np.concatenate([pixels, filling])
+            if missing := -count % PLAIN_BATCH:
+                pixels = np.concatenate([pixels, np.repeat(pixels[-1:], missing, axis=0)])
             with split.lock:
                 parts = keras.tree.flatten(split.trunk.predict_on_batch(pixels))
             yield [part[:count] for part in parts]
@@ -99,31 +98,51 @@ def count_rows(
     `batches`: the features of these images.
     """
     n_classes = count_classes(split.network)
-    head = head_of(split.head)
     totals = np.zeros((3, len(order) + 1), dtype=np.int64)
-
-    def plain(pruned: int, indices: np.ndarray) -> np.ndarray:
-        with split.lock:
-            silence(split, order[:pruned])
-            try:
-                return plain_classes(split.network, images, indices)
-            finally:
-                silence(split, ())
-
-    def swept(batch: tuple[int, Features]) -> tuple[int, np.ndarray]:
-        start, parts = batch
-        return start, pruning.sweep(
-            parts, order, head, lambda pruned, indices: plain(pruned, start + indices), batch_size
-        )
-
-    for start, classes in side_by_side(swept, _placed(batches), THREADS):
+    start = 0
+    for classes in class_rows(split, images, batches, order, batch_size):
         labels = images.labels[start : start + classes.shape[1]]
         goodnet = goodnet_labels(classes[0], classes, n_classes)
         totals[0] += hits(classes, labels, n_classes)
         totals[1] += hits(goodnet, labels, n_classes)
         totals[2] += rejections(goodnet, n_classes)
+        start += classes.shape[1]
         advance(classes.shape[1])
     return RowCounts(len(images), *totals)
+
+
+def class_rows(
+    split: Split,
+    images: ImageSet,
+    batches: Iterable[Features],
+    order: Sequence[int],
+    batch_size: int,
+) -> Iterator[np.ndarray]:
+    """What B' answers to each image for every number of pruned channels.
+
+    Yields (channels + 1, images of the batch) int64 for each of `batches`, these images' features.
+    """
+    head = head_of(split.head)
+
+    def swept(batch: tuple[int, Features]) -> np.ndarray:
+        start, parts = batch
+
+        def plain(pruned: int, indices: np.ndarray) -> np.ndarray:
+            with split.lock:
+                silence(split, order[:pruned])
+                try:
+                    return plain_classes(split.network, images, start + indices)
+                finally:
+                    silence(split, ())
+
+        return pruning.sweep(parts, order, head, plain, _rows(batch_size))
+
+    return side_by_side(swept, _placed(batches), THREADS)
+
+
+def _rows(batch_size: int) -> int:
+    """Whole blocks of Keras's default: in fewer rows the last digits may come out different."""
+    return -(-batch_size // PLAIN_BATCH) * PLAIN_BATCH
 
 
 def _placed(batches: Iterable[Features]) -> Iterator[tuple[int, Features]]:

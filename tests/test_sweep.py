@@ -1,0 +1,306 @@
+"""Every row of the sweep against the plain Keras loop, on many kinds of network.
+
+The oracle is what everybody writes: silence, `predict` with its default batches, again.
+"""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from conftest import CLASSES, ROOT, SHAPE, random_images, tiny_network, write_images
+from keras import layers
+
+from defense import answers, dataset, head, sweeping
+from defense.lab import find_lab
+from defense.network import count_classes, input_shape, load_network
+from defense.split import Split, silence, split_network
+
+CIFAR = (32, 32, 3)
+
+
+def ignore(amount: int) -> None:
+    pass
+
+
+def swept(split: Split, images: dataset.ImageSet, order, batch_size: int = 64) -> np.ndarray:
+    """The sweep's classes, (channels + 1, n)."""
+    features = sweeping.features(split, images, batch_size)
+    return np.hstack(list(sweeping.class_rows(split, images, features, order, batch_size)))
+
+
+def check_rows(network: keras.Model, images: dataset.ImageSet, rows: int | None = None) -> Split:
+    """Compare `rows` of the sweep's rows (all without a number) with the plain loop's."""
+    split = split_network(network)
+    pixels = dataset.read(images, 0, len(images))
+    order = np.random.default_rng(1).permutation(split.channels).tolist()
+    found = swept(split, images, order)
+    assert found.shape == (split.channels + 1, len(images))
+    asked = range(split.channels + 1)
+    if rows:
+        asked = np.unique(np.linspace(0, split.channels, rows).astype(int)).tolist()
+    for pruned in asked:
+        silence(split, order[:pruned])
+        expected = network.predict(pixels, verbose=0).argmax(axis=1)
+        assert found[pruned].tolist() == expected.tolist(), f"{pruned} channels pruned"
+    silence(split, ())
+    assert len({tuple(row) for row in found[asked]}) > 3, "the case must change answers"
+    return split
+
+
+def image_set(path: Path, shape: tuple[int, int, int], n: int, classes: int) -> dataset.ImageSet:
+    generator = np.random.default_rng(0)
+    # Blotches: images of which a network makes different things.
+    coarse = generator.normal(128, 60, (n, 4, 4, 3)).repeat(shape[0] // 4, 1)
+    pixels = coarse.repeat(shape[1] // 4, 2) + generator.normal(0, 20, (n, *shape))
+    path = write_images(path, pixels.clip(0, 255).astype(np.uint8), np.zeros(n))
+    return dataset.open_clean(path, shape, classes, 1)
+
+
+def varied(network: keras.Model, images: dataset.ImageSet) -> keras.Model:
+    """Give a network without training weights with which its answers differ between images."""
+    generator = np.random.default_rng(3)
+    pixels = dataset.read(images, 0, len(images))
+    norms = [x for x in network._flatten_layers() if isinstance(x, layers.BatchNormalization)]
+    for norm in norms:
+        norm.beta.assign(generator.normal(0.1, 0.3, norm.beta.shape))
+        norm.momentum = 0  # a run in training mode leaves the statistics of these images
+    network(pixels, training=True)
+    last = network.layers[-1]
+    before = keras.Model(network.inputs, last._inbound_nodes[0].input_tensors[0])
+    seen = before.predict(pixels, verbose=0)
+    kernel = generator.normal(0, 1, last.kernel.shape) / seen.std(axis=0).mean()
+    last.kernel.assign(kernel / np.sqrt(len(kernel)) * 3)
+    last.bias.assign(-seen.mean(axis=0) @ keras.ops.convert_to_numpy(last.kernel))
+    return network
+
+
+def stacked(*stack, end: str | None = "softmax") -> keras.Model:
+    """A Sequential network of CIFAR's size."""
+    keras.utils.set_random_seed(1)
+    return keras.Sequential(
+        [
+            keras.Input(CIFAR),
+            layers.Rescaling(1 / 64, -2),
+            layers.Conv2D(8, 3, strides=2, activation="relu"),
+            *stack,
+            layers.Dense(10, activation=end),
+        ]
+    )
+
+
+def several_heads() -> keras.Model:
+    """As in a DeepID: two layers take the measured features, a third comes behind them."""
+    keras.utils.set_random_seed(2)
+    image = keras.Input(CIFAR)
+    x = layers.Conv2D(12, 5, strides=2, activation="relu")(layers.Rescaling(1 / 64, -2)(image))
+    x = layers.MaxPooling2D()(x)
+    near = layers.Dense(16, activation="tanh")(layers.Flatten()(x))
+    far = layers.Conv2D(6, 2, strides=2, padding="same", activation="relu")(x)
+    far = layers.Dense(16, use_bias=False)(layers.Dropout(0.2)(layers.Flatten()(far)))
+    # Names that Keras gives by itself, as old files have them: they must not clash.
+    x = layers.Activation("relu", name="activation")(layers.Add(name="add")([near, far]))
+    return keras.Model(image, layers.Dense(10, activation="softmax")(x))
+
+
+SMALL = {
+    "flat, softmax": lambda: stacked(
+        layers.Conv2D(12, 3, activation="relu"), layers.MaxPooling2D(), layers.Flatten()
+    ),
+    "flat, linear end": lambda: stacked(
+        layers.Conv2D(12, 3, activation="relu"),
+        layers.MaxPooling2D(),
+        layers.Flatten(),
+        layers.Dense(20, activation="relu"),
+        end=None,
+    ),
+    "batch norm": lambda: stacked(
+        layers.Conv2D(12, 3, use_bias=False),
+        layers.BatchNormalization(),
+        layers.ReLU(),
+        layers.GlobalAveragePooling2D(),
+        layers.Dropout(0.3),
+    ),
+    "separable": lambda: stacked(
+        layers.SeparableConv2D(12, 3, activation="relu"),
+        layers.MaxPooling2D(),
+        layers.Conv2D(6, 3, dilation_rate=2, activation="relu"),
+        layers.Flatten(),
+    ),
+    "depthwise": lambda: stacked(
+        layers.DepthwiseConv2D(3, depth_multiplier=2),
+        layers.BatchNormalization(),
+        layers.LeakyReLU(),
+        layers.AveragePooling2D(2),
+        layers.Flatten(),
+    ),
+    "batch norm behind the flattening": lambda: stacked(
+        layers.Conv2D(12, 3, activation="relu"),
+        layers.MaxPooling2D(),
+        layers.Flatten(),
+        layers.BatchNormalization(),
+    ),
+    "several heads": several_heads,
+}
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+@pytest.mark.parametrize("name", SMALL)
+def test_small_networks_of_every_kind(tmp_path, name, suffix):
+    images = image_set(tmp_path / "images.h5", CIFAR, 75, 10)
+    path = tmp_path / f"network{suffix}"
+    varied(SMALL[name](), images).save(path)
+    check_rows(load_network(path), images)
+
+
+def application(name: str) -> keras.Model:
+    keras.utils.set_random_seed(1)
+    image = keras.Input(CIFAR)
+    make = getattr(keras.applications, name)
+    x = make(include_top=False, weights=None, input_shape=CIFAR)(layers.Rescaling(1 / 64)(image))
+    if name == "VGG16":
+        x = layers.Dense(64, activation="relu")(layers.Flatten()(x))
+    else:
+        x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(image, layers.Dense(10, activation="softmax")(x))
+
+
+APPLICATIONS = {
+    # the layer it is, and whether something runs past the measuring point
+    "VGG16": ("block5_conv3", False),
+    "ResNet50": ("conv5_block3_3_conv", True),
+    "MobileNetV2": ("Conv_1", False),
+    "EfficientNetB0": ("top_conv", False),
+    "DenseNet121": ("conv5_block16_2_conv", True),
+}
+LIGHT = ("MobileNetV2", "DenseNet121")
+
+
+def check_application(tmp_path: Path, name: str, rows: int | None) -> None:
+    images = image_set(tmp_path / "images.h5", CIFAR, 40, 10)
+    network = application(name)
+    split = check_rows(varied(network, images), images, rows)
+    assert (split.layer.name, len(split.trunk.outputs) > 1) == APPLICATIONS[name]
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_some_rows_of_known_networks(tmp_path, name):
+    check_application(tmp_path, name, 14)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_known_networks(tmp_path, name):
+    check_application(tmp_path, name, 120)
+
+
+def nearly_tied() -> keras.Model:
+    """Every class has a double whose weights differ in the last digits."""
+    network = tiny_network(classes=2 * CLASSES)
+    kernel, bias = network.layers[-1].get_weights()
+    kernel[:, CLASSES:] = kernel[:, :CLASSES] * (
+        1 + np.random.default_rng(0).normal(0, 1e-7, (len(kernel), CLASSES))
+    )
+    network.layers[-1].set_weights([kernel, bias])
+    return network
+
+
+def test_what_is_too_close_to_call_is_what_the_plain_computation_says(tmp_path, monkeypatch):
+    path = write_images(tmp_path / "images.h5", random_images(150), np.zeros(150))
+    images = dataset.open_clean(path, SHAPE, 2 * CLASSES, 1)
+    check_rows(nearly_tied(), images)
+    monkeypatch.setattr(answers, "TIE", -1)
+    with pytest.raises(AssertionError, match="channels pruned"):
+        check_rows(nearly_tied(), images)
+
+
+def test_the_plain_computation_is_that_of_predict(tmp_path):
+    path = write_images(tmp_path / "images.h5", random_images(75), np.zeros(75))
+    images = dataset.open_clean(path, SHAPE, CLASSES, 1)
+    network = nearly_tied()
+    whole = network.predict(dataset.read(images, 0, 75), verbose=0)
+    for start in range(0, 75, answers.PLAIN_BATCH):
+        pixels = dataset.read(images, start, min(start + answers.PLAIN_BATCH, 75))
+        block = network.predict_on_batch(pixels)
+        assert block.tobytes() == whole[start : start + answers.PLAIN_BATCH].tobytes()
+    indices = np.array([0, 31, 32, 74])
+    assert answers.plain_classes(network, images, indices).tolist() == (
+        whole.argmax(axis=1)[indices].tolist()
+    )
+
+
+def test_the_result_does_not_depend_on_how_it_is_computed_or_stored(tmp_path):
+    pixels = random_images(139)
+    split = split_network(tiny_network())
+    labels = split.network.predict(pixels, verbose=0).argmax(axis=1)
+
+    def result(batch_size: int, last: bool = False, **options) -> dict:
+        path = tmp_path / "valid.h5"
+        write_images(path, pixels, labels, **options)
+        if last:
+            with h5py.File(path, "w") as file:
+                file["data"], file["label"] = pixels, labels
+        valid = dataset.open_clean(path, SHAPE, CLASSES, 1)
+        found = sweeping.prune(split, valid, [Fraction(10)], batch_size, ignore)
+        rows = {name: np.asarray(row).tolist() for name, row in asdict(found.valid).items()}
+        return asdict(found) | {"valid": rows}
+
+    first = result(64)
+    for batch_size in (1, 7, 33, 1024):
+        assert result(batch_size) == first
+    for dtype in ("float32", "float64"):
+        assert result(64, dtype=dtype) == first
+    assert result(64, chunks=(5, 1, 7, 12), compression="gzip", shuffle=True) == first
+    assert result(64, last=True) == first
+
+
+def test_a_front_too_large_is_not_built(tmp_path, monkeypatch):
+    images = image_set(tmp_path / "images.h5", CIFAR, 40, 10)
+    network = varied(SMALL["flat, softmax"](), images)
+    split = split_network(network)
+    assert head.head_of(split.head).start.shape == (10,)  # the classes, from pooling through flat
+    monkeypatch.setattr(head, "SHARES_LIMIT", 1000)
+    assert head.head_of(split.head).start.shape == (6, 6, 12)
+    check_rows(network, images)
+
+
+ON_ANOTHER_BACKEND = """
+import sys
+from pathlib import Path
+sys.path[:0] = [{root!r}, {root!r} + "/tests"]
+from test_sweep import *
+assert keras.backend.backend() == {backend!r}
+for name in ("several heads", "batch norm behind the flattening"):
+    images = image_set(Path({folder!r}) / "images.h5", CIFAR, 40, 10)
+    check_rows(varied(SMALL[name](), images), images)
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")
+def test_the_sweep_on_jax(tmp_path):
+    code = ON_ANOTHER_BACKEND.format(root=str(ROOT), backend="jax", folder=str(tmp_path))
+    environment = os.environ | {"KERAS_BACKEND": "jax"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_all_rows_on_the_labs_images(lab_dir):
+    lab = find_lab(lab_dir)
+    network = load_network(lab.network)
+    fit = input_shape(network), count_classes(network), 1
+    for images in (
+        dataset.open_clean(lab.clean_valid, *fit),
+        dataset.open_clean(lab.clean_test, *fit),
+        dataset.open_backdoored(lab.backdoored_test, *fit),
+    ):
+        check_rows(network, images)
