@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from defense.ahead import ahead
+from defense.ahead import ahead, side_by_side
 
 
 def test_all_items_come_in_order_from_another_thread():
@@ -54,8 +54,26 @@ def test_where_the_consumer_stops_the_maker_is_closed_and_the_thread_ends():
         finally:
             closed.append(True)
 
-    with pytest.raises(RuntimeError):
-        for _ in ahead(items()):
-            raise RuntimeError
-    assert closed == [True]
-    assert threading.active_count() == threads
+    for in_threads in (ahead, lambda made: side_by_side(abs, made, 2)):
+        closed.clear()
+        made = items()  # held, so that it is not closed merely by being forgotten
+        with pytest.raises(RuntimeError):
+            for _ in in_threads(made):
+                raise RuntimeError
+        assert closed == [True]
+        assert threading.active_count() == threads
+
+
+def test_side_by_side_keeps_the_order_and_works_on_several():
+    together = threading.Barrier(2, timeout=10)
+
+    def work(number: int) -> int:
+        together.wait()
+        return number * number
+
+    assert list(side_by_side(work, (number for number in range(6)), 2)) == [0, 1, 4, 9, 16, 25]
+
+
+def test_side_by_side_raises_what_the_work_raises():
+    with pytest.raises(ZeroDivisionError):
+        list(side_by_side(lambda number: 1 // number, (number for number in (1, 0, 2)), 2))
