@@ -112,6 +112,7 @@ def test_ratios_medians_and_verdicts():
     assert differing_rows(found) == [1]
 
 
+@pytest.mark.slow
 def test_a_tiny_run(made, tmp_path):
     options = ["--model", made[0] / "network.h5", "--images", VALID, "--repeats", 1, "--no-loop"]
     command = [ROOT / "benchmarks/sweep.py", *options, "--keep", tmp_path / "files"]
