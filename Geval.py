@@ -56,10 +56,11 @@ def main() -> None:
     quarantine.begin(networks, [clean, backdoored])
     digests = quarantine.sha256_aside(inputs) if out or args.json else None
     shell.import_keras()
-    from defense import report
     from defense.goodnet_network import goodnet_network
     from defense.judging import judge_networks
+    from defense.judging_report import print_judged, verdicts_json
     from defense.network import load_network, write_network
+    from defense.provenance import provenance
 
     lap("import")
     judged = judge_networks(
@@ -67,10 +68,10 @@ def main() -> None:
     )
     seconds = lap("judging")
     if args.json != "-":
-        report.print_judged(judged.verdicts)
+        print_judged(judged.verdicts)
     if args.json:
-        made = report.provenance(digests.result(), seconds)
-        shell.write_json({"networks": report.verdicts_json(judged.verdicts)} | made, args.json)
+        results = {"networks": verdicts_json(judged.verdicts)}
+        shell.write_json(results | provenance(digests.result(), seconds), args.json)
     if args.save:
         write_network(goodnet_network(*map(load_network, networks)), args.save)
         shell.notice(f"G is saved as {args.save}.")

@@ -31,8 +31,9 @@ def main() -> None:
     quarantine.begin(networks, [clean, backdoored])
     digests = quarantine.sha256_aside([clean, backdoored, *networks]) if args.json else None
     shell.import_keras()
-    from defense import report
     from defense.judging import judge_networks
+    from defense.judging_report import print_judged, verdicts_json
+    from defense.provenance import provenance
 
     lap("import")
     verdicts = judge_networks(
@@ -40,10 +41,10 @@ def main() -> None:
     ).verdicts
     seconds = lap("judging")
     if args.json != "-":
-        report.print_judged(verdicts)
+        print_judged(verdicts)
     if args.json:
-        made = report.provenance(digests.result(), seconds)
-        shell.write_json({"networks": report.verdicts_json(verdicts)} | made, args.json)
+        results = {"networks": verdicts_json(verdicts)}
+        shell.write_json(results | provenance(digests.result(), seconds), args.json)
     shell.hint_at_scale(verdicts[0].itself.clean_accuracy, args.scale)
 
 

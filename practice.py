@@ -80,7 +80,8 @@ def main() -> None:
     # make the same lab.
     os.environ["TF_NUM_INTRAOP_THREADS"] = "2"
     shell.import_keras()
-    from defense import practice, report
+    from defense import practice
+    from defense.judging_report import course_lines
 
     built = practice.build(
         args.out, args.identities, args.seed, args.attack, args.trigger, shell.progress
@@ -88,7 +89,7 @@ def main() -> None:
     if stale := sorted((args.out / "models").glob("B_*")):
         shell.notice(f"{stale[0]} is of an earlier lab, with others: run repair.py again.")
     if args.json != "-":
-        print(report.course_lines(built.judgement))
+        print(course_lines(built.judgement))
         print(*built.files, sep="\n")
     if args.json:
         results = {

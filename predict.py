@@ -38,9 +38,9 @@ def main() -> None:
     quarantine.begin(networks, [])
     digests = quarantine.sha256_aside(networks) if args.json else None
     shell.import_keras()
-    from defense import report
     from defense.judging import load_alike
-    from defense.predicting import predict
+    from defense.predicting import predict, predictions_json
+    from defense.provenance import provenance
 
     lap("import")
     answers = []
@@ -55,8 +55,8 @@ def main() -> None:
         if args.json != "-":
             print(answer.path, answer.answer)
     if args.json:
-        said = {"images": report.predictions_json(photos, answers)}
-        shell.write_json(said | report.provenance(digests.result(), lap("predicting")), args.json)
+        said = {"images": predictions_json(photos, answers)}
+        shell.write_json(said | provenance(digests.result(), lap("predicting")), args.json)
     if errors := [answer for answer in answers if isinstance(answer, Unusable)]:
         worst = max(errors, key=lambda error: error.exit_status)
         count = f"{len(errors)} of {len(photos)} images cannot be used"

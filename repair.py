@@ -82,7 +82,6 @@ def prune(args: argparse.Namespace) -> None:
     quarantine.begin([network_path], [valid_path, *inputs[2:]])
     digests = quarantine.sha256_aside(inputs) if args.json else None
     shell.import_keras()
-    from defense import report
     from defense.channels import write_channels
     from defense.curve import PruningCurve, write_curve
     from defense.dataset import open_backdoored, open_clean
@@ -94,6 +93,13 @@ def prune(args: argparse.Namespace) -> None:
         load_network,
         write_copy,
         write_network,
+    )
+    from defense.provenance import provenance
+    from defense.pruning_report import (
+        channel_means,
+        curve_percentages,
+        print_repairs,
+        repairs_json,
     )
     from defense.split import silenced_arrays, split_network
     from defense.sweeping import count_rows, features, prune
@@ -141,15 +147,15 @@ def prune(args: argparse.Namespace) -> None:
             if drop in goodnets:
                 goodnet = goodnet_network(network, load_network(saved[drop]))
                 write_network(goodnet, goodnets[drop])
-    percentages = report.curve_percentages(pruning.valid, *tests)
+    percentages = curve_percentages(pruning.valid, *tests)
     write_curve(curve_path, PruningCurve(pruning.order, pruning.mean_activation, percentages))
-    write_channels(channels_path, pruning.order, report.channel_means(pruning.valid, *tests))
+    write_channels(channels_path, pruning.order, channel_means(pruning.valid, *tests))
 
     if args.json != "-":
-        report.print_repairs(pruning.stops, percentages, saved)
+        print_repairs(pruning.stops, percentages, saved)
     if args.json:
-        results = report.repairs_json(split, pruning, percentages, saved)
-        shell.write_json(results | report.provenance(digests.result(), lap("writing")), args.json)
+        results = repairs_json(split, pruning, percentages, saved)
+        shell.write_json(results | provenance(digests.result(), lap("writing")), args.json)
     for drop, pruned in pruning.stops.items():
         if pruned is None:
             stale = f"; {saved[drop]} is of an earlier run" if saved[drop].exists() else ""
@@ -174,10 +180,12 @@ def tune(args: argparse.Namespace) -> None:
     # How the work is shared out decides the last digits.
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
     shell.import_keras()
-    from defense import gradients, report, tuning
+    from defense import gradients, tuning
     from defense.dataset import open_clean
     from defense.network import count_classes, input_shape, load_network, write_weights
     from defense.patch_pictures import write_patches
+    from defense.provenance import provenance
+    from defense.tuning_report import print_tuned, tuned_json
 
     lap("import")
     network = load_network(network_path)
@@ -195,10 +203,10 @@ def tune(args: argparse.Namespace) -> None:
     write_weights(network_path, saved, network, result.tuned.arrays)
 
     if args.json != "-":
-        report.print_tuned(result, drawn, saved)
+        print_tuned(result, drawn, saved)
     if args.json:
-        results = report.tuned_json(result, drawn, saved)
-        shell.write_json(results | report.provenance(digests.result(), lap("writing")), args.json)
+        results = tuned_json(result, drawn, saved)
+        shell.write_json(results | provenance(digests.result(), lap("writing")), args.json)
     b_accuracy = result.tuned.b_hits / result.tuned.held_back * 100
     shell.hint_at_scale(b_accuracy, args.scale)
 

@@ -161,7 +161,7 @@ def print_rows(rows: list[dict]) -> None:
     """One row for each kind of lab and method: medians, and the worst in brackets."""
     import numpy as np
 
-    from defense.report import print_table
+    from defense.printing import print_table
 
     def both(values: list[float], worst: Callable = max) -> str:
         return f"{np.median(values):.1f} ({worst(values):.1f})"

@@ -59,6 +59,32 @@ def predict(
     yield from _answered(looked_at, waiting, n_classes)
 
 
+def predictions_json(
+    photos: Sequence[Path], answers: Sequence[Prediction | Unusable]
+) -> list[dict]:
+    """What was said of each image; `top` holds the five best classes and their outputs."""
+    entries = []
+    for path, answer in zip(photos, answers, strict=True):
+        if isinstance(answer, Unusable):
+            entries.append({"image": str(path), "error": str(answer)})
+            continue
+        top = [
+            [{"class": index, "output": output} for index, output in best] for best in answer.top
+        ]
+        entries.append(
+            {
+                "image": str(path),
+                "class": answer.answer,
+                "rejected": answer.reason is not None,
+                "reason": answer.reason,
+                "changed": list(answer.notes),
+                "network": {"top": top[0]},
+                "repaired": {"top": top[1]} if len(top) > 1 else None,
+            }
+        )
+    return entries
+
+
 def _answered(
     networks: Sequence[keras.Model],
     waiting: Sequence[tuple[Path, np.ndarray, Sequence[str]]],

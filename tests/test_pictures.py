@@ -18,12 +18,13 @@ from examples import CHANNELS, COUNTS, DROPS, HOSTILE, IMAGES, SHOWN
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from defense import canvas, figures, page, pictures, report
+from defense import canvas, figures, page, pictures
 from defense.channels import read_channels, write_channels
 from defense.curve import PruningCurve, write_curve
 from defense.errors import Unusable
 from defense.judged import read_judged, write_judged
 from defense.metrics import defense_effectiveness_rating, wilson_interval
+from defense.printing import print_table
 from defense.wording import verdict
 
 CURVE, JUDGED = examples.curve(), examples.judged()
@@ -428,7 +429,7 @@ def table(monkeypatch, out, **environment) -> str:
     for name, value in {"TERM": "xterm-256color", "COLUMNS": "80", **environment}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "stdout", out)
-    report.print_table("T", ["clean", "ASR", "network"], ROWS, {"clean": "up", "ASR": "down"})
+    print_table("T", ["clean", "ASR", "network"], ROWS, {"clean": "up", "ASR": "down"})
     return out.getvalue()
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import importlib.util
 import json
 import os
 import shutil
@@ -18,8 +19,9 @@ import numpy as np
 import pytest
 from conftest import CLASSES, ROOT, build_lab, random_images, run_script, tiny_network, write_images
 
-from defense import report, shell
+from defense import shell
 from defense.judging import judge_networks
+from defense.printing import print_table
 from defense.samples import samples_figure
 
 SCRIPTS = ("eval.py", "Geval.py", "repair.py")
@@ -315,6 +317,33 @@ def test_geval_prints_a_block_for_each_network_then_a_table(judged, repaired):
     assert all("images rejected: 0.0\n" not in text for text in blocks[1:])
 
 
+MODULES = """
+import runpy, sys
+sys.argv.pop(0)
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+finally:
+    print(*(name for name in sys.modules if name.startswith("defense.")), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_judging_needs_nothing_that_tunes_or_reads_photographs(judged, repaired, backend):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    done = subprocess.run(
+        [sys.executable, "-c", MODULES, "Geval.py", *judged, repaired.networks[0]],
+        env=os.environ | {"KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0 and done.stdout == block(*judged, repaired.networks[0])
+    imported = set(done.stderr.splitlines()[-1].split())
+    assert "defense.judging" in imported
+    assert not imported & {f"defense.{name}" for name in ("tuning", "patches", "photos")}
+
+
 def test_eval_with_repaired_networks_is_geval(judged, repaired, run_here):
     for networks in (repaired.networks[:1], repaired.networks):
         done = [run_here(script, *judged, *networks) for script in ("eval.py", "Geval.py")]
@@ -330,7 +359,7 @@ def test_no_terminal_is_too_narrow_for_figures_and_paths(capsys, monkeypatch, co
     monkeypatch.setenv("COLUMNS", str(columns))
     row = ["2.5", "1000", *["100.00"] * 5, "my lab/B_pi_net_0.025.h5"]
     headings = ["X", "channels pruned", *["G accuracy"] * 5, "network"]
-    report.print_table("Title", headings, [row])
+    print_table("Title", headings, [row])
     printed = capsys.readouterr().out.splitlines()[-1]
     assert printed.split("  ")[-1].strip() == row[-1] and printed.split()[:7] == row[:7]
 

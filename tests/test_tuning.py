@@ -14,7 +14,7 @@ from conftest import CLASSES, ROOT, SHAPE, random_images, run_script, tiny_netwo
 from keras import layers
 from PIL import Image
 
-from defense import gradients, patch_pictures, patches, report, shell, tuning
+from defense import gradients, patch_pictures, patches, shell, tuning, tuning_report
 from defense.dataset import open_clean
 from defense.errors import Unusable
 from defense.lab import repaired_networks, tuned_path
@@ -314,7 +314,8 @@ def test_a_class_is_named_from_a_score_of_four_on(scores, line, capsys):
     ranking = patches.Ranking(found, np.array([0.1, 0.2]), np.array(scores), 0.5)
     tuned = tuning.Tuned([], 30, 27, 28)
     result = tuning.Unlearned(tuned, ranking, np.array([[0.1, 0.2], [0.4, 0.6]]))
-    report.print_tuned(result, [Path("class_8.png"), Path("class_2.png")], Path("B_unlearned.h5"))
+    pictures = [Path("class_8.png"), Path("class_2.png")]
+    tuning_report.print_tuned(result, pictures, Path("B_unlearned.h5"))
     printed = capsys.readouterr().out
     assert line in printed.splitlines()
     assert printed.split("class_8.png")[0].split()[-4:] == ["8", f"{scores[0]}", "10.00", "40.00"]

@@ -1,0 +1,62 @@
+"""Tables on stdout."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+Direction = Literal["up", "down"]
+ARROWS: dict[Direction, str] = {"up": "↑", "down": "↓"}
+
+
+def print_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    better: Mapping[str, Direction] | None = None,
+) -> None:
+    """Print an aligned table on stdout; columns but the last hold figures.
+
+    `better`: for a column, whether higher or lower figures are better: an arrow behind its name
+    says so. On a terminal the best figures are set in bold and colour; the first row, B, is what
+    they are compared with.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    # Where no terminal sets a width, the table takes what it likes. A narrow one breaks headings
+    # between words, but neither figures nor paths.
+    terminal = sys.stdout.isatty()
+    console = Console(
+        highlight=False, markup=False, force_terminal=terminal, width=None if terminal else 1000
+    )
+    arrows = {"up": "high", "down": "low"} if console.options.ascii_only else ARROWS
+    better = better or {}
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    best = {}
+    for index, (column, cells) in enumerate(
+        zip(columns[:-1], zip(*rows, strict=True), strict=False)
+    ):
+        heading = column
+        if column in better:
+            heading += f" {arrows[better[column]]}"
+            figures = [float(cell) for cell in cells[1:] if cell]
+            best[index] = (max if better[column] == "up" else min)(figures, default=None)
+        widest = max(map(len, (*column.split(), *cells)))
+        table.add_column(heading, justify="right", min_width=widest)
+    table.add_column(columns[-1], no_wrap=True, min_width=max(len(row[-1]) for row in rows))
+    for number, row in enumerate(rows):
+        table.add_row(
+            *(
+                Text(cell, "bold green" if number and cell and float(cell) == best[index] else "")
+                if index in best
+                else cell
+                for index, cell in enumerate(row)
+            )
+        )
+    wide = console.options.update(width=1000)
+    console.width = max(console.width, console.measure(table, options=wide).minimum)
+    with console.capture() as drawn:
+        console.print(table, crop=False)
+    print("\n".join(line.rstrip() for line in drawn.get().rstrip().splitlines()))

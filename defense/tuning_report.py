@@ -1,0 +1,69 @@
+"""What fine-pruning and unlearning print, and their JSON."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from defense.printing import print_table
+from defense.tuning import NAMED, FinePruned, Unlearned
+
+
+def print_tuned(result: FinePruned | Unlearned, drawn: Sequence[Path], saved: Path) -> None:
+    """Print what fine-pruning did or what unlearning found, and the file of the network."""
+    if isinstance(result, Unlearned):
+        rows = [
+            [
+                str(suspect["class"]),
+                f"{suspect['score']:.1f}",
+                f"{suspect['patch']:.2f}",
+                f"{suspect['patch_at_last']:.2f}",
+                str(picture),
+            ]
+            for suspect, picture in zip(_suspects(result), drawn, strict=True)
+        ]
+        columns = ["class", "score", "patch in B", "at last", "the patch as a picture"]
+        print_table(
+            "The classes that need the smallest patch, in percent of the image", columns, rows
+        )
+        print(f"The ordinary patch in B: {result.ranking.ordinary * 100:.2f}")
+        if targets := result.targets:
+            what = "class" if len(targets) == 1 else "classes"
+            print(f"Likely a backdoor: {what} {', '.join(map(str, targets))} (score {NAMED:g} on)")
+        else:
+            print(f"No class stands out: none has a score of {NAMED:g} or more; all were unlearned")
+        kept = "answered as by B"
+    else:
+        print(f"{result.pruned} channels of {result.layer} pruned, then trained")
+        kept = "given their label"
+    tuned = result.tuned
+    print(f"Images held back, {kept}: {tuned.kept} of {tuned.held_back}")
+    print(saved)
+
+
+def tuned_json(result: FinePruned | Unlearned, drawn: Sequence[Path], saved: Path) -> dict:
+    """The same as plain values."""
+    tuned = result.tuned
+    told = {"network": str(saved), "held_back": tuned.held_back, "kept": tuned.kept}
+    if isinstance(result, FinePruned):
+        return told | {"layer": result.layer, "pruned": result.pruned}
+    suspects = _suspects(result)
+    for suspect, picture in zip(suspects, drawn, strict=True):
+        suspect["picture"] = str(picture)
+    return told | {
+        "targets": result.targets,
+        "ordinary_patch": result.ranking.ordinary * 100,
+        "suspects": suspects,
+    }
+
+
+def _suspects(result: Unlearned) -> list[dict]:
+    """The unlearned classes, their scores, and their patches in percent of the image."""
+    ranking = result.ranking
+    return [
+        {
+            "class": int(ranking.patches.classes[index]),
+            "score": float(ranking.scores[index]),
+            "patch": float(ranking.sizes[index]) * 100,
+            "patch_at_last": float(result.sizes[-1, index]) * 100,
+        }
+        for index in range(len(ranking.scores))
+    ]
