@@ -38,7 +38,11 @@ def main() -> None:
         help="how many people (default: 100)",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="another seed, another lab (default: 0)"
+        "--seed",
+        type=shell.seed,
+        default=0,
+        metavar="N",
+        help="another seed, another lab (default: 0)",
     )
     parser.add_argument(
         "--attack",
@@ -67,8 +71,6 @@ def main() -> None:
         )
     if len(set(args.trigger)) < len(args.trigger) or len(args.trigger) > args.identities:
         raise Unusable("argument --trigger: needs a name once, and a person for each")
-    if not 0 <= args.seed < 2**32:
-        raise Unusable(f"argument --seed: {args.seed} is not from 0 to {2**32 - 1}")
     files.check_writable(args.out)
     shell.check_json(args.json, [])
 

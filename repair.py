@@ -34,7 +34,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--seed",
-        type=int,
+        type=shell.seed,
         default=0,
         metavar="N",
         help="of fine-prune and unlearn: another seed, another network (default: 0)",
@@ -54,8 +54,6 @@ def arguments() -> argparse.Namespace:
             if getattr(args, option):
                 name = option.replace("_", "-")
                 raise Unusable(f"argument --{name}: is for --method prune, not {args.method}")
-    if not 0 <= args.seed < 2**32:
-        raise Unusable(f"argument --seed: {args.seed} is not from 0 to {2**32 - 1}")
     if args.lab or not args.paths:
         lab = shell.default_lab(args.lab)
         args.paths = args.paths or [lab.clean_valid, lab.network]

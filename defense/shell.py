@@ -76,6 +76,14 @@ def drop(text: str) -> Fraction:
     return Fraction(repr(number))
 
 
+def seed(text: str) -> int:
+    """An argparse type: the seed of a random number generator, 32 bits."""
+    number = int(text) if text.isdecimal() else -1
+    if not 0 <= number < 2**32:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to {2**32 - 1}")
+    return number
+
+
 def keras_file(text: str) -> Path:
     """An argparse type: a path that ends in .keras."""
     if not text.endswith(".keras"):
