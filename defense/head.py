@@ -7,13 +7,13 @@ channels given back so far; otherwise the measuring point itself.
 """
 
 import math
+from collections.abc import Callable
 
 import keras
 import numpy as np
 from keras import layers
 
 from defense.answers import scores_of
-from defense.closeness import Closeness
 from defense.pruning import Head
 from defense.split import nodes
 
@@ -27,14 +27,18 @@ def head_of(network: keras.Model) -> Head:
     network, closeness = scores_of(network)
     front = _linear_front(network)
     shape = network.inputs[0].shape[1:]
+
+    def by_layers(features):
+        return keras.ops.convert_to_numpy(network(features, training=False))
+
     if front and None not in shape:
         units = sum(math.prod(node.outputs[0].shape[1:]) for node in front)
         if math.prod(shape) * max(units, math.prod(shape[:-1])) * 4 <= SHARES_LIMIT:
-            return _linear_head(network, front, closeness)
-    return _whole_head(network, closeness)
+            return Head(*_linear_head(network, front), closeness, by_layers)
+    return Head(*_whole_head(network), closeness, by_layers)
 
 
-def _whole_head(network: keras.Model, closeness: Closeness) -> Head:
+def _whole_head(network: keras.Model) -> tuple[np.ndarray, Callable, Callable]:
     """The state is the measuring point."""
 
     def give_back(states, channel, values):
@@ -42,10 +46,10 @@ def _whole_head(network: keras.Model, closeness: Closeness) -> Head:
         return states
 
     start = np.zeros(network.inputs[0].shape[1:], dtype=np.float32)
-    return Head(start, give_back, network.predict_on_batch, closeness)
+    return start, give_back, network.predict_on_batch
 
 
-def _linear_head(network: keras.Model, front: list, closeness: Closeness) -> Head:
+def _linear_head(network: keras.Model, front: list) -> tuple[np.ndarray, Callable, Callable]:
     """The state is what the linear layers make of the channels.
 
     It is a sum: the biases, and one term, the channel's share, for each channel given back. A sum
@@ -59,7 +63,7 @@ def _linear_head(network: keras.Model, front: list, closeness: Closeness) -> Hea
         return states
 
     start = np.concatenate([_biases(node) for node in front])
-    return Head(start, give_back, _tail(network, front).predict_on_batch, closeness)
+    return start, give_back, _tail(network, front).predict_on_batch
 
 
 def _linear_front(head: keras.Model) -> list | None:

@@ -24,12 +24,14 @@ class Head:
     states with the channel given back; it may write them into what it got.
     scores: the list of states and of what runs past -> (m, classes).
     closeness: what is too close to call between two of these scores.
+    by_layers: features (m, …) -> the same scores, as Keras's layers give them.
     """
 
     start: np.ndarray
     give_back: Callable[[np.ndarray, int, np.ndarray], np.ndarray]
     scores: Callable[[list[np.ndarray]], np.ndarray]
     closeness: Closeness
+    by_layers: Callable[[Features], np.ndarray]
 
 
 @dataclass

@@ -11,12 +11,11 @@ from fractions import Fraction
 from itertools import chain
 from typing import BinaryIO
 
-import keras
 import numpy as np
 
 from defense import dataset, pruning
 from defense.ahead import ahead, side_by_side
-from defense.answers import PLAIN_BATCH, compute, plain_classes, scores_of, whole_blocks
+from defense.answers import PLAIN_BATCH, compute, plain_classes, whole_blocks
 from defense.closeness import allowing
 from defense.dataset import ImageSet
 from defense.goodnet import goodnet_labels
@@ -26,6 +25,16 @@ from defense.pruning import Features, Head
 from defense.split import Split, silence
 
 THREADS = 3  # while one waits for the head, the others fill its next calls
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What is run over each image set: a network, split, and its channels in pruning order."""
+
+    split: Split
+    head: Head  # head_of(split.head)
+    order: Sequence[int]
+    batch_size: int  # images at a time: it changes no answer
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,7 @@ def prune(
         means = _mean_activations(split, valid, batch_size, scratch, advance)
         order = [int(channel) for channel in pruning.pruning_order(means)]
         measured = _replay(split, valid, scratch)
-        rows = count_rows(split, head, valid, measured, order, batch_size, advance)
+        rows = count_rows(Sweep(split, head, order, batch_size), valid, measured, advance)
     return Pruning(
         order=tuple(order),
         mean_activation=tuple(float(means[channel]) for channel in order),
@@ -87,20 +96,17 @@ def features(split: Split, images: ImageSet, batch_size: int) -> Iterator[Featur
 
 
 def count_rows(
-    split: Split,
-    head: Head,
+    sweep: Sweep,
     images: ImageSet,
     batches: Iterable[Features],
-    order: Sequence[int],
-    batch_size: int,
     advance: Callable[[int], None],
 ) -> RowCounts:
     """Count the answers of B' and of G to the images, for every number of pruned channels.
 
-    head: `head_of(split.head)`; batches: the features of these images.
+    batches: the features of these images.
     """
-    n_classes = count_classes(split.network)
-    totals = np.zeros((3, len(order) + 1), dtype=np.int64)
+    n_classes = count_classes(sweep.split.network)
+    totals = np.zeros((3, len(sweep.order) + 1), dtype=np.int64)
     sums = pruning.ActivationSums()
 
     def measured() -> Iterator[Features]:
@@ -109,7 +115,7 @@ def count_rows(
             yield parts
 
     start = 0
-    for classes in class_rows(split, head, images, measured(), order, batch_size):
+    for classes in class_rows(sweep, images, measured()):
         labels = images.labels[start : start + classes.shape[1]]
         goodnet = goodnet_labels(classes[0], classes, n_classes)
         totals[0] += hits(classes, labels, n_classes)
@@ -120,24 +126,17 @@ def count_rows(
     return RowCounts(len(images), *totals, sums.means)
 
 
-def class_rows(
-    split: Split,
-    head: Head,
-    images: ImageSet,
-    batches: Iterable[Features],
-    order: Sequence[int],
-    batch_size: int,
-) -> Iterator[np.ndarray]:
+def class_rows(sweep: Sweep, images: ImageSet, batches: Iterable[Features]) -> Iterator[np.ndarray]:
     """What B' answers to each image for every number of pruned channels.
 
-    head: `head_of(split.head)`. Yields (channels + 1, images of the batch) int64 for each of
-    `batches`, these images' features.
+    Yields (channels + 1, images of the batch) int64 for each of `batches`, these images' features.
     """
+    split, order = sweep.split, sweep.order
     batches = iter(batches)
     first = next(batches)
-    head = _allowing_for_rounding(split, head, images, first)
+    head = _allowing_for_rounding(split, sweep.head, images, first)
     # The head's calls are filled up to their size: no larger than there are images.
-    head_rows = whole_blocks(min(batch_size, len(images)))
+    head_rows = whole_blocks(min(sweep.batch_size, len(images)))
 
     def swept(batch: tuple[int, Features]) -> np.ndarray:
         start, parts = batch
@@ -168,12 +167,9 @@ def _allowing_for_rounding(split: Split, head: Head, images: ImageSet, parts: Fe
         states = head.give_back(states, channel, values)
     ours = head.scores([states, *few[1:]])
     pixels = dataset.read(images, 0, len(states))
-    scores, _ = scores_of(split.head)
     with split.lock:
-        plain = scores(split.trunk(pixels, training=False), training=False)
-    return replace(
-        head, closeness=allowing(head.closeness, ours, keras.ops.convert_to_numpy(plain))
-    )
+        plain = head.by_layers(split.trunk(pixels, training=False))
+    return replace(head, closeness=allowing(head.closeness, ours, plain))
 
 
 def _placed(batches: Iterable[Features]) -> Iterator[tuple[int, Features]]:

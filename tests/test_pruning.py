@@ -119,7 +119,7 @@ def whole_head(scores) -> pruning.Head:
         states[:, channel] = values[:, 0]
         return states
 
-    return pruning.Head(np.zeros(2, dtype=np.float32), give_back, scores, OUTPUTS)
+    return pruning.Head(np.zeros(2, dtype=np.float32), give_back, scores, OUTPUTS, scores)
 
 
 def test_the_plain_computation_decides_what_is_too_close():

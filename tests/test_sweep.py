@@ -34,8 +34,8 @@ def ignore(amount: int) -> None:
 def swept(split: Split, images: dataset.ImageSet, order, batch_size: int = 64) -> np.ndarray:
     """The sweep's classes, (channels + 1, n)."""
     features = sweeping.features(split, images, batch_size)
-    rows = sweeping.class_rows(split, head.head_of(split.head), images, features, order, batch_size)
-    return np.hstack(list(rows))
+    sweep = sweeping.Sweep(split, head.head_of(split.head), order, batch_size)
+    return np.hstack(list(sweeping.class_rows(sweep, images, features)))
 
 
 def check_rows(network: keras.Model, images: dataset.ImageSet, rows: int | None = None) -> Split:
