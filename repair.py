@@ -84,11 +84,13 @@ def main() -> None:
     inputs = [*args.paths, *filter(None, (args.clean_test, args.backdoored_test))]
     shell.check_files(*inputs)
     if args.method == "prune":
-        repair, made = prune, pruned_files(network_path, args.drop, args.goodnet, args.out)
+        made = pruned_files(network_path, args.drop, args.goodnet, args.out)
         outputs = made.all
     else:
-        repair, made = tune, tuned_path(network_path, args.method, args.out)
+        made = tuned_path(network_path, args.method, args.out)
         outputs = [made]
+        # How the work is shared out decides the last digits.
+        os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
     files.refuse_inputs(outputs, inputs)
     files.check_writable(args.out)
     shell.check_json(args.json, inputs, outputs)
@@ -96,11 +98,8 @@ def main() -> None:
     lap = shell.stopwatch()
     quarantine.begin([network_path], [valid_path, *inputs[2:]])
     digests = quarantine.sha256_aside(inputs) if args.json else None
-    if args.method != "prune":
-        # How the work is shared out decides the last digits.
-        os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
     shell.import_keras()
-    from defense.dataset import open_clean
+    from defense.dataset import open_backdoored, open_clean
     from defense.goodnet_network import refuse_goodnet
     from defense.network import count_classes, input_shape, load_network
     from defense.provenance import provenance
@@ -108,8 +107,87 @@ def main() -> None:
     lap("import")
     network = load_network(network_path)
     refuse_goodnet(network_path, network)
-    valid = open_clean(valid_path, input_shape(network), count_classes(network), args.scale)
-    results, b_accuracy = repair(args, network, valid, made, lap)
+    fit = input_shape(network), count_classes(network), args.scale
+    valid = open_clean(valid_path, *fit)
+    tests = (
+        args.clean_test and open_clean(args.clean_test, *fit),
+        args.backdoored_test and open_backdoored(args.backdoored_test, *fit),
+    )
+    lap("loading")
+    if args.method == "prune":
+        results, b_accuracy = prune_and_save(args, network, valid, tests, made, lap)
+    else:
+        results, b_accuracy = train_and_save(args, network, valid, made, lap)
     if args.json:
         shell.write_json(results | provenance(digests.result(), lap("writing")), args.json)
     shell.hint_at_scale(b_accuracy, args.scale)
+
+
+def prune_and_save(
+    args: argparse.Namespace,
+    network: keras.Model,
+    valid: ImageSet,
+    tests: tuple[ImageSet | None, ...],
+    made: PrunedFiles,
+    lap: Callable,
+) -> tuple[dict, float]:
+    """Print what came out; answers the same for --json, and the clean accuracy of B."""
+    from defense import pruning_report, sweeping
+    from defense.head import head_of
+    from defense.pruned import write_pruned
+    from defense.split import split_network
+
+    try:
+        split = split_network(network, args.layer)
+    except Unusable as error:
+        raise Unusable(f"{args.paths[1]}: cannot be pruned: {error}") from None
+    shell.notice(
+        f"Pruning the {split.channels} channels of {split.layer.name} ({split.reason}), "
+        f"measured at {split.measured_at}."
+    )
+    size = args.batch_size
+    with shell.progress("Pruning", 2 * len(valid) + sum(len(x or ()) for x in tests)) as advance:
+        head = head_of(split.head)
+        pruning = sweeping.prune(split, head, valid, args.drop, size, advance)
+        sweep = sweeping.Sweep(split, head, pruning.order, size)
+        counted = [images and sweeping.count_rows(sweep, images, advance) for images in tests]
+    lap("pruning")
+    curve = write_pruned(made, args.paths[1], network, split, pruning, counted)
+    if args.json != "-":
+        pruning_report.print_pruned(pruning, curve, made.networks)
+    for line in pruning_report.never_reached(pruning, made.networks):
+        shell.notice(line)
+    results = pruning_report.pruned_json(split, pruning, curve, made.networks)
+    return results, curve.percentages["valid_accuracy"][0]
+
+
+def train_and_save(
+    args: argparse.Namespace, network: keras.Model, valid: ImageSet, saved: Path, lap: Callable
+) -> tuple[dict, float]:
+    """The same for what trains."""
+    from defense import gradients, tuning, tuning_report
+    from defense.metrics import percent
+    from defense.network import write_weights
+    from defense.patch_pictures import write_patches
+
+    gradients.check_backend()
+    method = {"fine-prune": tuning.fine_prune, "unlearn": tuning.unlearn}[args.method]
+    try:
+        result = method(network, valid, args.seed, shell.progress)
+    except Unusable as error:
+        if str(error).startswith(f"{valid.path}: "):
+            raise
+        raise Unusable(f"{args.paths[1]}: {error}") from None
+    lap(args.method)
+    drawn = []
+    if args.method == "unlearn":
+        drawn = write_patches(result, args.out / "B_unlearned_patches")
+    write_weights(args.paths[1], saved, network, result.tuned.arrays)
+    if args.json != "-":
+        tuning_report.print_tuned(result, drawn, saved)
+    b_accuracy = percent(result.tuned.b_hits, result.tuned.held_back)
+    return tuning_report.tuned_json(result, drawn, saved), b_accuracy
+
+
+if __name__ == "__main__":
+    shell.run(main)

@@ -50,7 +50,7 @@ def sweep(model: str, *paths: str) -> dict:
     from defense.head import head_of
     from defense.network import count_classes, input_shape, load_network
     from defense.split import split_network
-    from defense.sweeping import Sweep, count_rows, features, prune
+    from defense.sweeping import Sweep, count_rows, prune
 
     batch_size = shell.BATCH_SIZE
 
@@ -68,8 +68,7 @@ def sweep(model: str, *paths: str) -> dict:
     swept = Sweep(split, head, pruning.order, batch_size)
     counts = [pruning.valid]
     for images in (clean, backdoored):
-        measured = features(split, images, batch_size)
-        counts.append(count_rows(swept, images, measured, advance))
+        counts.append(count_rows(swept, images, advance))
     seconds = time.perf_counter() - began
     columns = [array for c in counts for array in (c.hits, c.goodnet_hits, c.rejected)]
     return {"seconds": seconds, "order": pruning.order, "rows": np.stack(columns, 1).tolist()}

@@ -1,6 +1,7 @@
 """Where a lab's files are: the network under suspicion and the four image sets."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -33,14 +34,6 @@ class Lab:
     clean_valid: Path
     clean_test: Path | None
     backdoored_test: Path | None
-
-    @property
-    def pruning_csv(self) -> Path:
-        return self.network.parent / "pruning.csv"
-
-    @property
-    def plots(self) -> Path:
-        return self.root / "plots"
 
 
 def find_lab(folder: Path) -> Lab:
@@ -82,6 +75,32 @@ def tuned_path(network: Path, method: str, out: Path) -> Path:
 def goodnet_path(drop: Fraction, out: Path) -> Path:
     """Where the goodnet of B and the network repaired at a drop of X points is saved."""
     return out / f"G_{_share(drop)}.keras"
+
+
+@dataclass(frozen=True)
+class PrunedFiles:
+    """Where pruning writes what it makes."""
+
+    networks: dict[Fraction, Path]  # for each drop X
+    goodnets: dict[Fraction, Path]
+    curve: Path
+    channels: Path
+
+    @property
+    def all(self) -> list[Path]:
+        return [self.curve, self.channels, *self.networks.values(), *self.goodnets.values()]
+
+
+def pruned_files(
+    network: Path, drops: Iterable[Fraction], goodnets: bool, out: Path
+) -> PrunedFiles:
+    """Where pruning at these drops writes in the folder `out`, with a goodnet for each or none."""
+    return PrunedFiles(
+        {drop: repaired_path(network, drop, out) for drop in drops},
+        {drop: goodnet_path(drop, out) for drop in drops if goodnets},
+        out / "pruning.csv",
+        out / "channels.csv",
+    )
 
 
 def _share(drop: Fraction) -> str:

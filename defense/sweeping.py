@@ -74,7 +74,7 @@ def prune(
         means = _mean_activations(split, valid, batch_size, scratch, advance)
         order = [int(channel) for channel in pruning.pruning_order(means)]
         measured = _replay(split, valid, scratch)
-        rows = count_rows(Sweep(split, head, order, batch_size), valid, measured, advance)
+        rows = count_rows(Sweep(split, head, order, batch_size), valid, advance, measured)
     return Pruning(
         order=tuple(order),
         mean_activation=tuple(float(means[channel]) for channel in order),
@@ -98,19 +98,19 @@ def features(split: Split, images: ImageSet, batch_size: int) -> Iterator[Featur
 def count_rows(
     sweep: Sweep,
     images: ImageSet,
-    batches: Iterable[Features],
     advance: Callable[[int], None],
+    batches: Iterable[Features] | None = None,
 ) -> RowCounts:
     """Count the answers of B' and of G to the images, for every number of pruned channels.
 
-    batches: the features of these images.
+    batches: the features of these images, where they are at hand.
     """
     n_classes = count_classes(sweep.split.network)
     totals = np.zeros((3, len(sweep.order) + 1), dtype=np.int64)
     sums = pruning.ActivationSums()
 
     def measured() -> Iterator[Features]:
-        for parts in batches:
+        for parts in batches or features(sweep.split, images, sweep.batch_size):
             sums.add(parts[0])
             yield parts
 

@@ -363,6 +363,10 @@ def test_eval_and_geval_say_the_same_of_g(lab, tmp_path):
         ("Geval.py T B models/bd_net.h5 models/G_0.05.keras", "G_0.05.keras: is a goodnet"),
         ("eval.py T B models/bd_net.h5 models/G_0.05.keras", "eval.py CLEAN BACKDOORED models/G_0"),
         ("repair.py data/cl/valid.h5 models/G_0.05.keras", "G_0.05.keras: is a goodnet"),
+        (
+            "repair.py data/cl/valid.h5 models/G_0.05.keras --method unlearn",
+            "G_0.05.keras: is a goodnet",
+        ),
         ("Geval.py T B models/bd_net.h5 models/B_pi_net_0.05.h5 --save G.h5", "end in .keras"),
         ("Geval.py --lab . --save G.keras", "--save: G is made of one B', and these are 2"),
         ("Geval.py T B models/bd_net.h5 models/G_0.05.keras --save models/G_0.05.keras", "is read"),

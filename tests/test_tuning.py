@@ -379,6 +379,8 @@ def test_repair_py_fine_prunes_and_the_file_changes_in_its_arrays_alone(poisoned
         (("--method", "retrain"), "retrain"),
         (("--method", "unlearn", "--layer", "conv_1"), "is for --method prune"),
         (("--method", "fine-prune", "--clean-test", "x.h5"), "is for --method prune"),
+        (("--method", "unlearn", "--drop", "0"), "--drop: is for --method prune, not unlearn"),
+        (("--method", "unlearn", "--batch-size", "8"), "--batch-size: is for --method prune"),
         (("--method", "unlearn", "--seed", "-1"), "--seed: -1"),
     ],
 )
@@ -386,6 +388,17 @@ def test_bad_arguments_get_one_line_and_status_2(options, said):
     done = run_script("repair.py", "valid.h5", "b.h5", *options)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.count("\n") == 1 and said in done.stderr
+
+
+def test_a_bad_image_is_told_of_the_file_it_stands_in(poisoned, run_here, tmp_path):
+    pixels, labels = scenes(30, 0)
+    pixels = pixels.astype(np.float32)
+    pixels[7, 0, 0, 0] = np.nan
+    bad = write_images(tmp_path / "bad.h5", pixels, labels)
+    b = poisoned[1].parent / "b.h5"
+    done = run_here("repair.py", bad, b, "--method", "fine-prune", "--out", tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith(f"repair.py: {bad}: image 7 has pixels")
 
 
 def test_an_interrupted_repair_leaves_nothing(poisoned, tmp_path):
