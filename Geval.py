@@ -52,28 +52,24 @@ def main() -> None:
     kept = kept_in(out) if out else []
     shell.check_json(args.json, inputs, [*filter(None, [args.save]), *kept])
 
-    lap = shell.stopwatch()
+    lap, seconds = shell.stopwatch()
     quarantine.begin(networks, [clean, backdoored])
     digests = quarantine.sha256_aside(inputs) if out or args.json else None
     shell.import_keras()
     from defense.goodnet_network import goodnet_network
     from defense.judging import judge_networks
     from defense.judging_report import print_judged, verdicts_json
-    from defense.network import load_network, write_network
+    from defense.network import write_network
     from defense.provenance import provenance
 
     lap("import")
     judged = judge_networks(
-        clean, backdoored, networks, args.scale, args.batch_size, shell.progress
+        clean, backdoored, networks, args.scale, args.batch_size, shell.progress, lap
     )
-    seconds = lap("judging")
     if args.json != "-":
         print_judged(judged.verdicts)
-    if args.json:
-        results = {"networks": verdicts_json(judged.verdicts)}
-        shell.write_json(results | provenance(digests.result(), seconds), args.json)
     if args.save:
-        write_network(goodnet_network(*map(load_network, networks)), args.save)
+        write_network(goodnet_network(*judged.networks), args.save)
         shell.notice(f"G is saved as {args.save}.")
     if out:
         from defense import canvas
@@ -83,6 +79,11 @@ def main() -> None:
         judged_json, samples = kept
         write_judged(judged_json, judged_files(judged, digests.result()))
         canvas.save(samples_figure(judged), samples)
+    if args.save or out:
+        lap("writing")
+    if args.json:
+        results = {"networks": verdicts_json(judged.verdicts)}
+        shell.write_json(results | provenance(digests.result(), seconds), args.json)
     shell.hint_at_scale(judged.verdicts[0].itself.clean_accuracy, args.scale)
 
 

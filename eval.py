@@ -27,7 +27,7 @@ def main() -> None:
     shell.check_files(clean, backdoored, *networks)
     shell.check_json(args.json, [clean, backdoored, *networks])
 
-    lap = shell.stopwatch()
+    lap, seconds = shell.stopwatch()
     quarantine.begin(networks, [clean, backdoored])
     digests = quarantine.sha256_aside([clean, backdoored, *networks]) if args.json else None
     shell.import_keras()
@@ -37,9 +37,8 @@ def main() -> None:
 
     lap("import")
     verdicts = judge_networks(
-        clean, backdoored, networks, args.scale, args.batch_size, shell.progress
+        clean, backdoored, networks, args.scale, args.batch_size, shell.progress, lap
     ).verdicts
-    seconds = lap("judging")
     if args.json != "-":
         print_judged(verdicts)
     if args.json:

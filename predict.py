@@ -34,7 +34,7 @@ def main() -> None:
     if others:
         shell.notice(f"Passed over in folders: {others} that are no .png, .jpg or .jpeg files.")
 
-    lap = shell.stopwatch()
+    lap, seconds = shell.stopwatch()
     quarantine.begin(networks, [])
     digests = quarantine.sha256_aside(networks) if args.json else None
     shell.import_keras()
@@ -43,8 +43,10 @@ def main() -> None:
     from defense.provenance import provenance
 
     lap("import")
+    loaded = load_alike(networks)
+    lap("loading")
     answers = []
-    for answer in predict(load_alike(networks), photos, args.scale, args.batch_size):
+    for answer in predict(loaded, photos, args.scale, args.batch_size):
         answers.append(answer)
         if isinstance(answer, Unusable):
             if len(photos) > 1:
@@ -54,9 +56,10 @@ def main() -> None:
             shell.notice(f"{answer.path}: {'; '.join(answer.notes)}.")
         if args.json != "-":
             print(answer.path, answer.answer)
+    lap("predicting")
     if args.json:
-        said = {"images": predictions_json(photos, answers)}
-        shell.write_json(said | provenance(digests.result(), lap("predicting")), args.json)
+        results = {"images": predictions_json(photos, answers)}
+        shell.write_json(results | provenance(digests.result(), seconds), args.json)
     if errors := [answer for answer in answers if isinstance(answer, Unusable)]:
         worst = max(errors, key=lambda error: error.exit_status)
         count = f"{len(errors)} of {len(photos)} images cannot be used"

@@ -95,7 +95,7 @@ def main() -> None:
     files.check_writable(args.out)
     shell.check_json(args.json, inputs, outputs)
 
-    lap = shell.stopwatch()
+    lap, seconds = shell.stopwatch()
     quarantine.begin([network_path], [valid_path, *inputs[2:]])
     digests = quarantine.sha256_aside(inputs) if args.json else None
     shell.import_keras()
@@ -118,8 +118,9 @@ def main() -> None:
         results, b_accuracy = prune_and_save(args, network, valid, tests, made, lap)
     else:
         results, b_accuracy = train_and_save(args, network, valid, made, lap)
+    lap("writing")
     if args.json:
-        shell.write_json(results | provenance(digests.result(), lap("writing")), args.json)
+        shell.write_json(results | provenance(digests.result(), seconds), args.json)
     shell.hint_at_scale(b_accuracy, args.scale)
 
 

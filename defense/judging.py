@@ -34,7 +34,8 @@ class Judged:
     clean: ImageSet
     backdoored: ImageSet
     n_classes: int
-    verdicts: tuple[Verdict, ...]
+    networks: tuple[keras.Model, ...]
+    verdicts: tuple[Verdict, ...]  # of these, in the same order
 
 
 def load_alike(networks: Sequence[Path]) -> list[keras.Model]:
@@ -63,22 +64,27 @@ def judge_networks(
     scale: float,
     batch_size: int,
     progress: Callable,
+    lap: Callable[[str], None],
 ) -> Judged:
     """Judge B, the first of `networks`, and each repaired network B' that follows.
 
     A goodnet may stand alone in B's place: its last output is the rejection, and not a class.
 
-    `progress(description, total)` is a context that yields a function to advance by images.
-    Raises Unusable where a file cannot be used or a B' does not fit B.
+    `progress(description, total)` is a context that yields a function to advance by images; `lap`
+    is told when a stage ends: loading, judging_clean, judging_backdoored. Raises Unusable where a
+    file cannot be used or a B' does not fit B.
     """
     loaded = load_alike(networks)
     shape, n_classes = input_shape(loaded[0]), count_classes(loaded[0]) - is_goodnet(loaded[0])
     clean_images = open_clean(clean, shape, n_classes, scale)
     backdoored_images = open_backdoored(backdoored, shape, n_classes, scale)
+    lap("loading")
     total = len(clean_images) + len(backdoored_images)
     with progress("Judging", total) as advance:
         clean_answers = classify(loaded, clean_images, batch_size, advance)
+        lap("judging_clean")
         backdoored_answers = classify(loaded, backdoored_images, batch_size, advance)
+        lap("judging_backdoored")
 
     def count(answers: tuple[np.ndarray, np.ndarray]) -> Judgement:
         on_clean, on_backdoored = answers
@@ -95,4 +101,4 @@ def judge_networks(
         together = goodnet(answers) if verdicts else None
         judgement = together and count(together)
         verdicts.append(Verdict(path, count(answers), judgement, tuple(answers), together))
-    return Judged(clean_images, backdoored_images, n_classes, tuple(verdicts))
+    return Judged(clean_images, backdoored_images, n_classes, tuple(loaded), tuple(verdicts))

@@ -226,19 +226,18 @@ def write_json(results: object, where: str) -> None:
         temporary.write_text(text)
 
 
-def stopwatch() -> Callable[[str], dict[str, float]]:
-    """A function that notes the seconds since its last call under a name; answers all noted."""
-    noted: dict[str, float] = {}
+def stopwatch() -> tuple[Callable[[str], None], dict[str, float]]:
+    """A function to call with its name when a stage ends, and the stages' seconds so far."""
+    seconds: dict[str, float] = {}
     last = time.perf_counter()
 
-    def lap(stage: str) -> dict[str, float]:
+    def lap(stage: str) -> None:
         nonlocal last
         now = time.perf_counter()
-        noted[stage] = now - last
+        seconds[stage] = now - last
         last = now
-        return noted
 
-    return lap
+    return lap, seconds
 
 
 def notice(line: str) -> None:
