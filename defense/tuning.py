@@ -21,7 +21,6 @@ from defense.dataset import ImageSet
 from defense.errors import Unusable
 from defense.gradients import answers, copy_with_logits, training_step
 from defense.head import head_of
-from defense.metrics import percent
 from defense.network import count_classes
 from defense.patches import Patches, Ranking, joined, laid_over, rank_classes, searcher
 from defense.split import silence, silenced_arrays, split_network
@@ -56,11 +55,6 @@ class Tuned:
     held_back: int  # images
     kept: int  # of these, answered as they should be: with the label, or as B does
     b_hits: int  # of these, given their label by B
-
-    @property
-    def agreement(self) -> float:
-        """Percent of the images held back that are answered as they should."""
-        return percent(self.kept, self.held_back)
 
 
 @dataclass(frozen=True)

@@ -225,7 +225,7 @@ def test_unlearning_ends_a_backdoor_and_keeps_the_accuracy(poisoned, monkeypatch
     assert now > clean - 0.03 and asr < 0.2
     assert result.ranking.patches.classes[0] == TARGET
     assert result.sizes[-1, 0] > 1.5 * result.sizes[0, 0]
-    assert result.tuned.held_back == 33 and result.tuned.agreement > 95
+    assert result.tuned.held_back == 33 and result.tuned.kept > 0.95 * 33
 
 
 def test_a_seed_gives_one_network(poisoned, monkeypatch):
