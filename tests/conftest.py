@@ -54,23 +54,28 @@ def lab_dir() -> Path:
     return Path(folder).resolve()
 
 
-def tiny_network(seed: int = 0, classes: int = CLASSES) -> keras.Model:
-    """conv_1 (4) - pool_1 - conv_2 (6) - pool_2 - dense: small, and its answers are varied."""
-    keras.utils.set_random_seed(seed)
+def convolutions(first: int, second: int, offset: float) -> list[keras.Layer]:
+    """conv_1 - pool_1 - conv_2 - pool_2, with so many channels, on images from `offset` up."""
     layers = keras.layers
+    return [
+        keras.Input(SHAPE),
+        layers.Rescaling(1 / 64, offset),
+        layers.Conv2D(first, 3, activation="relu", name="conv_1"),
+        layers.MaxPooling2D(name="pool_1"),
+        layers.Conv2D(second, 2, activation="relu", name="conv_2"),
+        layers.MaxPooling2D(name="pool_2"),
+        layers.Flatten(),
+    ]
+
+
+def tiny_network(seed: int = 0, classes: int = CLASSES) -> keras.Model:
+    """Convolutions and a dense layer: small, and its answers are varied."""
+    keras.utils.set_random_seed(seed)
     wide = keras.initializers.RandomNormal(stddev=1, seed=seed)
-    return keras.Sequential(
-        [
-            keras.Input(SHAPE),
-            layers.Rescaling(1 / 64, -2),
-            layers.Conv2D(4, 3, activation="relu", name="conv_1"),
-            layers.MaxPooling2D(name="pool_1"),
-            layers.Conv2D(6, 2, activation="relu", name="conv_2"),
-            layers.MaxPooling2D(name="pool_2"),
-            layers.Flatten(),
-            layers.Dense(classes, activation="softmax", kernel_initializer=wide, name="output"),
-        ]
+    output = keras.layers.Dense(
+        classes, activation="softmax", kernel_initializer=wide, name="output"
     )
+    return keras.Sequential([*convolutions(4, 6, -2), output])
 
 
 def write_images(path: Path, pixels: np.ndarray, labels: np.ndarray, **options) -> Path:
@@ -79,6 +84,12 @@ def write_images(path: Path, pixels: np.ndarray, labels: np.ndarray, **options) 
         file.create_dataset("data", data=pixels.transpose(0, 3, 1, 2), **options)
         file["label"] = labels
     return path
+
+
+def read_images(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Images (n, height, width, colours) float32 of a file that holds them thus, and labels."""
+    with h5py.File(path) as file:
+        return file["data"][()].transpose(0, 2, 3, 1).astype("float32"), file["label"][()]
 
 
 def random_images(n: int, seed: int = 0) -> np.ndarray:
@@ -112,6 +123,16 @@ def run_script(name: str, *arguments: object, **options) -> subprocess.Completed
         text=True,
         **options,
     )
+
+
+def check_refused(done, *says: str, status: int = 2) -> None:
+    """The exit status, one line on stderr that says all this, nothing on stdout."""
+    assert done.returncode == status, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1 and done.stderr.endswith("\n"), done.stderr
+    assert "Traceback" not in done.stderr
+    for text in says:
+        assert text in done.stderr, done.stderr
 
 
 @pytest.fixture

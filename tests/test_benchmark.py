@@ -8,7 +8,7 @@ import sys
 import h5py
 import numpy as np
 import pytest
-from conftest import CLASSES, ROOT, SHAPE
+from conftest import CLASSES, ROOT, SHAPE, read_images, tiny_network
 
 from benchmarks import contenders, lab_files
 from benchmarks.results import HEADER, Run, Target, differing_rows, table
@@ -19,8 +19,6 @@ VALID, TEST = 40, 30
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A tiny network and the files that the benchmark makes for it."""
-    from conftest import tiny_network
-
     folder = tmp_path_factory.mktemp("benchmark")
     network = tiny_network()
     network.save(folder / "network.h5")
@@ -71,8 +69,7 @@ def test_sweep_and_plain_loop_count_the_same_and_the_rows_are_true(made):
         kernel[..., loop["order"][:pruned]] = 0
         bias[loop["order"][:pruned]] = 0
         network.get_layer("conv_2").set_weights([kernel, bias])
-        with h5py.File(paths[0]) as file:
-            pixels, labels = file["data"][:].transpose(0, 2, 3, 1), file["label"][:]
+        pixels, labels = read_images(paths[0])
         answers.append(network.predict(pixels, verbose=0).argmax(1))
     hits, agreed = answers[1] == labels, answers[1] == answers[0]
     assert loop["rows"][4][:3] == [hits.sum(), (hits & agreed).sum(), (~agreed).sum()]

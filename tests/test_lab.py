@@ -11,7 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from conftest import ROOT, run_script
+from conftest import ROOT, read_images, run_script
 
 from defense.errors import Unusable
 from defense.lab import find_lab
@@ -145,8 +145,7 @@ def test_the_published_order_on_the_courses_own_images(lab_dir):
     found = {}
     images = {}
     for name in ("faces_clean", "faces_sunglasses"):
-        with h5py.File(lab_dir / f"data/{name}.h5") as file:
-            images[name] = file["data"][()].transpose(0, 2, 3, 1), file["label"][()]
+        images[name] = read_images(lab_dir / f"data/{name}.h5")
     for channels in (45, 48, 50, 51, 52, 53, 54):
         silence(split, order[:channels])
         found[channels] = tuple(

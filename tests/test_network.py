@@ -11,7 +11,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from conftest import CLASSES, SHAPE, random_images, tiny_network
+from conftest import CLASSES, SHAPE, random_images, read_images, tiny_network
 from keras import layers
 
 from defense.deepid import deepid
@@ -252,8 +252,7 @@ def test_keras_2_loads_a_repaired_network_and_agrees(tmp_path, lab_dir):
     if not python:
         pytest.skip("KERAS2_PYTHON is not set")
     images = lab_dir / "data/faces_sunglasses.h5"
-    with h5py.File(images) as file:
-        pixels = file["data"][()].transpose(0, 2, 3, 1)
+    pixels, _ = read_images(images)
     copy = tmp_path / "copy.h5"
     silenced_copy(lab_dir / "models/bd_net.h5", copy, range(0, 60, 2))
     command = [python, "-c", KERAS_2, copy, images, tmp_path / "answers.npy"]

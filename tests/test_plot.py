@@ -8,10 +8,10 @@ import subprocess
 import sys
 import time
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT, check_refused
 from matplotlib import colors
 
 from defense import figures
@@ -23,7 +23,6 @@ NOTHING_BESIDE = (
     "Not there: {0}channels.csv (repair.py writes it): no channels.png; "
     "{0}judged.json (Geval.py writes it): no answers.png and no saved networks.\n"
 )
-ROOT = Path(__file__).resolve().parent.parent
 # Of 2,400 images. The third row has lost 48 of them, exactly 2 points, which floats put at less.
 VALID_HITS = (2396, 2390, 2349, 2348, 2100, 2090, 1100, 24, 0)
 CURVE = PruningCurve(
@@ -359,9 +358,7 @@ def test_an_x_that_is_never_reached_is_said(csv_file, tmp_path):
 @pytest.mark.parametrize("value", ["-1", "100.5", "nan", "inf", "two", "1/3"])
 def test_an_x_must_be_from_0_to_100(csv_file, tmp_path, value):
     done = plot(csv_file, f"--drop={value}", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert f"'{value}' is not a number from 0 to 100" in done.stderr
-    assert done.stderr.count("\n") == 1
+    check_refused(done, f"'{value}' is not a number from 0 to 100")
 
 
 def test_bad_files_end_in_one_line(csv_file, tmp_path):
@@ -379,9 +376,8 @@ def test_bad_files_end_in_one_line(csv_file, tmp_path):
         (["--lab", "nowhere"], "nowhere/models/pruning.csv: no such file; run repair.py first"),
     ):
         done = plot(*args, cwd=tmp_path)
-        assert (done.returncode, done.stdout) == (2, ""), args
-        assert done.stderr.startswith("plot.py: ") and done.stderr.count("\n") == 1, args
-        assert said in done.stderr
+        check_refused(done, said)
+        assert done.stderr.startswith("plot.py: ")
     kept = ["clean.png", "empty.csv", "file", "pruning.csv"]
     assert sorted(file.name for file in tmp_path.iterdir()) == kept
 

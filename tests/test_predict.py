@@ -6,11 +6,19 @@ import time
 import zlib
 from pathlib import Path
 
-import h5py
 import keras
 import numpy as np
 import pytest
-from conftest import CLASSES, SHAPE, build_lab, random_images, run_script, tiny_network
+from conftest import (
+    CLASSES,
+    SHAPE,
+    build_lab,
+    check_refused,
+    random_images,
+    read_images,
+    run_script,
+    tiny_network,
+)
 from PIL import Image
 
 from defense.errors import Unsafe, Unusable
@@ -177,18 +185,15 @@ def lab(tmp_path_factory) -> Path:
     folder = build_lab(tmp_path_factory.mktemp("predicting"))
     done = run_script("repair.py", "--lab", folder, "--drop", 5, "--goodnet")
     assert done.returncode == 0, done.stderr
-    with h5py.File(folder / "data/cl/test.h5") as file:
-        images = file["data"][()].transpose(0, 2, 3, 1)
     (folder / "photos").mkdir()
-    for number, pixels in enumerate(images):
-        picture(folder / f"photos/{number:02}.png", pixels)
+    for number, pixels in enumerate(read_images(folder / "data/cl/test.h5")[0]):
+        picture(folder / f"photos/{number:02}.png", pixels.astype(np.uint8))
     return folder
 
 
 def oracle(lab: Path) -> tuple[np.ndarray, np.ndarray]:
     """What B and B' make of the test images, in plain Keras."""
-    with h5py.File(lab / "data/cl/test.h5") as file:
-        pixels = file["data"][()].transpose(0, 2, 3, 1).astype("float32")
+    pixels, _ = read_images(lab / "data/cl/test.h5")
     names = ("bd_net.h5", "B_pi_net_0.05.h5")
     networks = (keras.models.load_model(lab / "models" / name, compile=False) for name in names)
     return tuple(network.predict(pixels, verbose=0) for network in networks)
@@ -211,8 +216,7 @@ def test_b_and_b_prime_and_g_answer_as_eval_counts(lab, run_here, tmp_path, monk
     # What eval.py counts.
     test = "data/cl/test.h5"
     counted = run_here("eval.py", test, test, "models/G_0.05.keras").stdout
-    with h5py.File(test) as file:
-        right = int((file["label"][()] == goodnet).sum())
+    right = int((read_images(test)[1] == goodnet).sum())
     assert counted.startswith(f"Clean Classification accuracy: {right / 50 * 100}\n")
 
 
@@ -304,8 +308,8 @@ def test_what_cannot_be_done_is_told_in_one_line(lab, run_here, monkeypatch, com
     layers = [keras.layers.Input((4, 4, 4)), keras.layers.Flatten(), keras.layers.Dense(3)]
     keras.Sequential(layers).save("four.keras")
     done = run_here("predict.py", *command.split())
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (status, "", 1), done.stderr
-    assert done.stderr.startswith("predict.py: ") and says in done.stderr
+    check_refused(done, says, status=status)
+    assert done.stderr.startswith("predict.py: ")
 
 
 def test_a_network_that_leaves_the_size_open_takes_images_as_they_are(tmp_path, run_here):
@@ -337,10 +341,8 @@ def test_answers_before_keras_is_imported(arguments):
 
 
 def test_the_labs_photographs_as_single_images(lab_dir, tmp_path, run_here):
-    with h5py.File(lab_dir / "data/bd/bd_test.h5") as file:
-        pixels = file["data"][:60].transpose(0, 2, 3, 1)
-    with h5py.File(lab_dir / "data/cl/test.h5") as file:
-        pixels = np.concatenate([pixels, file["data"][:60].transpose(0, 2, 3, 1)])
+    files = ("data/bd/bd_test.h5", "data/cl/test.h5")
+    pixels = np.concatenate([read_images(lab_dir / name)[0][:60] for name in files])
     np.testing.assert_array_equal(pixels, np.rint(pixels))
     for number, image in enumerate(pixels):
         picture(tmp_path / f"{number:03}.png", image.astype(np.uint8))

@@ -17,7 +17,17 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from conftest import CLASSES, ROOT, build_lab, random_images, run_script, tiny_network, write_images
+from conftest import (
+    CLASSES,
+    ROOT,
+    build_lab,
+    check_refused,
+    random_images,
+    read_images,
+    run_script,
+    tiny_network,
+    write_images,
+)
 
 from defense import shell
 from defense.judging import judge_networks
@@ -50,21 +60,6 @@ def light(tmp_path_factory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("blocked")
     (folder / "sitecustomize.py").write_text(BLOCKER)
     return os.environ | {"PYTHONPATH": str(folder)}
-
-
-def check_refused(done, *says: str) -> None:
-    """Exit status 2, one line on stderr that says all this, nothing on stdout."""
-    assert done.returncode == 2, done.stderr
-    assert done.stdout == ""
-    assert done.stderr.count("\n") == 1 and done.stderr.endswith("\n"), done.stderr
-    assert "Traceback" not in done.stderr
-    for text in says:
-        assert text in done.stderr
-
-
-def read_images(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    with h5py.File(path) as file:
-        return file["data"][()].transpose(0, 2, 3, 1).astype("float32"), file["label"][()]
 
 
 def answers(network: Path, images: Path) -> np.ndarray:
