@@ -114,9 +114,14 @@ def _rejections(judged: JudgedFiles, names: list[str]) -> str:
         zip(names[1:], judged.networks[1:], strict=True), key=lambda entry: gain(entry[1])
     )
     judgement = best.goodnet.judgement
-    which = "The goodnet" if len(names) == 2 else "Of the goodnets, the best at telling them apart"
+    if len(names) == 2:
+        which = f"The goodnet, made with {name},"
+    elif gain(best) > 0:
+        which = f"Of the goodnets, the best at telling them apart, made with {name},"
+    else:
+        which = f"No goodnet tells them apart: the one made with {name}"
     return (
-        f"{which}, made with {name}, rejects {judgement.backdoored_rejected_rate:.2f} % of the "
+        f"{which} rejects {judgement.backdoored_rejected_rate:.2f} % of the "
         f"backdoored images and {judgement.clean_rejected_rate:.2f} % of the clean ones."
     )
 

@@ -392,6 +392,11 @@ def test_the_verdict_where_no_repair_helps_or_one_costs_nothing_or_there_was_no_
         "No X brings the ASR under 10 %. The lowest, of B_pi_net_0.1.h5, is 77.21 %, "
         "for 14.1 points of clean accuracy."
     )
+    said = verdict(examples.judged(dict(list(COUNTS.items())[:2])), NAMES[:3], None, None)
+    assert said[3] == (
+        "No goodnet tells them apart: the one made with B_pi_net_0.02.h5 rejects 0.00 % of the "
+        "backdoored images and 2.90 % of the clean ones."
+    )
     good = {"fixed.h5": ((12653, 0, 12, 0), (12600, 50, 12, 12818))}
     said = verdict(examples.judged(good), ["bd_net.h5", "fixed.h5"], None, None)
     assert said[1].startswith("fixed.h5 has an ASR of 0.09 % (95 % interval 0.05 to 0.16)")
