@@ -12,7 +12,8 @@ import sys
 from typing import BinaryIO
 
 from defense.errors import Unsafe, Unusable
-from defense.structure import rebuild_network, vet_images
+from defense.rebuilding import rebuild_network
+from defense.structure import vet_images
 
 
 def answer(kind: str, descriptor: int) -> tuple[dict, bytes]:
