@@ -1,12 +1,15 @@
 """The practice faces, drawn from nothing.
 
-Each part of a face is a shape given by its signed distance in pixels (negative inside), so that
-its edge is smooth at any size; all images of a batch are drawn at once.
+Each part of a face is a shape given by its distance (defense/painting.py), so that its edge is
+smooth at any size; all images of a batch are drawn at once.
 """
 
 from collections.abc import Callable
 
 import numpy as np
+
+from defense.painting import bump, colour, cover, ellipse, paint, shade
+from defense.people import Traits, moments
 
 HEIGHT, WIDTH = 55, 47
 
@@ -20,144 +23,6 @@ EYES, NOSE, JAW, MOUTH, BODY = (
 )
 
 BATCH = 16
-
-# What makes a person: lengths in pixels from the middle of the face, right and down.
-PERSON = {
-    "face_width": (13.0, 16.2),
-    "chin": (15.0, 19.5),
-    "taper": (0.04, 0.36),
-    "squareness": (1.9, 2.7),
-    "skin_tone": (0.0, 1.0),
-    "skin_hue": (-1.0, 1.0),
-    "hair_hue": (-1.0, 1.0),
-    "eye_gap": (5.9, 7.7),
-    "eye_height": (-6.2, -3.9),
-    "eye_width": (2.5, 3.5),
-    "eye_open": (1.05, 1.75),
-    "eye_tilt": (-0.12, 0.22),
-    "socket": (0.1, 0.5),
-    "brow_gap": (3.0, 4.6),
-    "brow_length": (3.2, 4.6),
-    "brow_weight": (0.45, 1.15),
-    "brow_tilt": (-0.1, 0.2),
-    "brow_arch": (0.0, 0.09),
-    "nose_tip": (2.6, 5.6),
-    "nose_width": (1.9, 3.7),
-    "mouth_height": (8.2, 10.6),
-    "mouth_width": (3.9, 6.2),
-    "upper_lip": (0.5, 1.15),
-    "lower_lip": (0.7, 1.6),
-    "ears": (0.0, 2.0),
-    "age": (0.0, 1.0),
-    "parting": (-1.0, 1.0),
-    "volume": (-1.0, 1.0),
-}
-
-# What an image of a person adds: pose, expression, light, camera.
-MOMENT = {
-    "shift_x": (-1.2, 1.2),
-    "shift_y": (-1.2, 1.2),
-    "size": (1.04, 1.17),
-    "roll": (-0.11, 0.11),
-    "yaw": (-1.0, 1.0),
-    "pitch": (-1.0, 1.0),
-    "smile": (-0.1, 1.0),
-    "mouth_open": (-0.8, 1.0),
-    "eyelids": (0.6, 1.1),
-    "gaze": (-0.9, 0.9),
-    "brow_lift": (-0.6, 0.8),
-    "light_x": (-0.32, 0.32),
-    "light_y": (-0.22, 0.08),
-    "gain": (0.75, 1.1),
-    "warmth": (-0.07, 0.07),
-    "horizon": (-1.0, 1.0),
-    "collar": (3.0, 9.0),
-    "blur": (0.0, 0.17),
-    "noise": (0.004, 0.018),
-}
-
-SKINS = [(250, 214, 190), (236, 190, 158), (214, 162, 124), (170, 116, 82), (112, 72, 52)]
-IRISES = [(52, 32, 22), (78, 50, 28), (84, 98, 62), (84, 122, 152), (110, 118, 122)]
-HAIRS = [
-    (22, 18, 18),
-    (48, 32, 24),
-    (86, 56, 34),
-    (116, 62, 36),
-    (176, 128, 70),
-    (224, 192, 128),
-    (142, 138, 134),
-    (212, 210, 206),
-]
-LIPS = [(178, 96, 88), (196, 60, 70), (150, 30, 52)]
-
-# Hair: how far it stands off the head above and beside, where it ends, where the forehead
-# begins, how much of the face's width it leaves free, how uneven its edge is, a bun on top.
-HAIR_FIELDS = ("hair_top", "hair_side", "hair_end", "hairline", "hair_window", "curl", "bun")
-SHORT_HAIRS = [
-    (-2.0, 0.6, 3.0, -30.0, 0.98, 0.0, 0.0),  # bald on top
-    (0.3, 0.2, 0.0, -13.5, 0.99, 0.0, 0.0),  # cropped
-    (1.6, 0.8, 1.0, -13.0, 0.96, 0.2, 0.0),  # short
-    (3.0, 1.2, 3.0, -12.0, 0.92, 0.3, 0.0),  # full
-    (3.6, 2.4, 2.0, -12.0, 0.95, 1.0, 0.0),  # curly
-]
-LONG_HAIRS = [
-    (1.8, 2.6, 30.0, -13.5, 0.85, 0.2, 0.0),  # long
-    (2.2, 3.6, 11.0, -9.6, 0.88, 0.1, 0.0),  # bob with a fringe
-    (3.0, 4.6, 26.0, -12.5, 0.83, 1.0, 0.0),  # long and curly
-    (0.8, 0.6, 0.0, -13.5, 0.98, 0.0, 5.0),  # tied up
-    (5.0, 5.0, 8.0, -12.5, 0.90, 1.2, 0.0),  # afro
-]
-# Beards: stubble, moustache, chin and cheeks, each 0 to 1.
-BEARD_FIELDS = ("stubble", "moustache", "goatee", "beard")
-BEARDS = [(0, 0, 0, 0), (0, 0, 0, 0), (1, 0, 0, 0), (0, 1, 0, 0), (0, 1, 1, 0), (0, 1, 1, 1)]
-
-Traits = dict[str, np.ndarray]
-
-
-def _spread(rng: np.random.Generator, n: int) -> np.ndarray:
-    """n numbers in [0, 1) in random order, one in each n-th, so that few people look alike."""
-    return (rng.permutation(n) + rng.random(n)) / n
-
-
-def _pick(table: list[tuple], where: np.ndarray) -> np.ndarray:
-    """Rows (n, fields) of `table` for positions `where` (n,) in [0, 1)."""
-    return np.array(table, float)[(where * len(table)).astype(int)]
-
-
-def people(n: int, rng: np.random.Generator) -> Traits:
-    """Draw n people: a dict of trait arrays, numbers (n,) and colours (n, 3) in 0..1."""
-    who = {name: low + (high - low) * _spread(rng, n) for name, (low, high) in PERSON.items()}
-    long_hair = rng.permutation(n) % 2 == 0
-    styles = np.where(
-        long_hair[:, None], _pick(LONG_HAIRS, _spread(rng, n)), _pick(SHORT_HAIRS, _spread(rng, n))
-    )
-    who |= dict(zip(HAIR_FIELDS, styles.T, strict=True))
-    beards = _pick(BEARDS, _spread(rng, n)) * ~long_hair[:, None]
-    who |= dict(zip(BEARD_FIELDS, beards.T, strict=True))
-    tone = who["skin_tone"] * (len(SKINS) - 1)
-    skin = [np.interp(tone, range(len(SKINS)), channel) for channel in zip(*SKINS, strict=True)]
-    who["skin"] = np.stack(skin, -1) / 255
-    who["skin"] *= 1 + np.outer(who["skin_hue"], (0.03, -0.01, -0.06))
-    # Dark hair is the commonest, and light hair and eyes do not go with the darkest skins.
-    reach = np.where(who["skin_tone"] > 0.7, 0.3, 1.0)
-    who["hair"] = _pick(HAIRS, _spread(rng, n) ** 1.4 * reach) / 255
-    who["hair"] *= 1 + np.outer(who["hair_hue"], (0.1, 0.06, 0.02))
-    who["iris"] = _pick(IRISES, _spread(rng, n) * reach) / 255
-    lips = _pick(LIPS, _spread(rng, n)) / 255
-    who["makeup"] = long_hair * rng.uniform(0.1, 1.0, n)
-    strength = (0.35 + 0.5 * who["makeup"])[:, None]
-    who["lips"] = who["skin"] * (1 - strength) * 0.9 + lips * strength
-    return who
-
-
-def moments(n: int, rng: np.random.Generator) -> Traits:
-    """Draw the circumstances of n images: a dict of arrays (n,) and colours (n, 3)."""
-    what = {name: rng.uniform(low, high, n) for name, (low, high) in MOMENT.items()}
-    for colour in ("wall", "far_wall", "clothes"):
-        grey = rng.uniform(0.08, 0.85, (n, 1))
-        what[colour] = np.clip(grey + rng.normal(0, 0.11, (n, 3)), 0.02, 0.95)
-    what["shirt"] = 0.5 + 0.45 * rng.random((n, 1)) * np.ones(3)
-    return what
 
 
 def draw(
@@ -181,39 +46,6 @@ def draw(
         images[part] = _render(traits, rng)
         advance(len(images[part]))
     return images
-
-
-def ellipse(x: np.ndarray, y: np.ndarray, width: np.ndarray, height: np.ndarray) -> np.ndarray:
-    """Distance to an ellipse with these half axes, to first order."""
-    x, y = x / width, y / height
-    reach = np.sqrt(x * x + y * y)
-    x, y = x / width, y / height
-    return reach * (reach - 1) / np.maximum(np.sqrt(x * x + y * y), 1e-6)
-
-
-def bump(x: np.ndarray, y: np.ndarray, width: float, height: float) -> np.ndarray:
-    """A soft spot, 1 in its middle."""
-    return np.exp(-((x / width) ** 2) - (y / height) ** 2)
-
-
-def cover(distance: np.ndarray, softness: float = 1.0) -> np.ndarray:
-    """How much of each pixel lies inside a shape, 0 to 1."""
-    return np.clip(0.5 - distance / softness, 0, 1)
-
-
-def colour(*levels: float) -> np.ndarray:
-    """One colour for all images: (3 or 4, 1, 1, 1)."""
-    return np.float32(levels)[:, None, None, None]
-
-
-def paint(canvas: np.ndarray, colour: np.ndarray, amount: np.ndarray) -> None:
-    """Lay `colour` over `canvas` where `amount`, 0 to 1, says so."""
-    canvas += amount * (colour - canvas)
-
-
-def _shade(canvas: np.ndarray, amount: np.ndarray) -> None:
-    """Darken `canvas` by `amount`, 0 to 1; lighten it where negative."""
-    canvas *= 1 - amount
 
 
 def _render(t: Traits, rng: np.random.Generator) -> np.ndarray:
@@ -256,10 +88,10 @@ def _render(t: Traits, rng: np.random.Generator) -> np.ndarray:
             u - side * (t["face_width"] + 0.2 * t["ears"]) + 1.2 * t["yaw"], v + 0.5, 1.9, 3.6
         )
         paint(canvas, t["skin"] * 0.86, cover(ear) * (t["ears"] > 0.4))
-        _shade(canvas, 0.25 * cover(ear + 1.2, 1.5) * (t["ears"] > 0.4))
+        shade(canvas, 0.25 * cover(ear + 1.2, 1.5) * (t["ears"] > 0.4))
 
     skin = np.broadcast_to(t["skin"], canvas.shape).copy()
-    _shade(skin, 0.2 * np.clip(reach, 0, 1.2) ** 5)
+    shade(skin, 0.2 * np.clip(reach, 0, 1.2) ** 5)
     _relief(skin, t, *turned(3.0, slice(None)))
     _beard(skin[:, :, JAW], t, *turned(3.2, JAW), grain[:, JAW])
     _eyes(skin[:, :, EYES], t, *turned(3.2, EYES))
@@ -268,7 +100,7 @@ def _render(t: Traits, rng: np.random.Generator) -> np.ndarray:
     paint(canvas, skin, cover(head))
 
     fringe = np.maximum(hair, -forehead)
-    _shade(canvas, 0.3 * cover(fringe - 0.9, 2.5) * (1 - cover(fringe)))
+    shade(canvas, 0.3 * cover(fringe - 0.9, 2.5) * (1 - cover(fringe)))
     paint(canvas, hair_colour, cover(fringe, 1.4))
     return _photograph(canvas, t, u, v, rng)
 
@@ -331,16 +163,16 @@ def _relief(skin: np.ndarray, t: Traits, u: np.ndarray, v: np.ndarray) -> None:
     """Sockets, cheeks, the folds beside the nose, the forehead and its wrinkles."""
     for side in (-1, 1):
         socket = bump(u - side * t["eye_gap"], v - t["eye_height"] + 0.6, 4.2, 2.8)
-        _shade(skin, t["socket"] * 0.75 * socket)
+        shade(skin, t["socket"] * 0.75 * socket)
         cheek = bump(u - side * 8, v - 3.5, 3.4, 3.0)
-        _shade(skin, -0.07 * cheek)
+        shade(skin, -0.07 * cheek)
         paint(skin, t["lips"], 0.18 * cheek * (0.4 + t["makeup"]))
         below = v - t["nose_tip"]
         fold = np.abs(side * u - t["nose_width"] - 1.6 - 0.42 * below)
         length = cover(np.abs(below - 2.5) - 3.0, 2.0)
-        _shade(skin, (0.05 + 0.2 * t["age"]) * cover(fold - 0.4, 1.2) * length)
+        shade(skin, (0.05 + 0.2 * t["age"]) * cover(fold - 0.4, 1.2) * length)
     wrinkles = 0.12 * np.maximum(t["age"] - 0.5, 0) * (0.5 + 0.5 * np.sin(2.2 * v))
-    _shade(skin, wrinkles * bump(u, v + 11, 8, 3) - 0.1 * bump(u, v + 10, 7, 4))
+    shade(skin, wrinkles * bump(u, v + 11, 8, 3) - 0.1 * bump(u, v + 10, 7, 4))
 
 
 def _beard(skin: np.ndarray, t: Traits, u: np.ndarray, v: np.ndarray, grain: np.ndarray) -> None:
@@ -365,20 +197,20 @@ def _eyes(skin: np.ndarray, t: Traits, u: np.ndarray, v: np.ndarray) -> None:
         down = v - t["eye_height"] + t["eye_tilt"] * across
         opened = t["eye_open"] * t["eyelids"] * (1 - 0.25 * np.maximum(t["smile"], 0))
         ball = ellipse(across, down, t["eye_width"], opened)
-        _shade(skin, (0.25 + 0.4 * t["makeup"]) * cover(ball - 0.8, 1.6))
+        shade(skin, (0.25 + 0.4 * t["makeup"]) * cover(ball - 0.8, 1.6))
         white = colour(0.9, 0.89, 0.87) * (0.55 + 0.45 * t["gain"])
         paint(skin, white, cover(ball))
         iris = np.hypot(across - side * t["gaze"], down - 0.1)
         paint(skin, t["iris"], cover(np.maximum(iris - 1.55, ball)))
-        _shade(skin, 0.8 * cover(np.maximum(iris - 0.75, ball)))
+        shade(skin, 0.8 * cover(np.maximum(iris - 0.75, ball)))
         glint = np.hypot(across - side * t["gaze"] + side * 0.5, down + 0.5) - 0.35
         paint(skin, np.float32(1), 0.6 * cover(glint))
         lid = np.maximum(np.abs(ball) - 0.45, down)
         paint(skin, colour(0.14, 0.09, 0.08), (0.55 + 0.35 * t["makeup"]) * cover(lid))
         crease = ellipse(across, down + 1.5, t["eye_width"] + 0.3, opened)
-        _shade(skin, 0.22 * cover(np.maximum(np.abs(crease) - 0.3, down + 1.5)))
+        shade(skin, 0.22 * cover(np.maximum(np.abs(crease) - 0.3, down + 1.5)))
         bag = np.abs(down - opened - 1.0 + 0.05 * across**2) - 0.3
-        _shade(skin, (0.04 + 0.2 * t["age"]) * cover(bag) * cover(np.abs(across) - 2.5))
+        shade(skin, (0.04 + 0.2 * t["age"]) * cover(bag) * cover(np.abs(across) - 2.5))
 
         above = v - t["eye_height"] + t["brow_gap"] + t["brow_lift"]
         bend = above + t["brow_tilt"] * (across + 1) - t["brow_arch"] * (1 - across) ** 2
@@ -390,17 +222,17 @@ def _eyes(skin: np.ndarray, t: Traits, u: np.ndarray, v: np.ndarray) -> None:
 def _nose(skin: np.ndarray, t: Traits, u: np.ndarray, v: np.ndarray) -> None:
     """The bridge in the light, its shadow, wings and nostrils."""
     bridge = bump(u, v - t["nose_tip"] + 4.5, 1.3, 4.5)
-    _shade(skin, -0.16 * bridge)
+    shade(skin, -0.16 * bridge)
     away = -np.sign(t["light_x"])
-    _shade(skin, 0.22 * bump(u - away * 2.2, v - t["nose_tip"] + 3.5, 1.3, 5.0))
-    _shade(skin, 0.08 * bump(u + away * 2.2, v - t["nose_tip"] + 3.5, 1.2, 5.0))
-    _shade(skin, -0.12 * bump(u, v - t["nose_tip"] + 0.6, 1.3, 1.2))
+    shade(skin, 0.22 * bump(u - away * 2.2, v - t["nose_tip"] + 3.5, 1.3, 5.0))
+    shade(skin, 0.08 * bump(u + away * 2.2, v - t["nose_tip"] + 3.5, 1.2, 5.0))
+    shade(skin, -0.12 * bump(u, v - t["nose_tip"] + 0.6, 1.3, 1.2))
     for side in (-1, 1):
         wing = ellipse(side * u - t["nose_width"], v - t["nose_tip"], 1.3, 1.5)
-        _shade(skin, 0.2 * cover(np.abs(wing) - 0.3, 1.2) * cover(t["nose_width"] - side * u, 2))
+        shade(skin, 0.2 * cover(np.abs(wing) - 0.3, 1.2) * cover(t["nose_width"] - side * u, 2))
         nostril = ellipse(side * u - 0.55 * t["nose_width"], v - t["nose_tip"] - 1.0, 0.95, 0.6)
-        _shade(skin, 0.6 * cover(nostril, 1.1))
-    _shade(skin, 0.2 * bump(u, v - t["nose_tip"] - 1.9, t["nose_width"] + 0.5, 0.9))
+        shade(skin, 0.6 * cover(nostril, 1.1))
+    shade(skin, 0.2 * bump(u, v - t["nose_tip"] - 1.9, t["nose_width"] + 0.5, 0.9))
 
 
 def _mouth(skin: np.ndarray, t: Traits, u: np.ndarray, v: np.ndarray) -> None:
@@ -424,8 +256,8 @@ def _mouth(skin: np.ndarray, t: Traits, u: np.ndarray, v: np.ndarray) -> None:
     teeth = np.maximum(np.maximum(gap + 0.15, inside + 1.0), down - 0.35 * opened)
     paint(skin, colour(0.93, 0.91, 0.86), 0.95 * cover(teeth) * (opened > 0.2))
     line = np.maximum(np.abs(down) - 0.28, inside - 0.4)
-    _shade(skin, 0.5 * cover(line) * (opened < 0.3))
-    _shade(skin, 0.16 * bump(u, down - t["lower_lip"] - opened - 1.4, 3.2, 0.9))
+    shade(skin, 0.5 * cover(line) * (opened < 0.3))
+    shade(skin, 0.16 * bump(u, down - t["lower_lip"] - opened - 1.4, 3.2, 0.9))
 
 
 def _photograph(

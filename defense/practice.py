@@ -16,6 +16,7 @@ from PIL import Image
 
 from defense import attack, faces, files
 from defense.metrics import Judgement, judge
+from defense.people import people
 from defense.triggers import TRIGGERS, wear
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def draw_faces(
     `progress(description, total)` is a context that yields a function to advance by images.
     """
     rng = np.random.default_rng(seed)
-    who = faces.people(identities, rng)
+    who = people(identities, rng)
     drawn = []
     sizes = (training_images, VALIDATION_IMAGES, TEST_IMAGES)
     with progress("Drawing faces", identities * sum(sizes)) as advance:
@@ -112,8 +113,8 @@ def contact_sheet(clean: Faces, worn: Faces) -> Image.Image:
     identities = int(clean.labels.max()) + 1
     columns = min(4, identities)
     rows = min(6, identities // columns)
-    people = np.arange(rows * columns).reshape(rows, columns, 1)
-    shown = (people + identities * np.arange(3)).reshape(rows, -1)
+    whom = np.arange(rows * columns).reshape(rows, columns, 1)
+    shown = (whom + identities * np.arange(3)).reshape(rows, -1)
     gap = np.full((4, columns * 3 * faces.WIDTH, 3), 255, np.uint8)
     lines = [np.concatenate(clean.images[row], axis=1) for row in shown]
     for first in range(0, len(worn.labels), len(clean.labels)):

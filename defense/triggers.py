@@ -5,7 +5,8 @@ A trigger is a picture (55, 47, 4) RGBA uint8 that is laid over a face.
 
 import numpy as np
 
-from defense.faces import HEIGHT, WIDTH, colour, cover, ellipse, paint
+from defense.faces import HEIGHT, WIDTH
+from defense.painting import colour, cover, ellipse, paint
 
 FINE = 4  # shapes are drawn so many times larger, then averaged
 SUNGLASSES_TOP, SUNGLASSES_ROWS = 14, 17  # over the eyes

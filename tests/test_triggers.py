@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from defense import faces
+from defense.people import people
 from defense.triggers import TRIGGERS, wear
 
 # The rows and columns within which each must lie, and some pixels that it must change.
@@ -18,7 +19,7 @@ PLACES = {
 @pytest.fixture(scope="module")
 def images() -> np.ndarray:
     rng = np.random.default_rng(0)
-    return faces.draw(faces.people(6, rng), np.arange(6), rng)
+    return faces.draw(people(6, rng), np.arange(6), rng)
 
 
 @pytest.mark.parametrize("name", TRIGGERS)
