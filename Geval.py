@@ -15,27 +15,27 @@ are given and --out is not, it writes nothing.
 
 from pathlib import Path
 
-from defense import files, quarantine, shell
+from defense import defaults, files, options, quarantine, shell
 from defense.errors import Unusable
 from defense.lab import repaired_networks
 
 
 def main() -> None:
-    parser = shell.parser(__doc__)
+    parser = options.parser(__doc__)
     parser.add_argument("paths", nargs="*", type=Path, metavar="CLEAN BACKDOORED B B' [B' ...]")
     parser.add_argument(
-        "--save", type=shell.keras_file, metavar="FILE", help="save G there, as a .keras network"
+        "--save", type=options.keras_file, metavar="FILE", help="save G there, as a .keras network"
     )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="keep judged.json and samples.png there"
     )
-    shell.add_common_options(parser)
+    options.add_common_options(parser)
     args = parser.parse_args()
     if args.paths and args.lab:
         raise Unusable("argument --lab: names the files to judge; give it or their paths, not both")
     if 0 < len(args.paths) < 4:
         raise Unusable("needs CLEAN BACKDOORED B B', four paths or more, or none for the lab's")
-    clean, backdoored, network, *repaired = args.paths or shell.files_to_judge(args.lab)
+    clean, backdoored, network, *repaired = args.paths or defaults.files_to_judge(args.lab)
     if not args.paths:
         repaired = repaired_networks(network)
         if not repaired:

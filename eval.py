@@ -10,20 +10,20 @@ Geval.py does.
 
 from pathlib import Path
 
-from defense import quarantine, shell
+from defense import defaults, options, quarantine, shell
 from defense.errors import Unusable
 
 
 def main() -> None:
-    parser = shell.parser(__doc__)
+    parser = options.parser(__doc__)
     parser.add_argument("paths", nargs="*", type=Path, metavar="CLEAN BACKDOORED MODEL [B' ...]")
-    shell.add_common_options(parser)
+    options.add_common_options(parser)
     args = parser.parse_args()
     if args.paths and args.lab:
         raise Unusable("argument --lab: names the files to judge; give it or their paths, not both")
     if len(args.paths) in (1, 2):
         raise Unusable("needs CLEAN BACKDOORED MODEL, three paths, or none for the lab's files")
-    clean, backdoored, *networks = args.paths or shell.files_to_judge(args.lab)
+    clean, backdoored, *networks = args.paths or defaults.files_to_judge(args.lab)
     shell.check_files(clean, backdoored, *networks)
     shell.check_json(args.json, [clean, backdoored, *networks])
 

@@ -18,16 +18,16 @@ columns for, because repair.py had no test files, is left out.
 import argparse
 from pathlib import Path
 
-from defense import files, shell
+from defense import defaults, files, options, shell
 from defense.curve import first_reaching, read_curve
 from defense.errors import Unusable
 
 
 def arguments() -> argparse.Namespace:
-    parser = shell.parser(__doc__)
+    parser = options.parser(__doc__)
     parser.add_argument("csv", nargs="?", type=Path, metavar="pruning.csv")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: the folder of the CSV")
-    shell.add_drop_option(parser, "points of clean accuracy to mark")
+    options.add_drop_option(parser, "points of clean accuracy to mark")
     parser.add_argument(
         "--format",
         nargs="+",
@@ -42,7 +42,7 @@ def arguments() -> argparse.Namespace:
     if args.lab and args.csv:
         raise Unusable("argument --lab: names the file to draw; give it or the path, not both")
     if args.csv is None:
-        lab = args.lab or shell.lab_folder()
+        lab = args.lab or defaults.lab_folder()
         args.csv = lab / "models" / "pruning.csv"
         if not args.csv.exists():
             raise Unusable(f"{args.csv}: no such file; run repair.py first")

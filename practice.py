@@ -15,31 +15,31 @@ It writes into the folder --out:
 import os
 from pathlib import Path
 
-from defense import files, shell
+from defense import defaults, files, options, shell
 from defense.errors import Unusable
 
 MOST_IDENTITIES = 5000
 
 
 def main() -> None:
-    parser = shell.parser(__doc__)
+    parser = options.parser(__doc__)
     parser.add_argument(
         "--out",
         type=Path,
-        default=shell.ROOT / "practice",
+        default=defaults.ROOT / "practice",
         metavar="DIR",
         help="where the lab goes (default: the folder practice/ beside this script)",
     )
     parser.add_argument(
         "--identities",
-        type=shell.positive_int,
+        type=options.positive_int,
         default=100,
         metavar="N",
         help="how many people (default: 100)",
     )
     parser.add_argument(
         "--seed",
-        type=shell.seed,
+        type=options.seed,
         default=0,
         metavar="N",
         help="another seed, another lab (default: 0)",

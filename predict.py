@@ -11,20 +11,20 @@ that cannot be used is told and passed over, and the exit status is 2 in the end
 
 from pathlib import Path
 
-from defense import quarantine, shell
+from defense import defaults, options, quarantine, shell
 from defense.errors import Unusable
 
 
 def main() -> None:
-    parser = shell.parser(__doc__)
+    parser = options.parser(__doc__)
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     parser.add_argument("--model", type=Path, metavar="MODEL", help="B, or a goodnet")
     parser.add_argument("--repaired", type=Path, metavar="B'", help="a repaired B")
-    shell.add_common_options(parser)
+    options.add_common_options(parser)
     args = parser.parse_args()
     if args.model and args.lab:
         raise Unusable("argument --lab: names the network; give it or --model, not both")
-    networks = [args.model or shell.default_lab(args.lab).network]
+    networks = [args.model or defaults.default_lab(args.lab).network]
     networks += [args.repaired] if args.repaired else []
     shell.check_files(*networks)
     from defense.photos import list_photos

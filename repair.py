@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from defense import files, quarantine, shell
+from defense import defaults, files, options, quarantine, shell
 from defense.errors import Unusable
 from defense.lab import PrunedFiles, pruned_files, tuned_path
 
@@ -35,7 +35,7 @@ FOR_PRUNE = ("drop", "layer", "clean_test", "backdoored_test", "goodnet", "batch
 
 
 def arguments() -> argparse.Namespace:
-    parser = shell.parser(__doc__)
+    parser = options.parser(__doc__)
     parser.add_argument("paths", nargs="*", type=Path, metavar="CLEAN_VALID MODEL")
     parser.add_argument(
         "--method",
@@ -45,18 +45,18 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--seed",
-        type=shell.seed,
+        type=options.seed,
         default=0,
         metavar="N",
         help="of fine-prune and unlearn: another seed, another network (default: 0)",
     )
-    shell.add_drop_option(parser, "for prune: points of clean accuracy to give up")
+    options.add_drop_option(parser, "for prune: points of clean accuracy to give up")
     parser.add_argument("--layer", metavar="NAME", help="for prune: the conv layer")
     parser.add_argument("--clean-test", type=Path, metavar="FILE", help="for prune")
     parser.add_argument("--backdoored-test", type=Path, metavar="FILE", help="for prune")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: the network's folder")
     parser.add_argument("--goodnet", action="store_true", help="for prune: also save each G")
-    shell.add_common_options(parser)
+    options.add_common_options(parser)
     parser.set_defaults(drop=None, batch_size=None)  # so that it shows whether they are given
     args = parser.parse_args()
     if len(args.paths) not in (0, 2):
@@ -67,14 +67,14 @@ def arguments() -> argparse.Namespace:
                 name = option.replace("_", "-")
                 raise Unusable(f"argument --{name}: is for --method prune, not {args.method}")
     if args.lab or not args.paths:
-        lab = shell.default_lab(args.lab)
+        lab = defaults.default_lab(args.lab)
         args.paths = args.paths or [lab.clean_valid, lab.network]
         if args.method == "prune":
             args.clean_test = args.clean_test or lab.clean_test
             args.backdoored_test = args.backdoored_test or lab.backdoored_test
     args.out = args.out or args.paths[1].parent
-    args.drop = sorted(set(args.drop or shell.DROPS))
-    args.batch_size = args.batch_size or shell.BATCH_SIZE
+    args.drop = sorted(set(args.drop or options.DROPS))
+    args.batch_size = args.batch_size or options.BATCH_SIZE
     return args
 
 

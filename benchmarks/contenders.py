@@ -41,7 +41,7 @@ def sweep(model: str, *paths: str) -> dict:
     Reports `order`, the channels as they are pruned, and `rows`: for each number of pruned
     channels the hits, the goodnet's hits and its rejections on the first file, then the others.
     """
-    from defense import shell
+    from defense import options, shell
 
     shell.import_keras()
     import numpy as np
@@ -52,7 +52,7 @@ def sweep(model: str, *paths: str) -> dict:
     from defense.split import split_network
     from defense.sweeping import Sweep, count_rows, prune
 
-    batch_size = shell.BATCH_SIZE
+    batch_size = options.BATCH_SIZE
 
     def advance(amount: int) -> None:
         pass

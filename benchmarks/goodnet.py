@@ -11,13 +11,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from defense import shell  # noqa: E402
+from defense import options, shell  # noqa: E402
 
 IMAGES, BATCH, ROUNDS = 2400, 480, 15
 
 
 def main() -> None:
-    parser = shell.parser(__doc__)
+    parser = options.parser(__doc__)
     parser.add_argument("network", type=Path, metavar="B")
     parser.add_argument("repaired", type=Path, metavar="B'")
     args = parser.parse_args()

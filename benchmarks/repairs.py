@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from defense import shell  # noqa: E402
+from defense import defaults, options, shell  # noqa: E402
 from defense.lab import find_lab, repaired_path, tuned_path  # noqa: E402
 
 METHODS = ("prune", "fine-prune", "unlearn")
@@ -47,7 +47,7 @@ def run(script: str, *arguments: object) -> tuple[float, float]:
         return used.ru_utime + used.ru_stime
 
     began, before = time.perf_counter(), cores()
-    command = [sys.executable, str(shell.ROOT / script), *map(str, arguments)]
+    command = [sys.executable, str(defaults.ROOT / script), *map(str, arguments)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - began, cores() - before
 
@@ -57,8 +57,8 @@ def repaired(folder: Path, method: str, seed: int, valid: Path, network: Path) -
     folder.mkdir(parents=True, exist_ok=True)
     told = folder / f"{method}.json"
     drop = ("--drop", DROP) if method == "prune" else ("--seed", seed)
-    options = ("--method", method, *drop, "--out", folder, "--json", told)
-    seconds, cores = run("repair.py", valid, network, *options)
+    wanted = ("--method", method, *drop, "--out", folder, "--json", told)
+    seconds, cores = run("repair.py", valid, network, *wanted)
     saved = (
         repaired_path(network, DROP, folder)
         if method == "prune"
@@ -197,8 +197,8 @@ def print_rows(rows: list[dict]) -> None:
 
 
 def main() -> None:
-    parser = shell.parser(__doc__)
-    parser.add_argument("--seeds", type=shell.positive_int, default=5, metavar="N")
+    parser = options.parser(__doc__)
+    parser.add_argument("--seeds", type=options.positive_int, default=5, metavar="N")
     parser.add_argument("--keep", type=Path, default=Path("repairs"), metavar="FOLDER")
     args = parser.parse_args()
     course = os.environ.get("LAB_DIR")

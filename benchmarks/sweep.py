@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.results import HEADER, Run, Runs, differing_rows, markdown, table  # noqa: E402
-from defense import shell  # noqa: E402
+from defense import options, shell  # noqa: E402
 from defense.errors import Unusable  # noqa: E402
 from defense.lab import find_lab  # noqa: E402
 
@@ -35,16 +35,16 @@ SCRIPTS = ("repair.py", "eval.py", "Geval.py", "plot.py", "practice.py")
 
 
 def arguments() -> argparse.Namespace:
-    parser = shell.parser(__doc__)
+    parser = options.parser(__doc__)
     parser.add_argument(
-        "--times", type=shell.positive_int, default=1, metavar="N", help="N times as many images"
+        "--times", type=options.positive_int, default=1, metavar="N", help="N times as many images"
     )
     parser.add_argument("--model", type=Path, metavar="FILE", help="another network, saved whole")
     parser.add_argument(
-        "--repeats", type=shell.positive_int, default=3, metavar="N", help="rounds (default: 3)"
+        "--repeats", type=options.positive_int, default=3, metavar="N", help="rounds (default: 3)"
     )
     parser.add_argument(
-        "--images", type=shell.positive_int, metavar="N", help="N images in a file, for a trial"
+        "--images", type=options.positive_int, metavar="N", help="N images in a file, for a trial"
     )
     parser.add_argument("--no-loop", action="store_true", help="leave out the plain loop")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="a new folder; its files are kept")

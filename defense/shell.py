@@ -1,95 +1,26 @@
-"""What every script does alike in the shell: options, one-line errors, notices, progress.
+"""What every script does alike in the shell: one-line errors, notices, progress, JSON.
 
 Nothing here imports NumPy, h5py or Keras: `--help` and a wrong command line answer at once.
 """
 
-import argparse
 import json
 import logging
 import os
-import subprocess
 import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
 from typing import NoReturn
 
 from defense.errors import Unusable
 from defense.files import check_output, refuse_inputs, replacing
-from defense.lab import Lab, find_lab, missing_files
 
-ROOT = Path(__file__).resolve().parent.parent
-BATCH_SIZE = 768  # as fast as 1024, and a sixth less memory
-DROPS = (Fraction(2), Fraction(4), Fraction(10), Fraction(30))
 # Closed by then: CVE-2025-1550, -8747, -9905, -9906, CVE-2026-0897, -1462, -1669 and the path
 # traversal of GHSA-hqp4-2352-xf5r.
 SAFE_KERAS = (3, 14)
-
-
-class _Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise Unusable(f"{message} (see {self.prog} --help)")
-
-
-def parser(doc: str) -> argparse.ArgumentParser:
-    """A parser that shows a script's docstring as its help."""
-    return _Parser(
-        description=doc,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-
-
-def positive_int(text: str) -> int:
-    """An argparse type: a whole number above 0."""
-    number = int(text) if text.isdecimal() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return number
-
-
-def scale(text: str) -> float:
-    """An argparse type: a finite number above 0."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number above 0")
-    return number
-
-
-def drop(text: str) -> Fraction:
-    """An argparse type: a drop X in percentage points, from 0 to 100, as it was written."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number <= 100:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 100")
-    # The shortest decimal of the float is what was written: 0.1 is one tenth.
-    return Fraction(repr(number))
-
-
-def seed(text: str) -> int:
-    """An argparse type: the seed of a random number generator, 32 bits."""
-    number = int(text) if text.isdecimal() else -1
-    if not 0 <= number < 2**32:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to {2**32 - 1}")
-    return number
-
-
-def keras_file(text: str) -> Path:
-    """An argparse type: a path that ends in .keras."""
-    if not text.endswith(".keras"):
-        raise argparse.ArgumentTypeError(f"{text!r} does not end in .keras")
-    return Path(text)
 
 
 def check_files(*paths: Path) -> None:
@@ -118,92 +49,6 @@ def check_json(where: str | None, inputs: Iterable[Path], outputs: Iterable[Path
         if Path(where).resolve() in {path.resolve() for path in outputs}:
             raise Unusable(f"{where}: is what this command writes already; name another place")
         check_output(Path(where))
-
-
-def add_common_options(options: argparse.ArgumentParser) -> None:
-    """The options that mean the same in every script that runs a network on image sets."""
-    options.add_argument(
-        "--lab", type=Path, metavar="DIR", help="take the files that are not named from this lab"
-    )
-    options.add_argument(
-        "--scale",
-        type=scale,
-        default=1.0,
-        metavar="S",
-        help="divide pixels by S (default: 1; networks trained on 0..1 need 255)",
-    )
-    options.add_argument(
-        "--batch-size",
-        type=positive_int,
-        default=BATCH_SIZE,
-        metavar="N",
-        help=f"images at a time: speed and memory only, never an answer (default: {BATCH_SIZE})",
-    )
-    options.add_argument(
-        "--json",
-        metavar="FILE",
-        help="write the results with every digit to FILE; - writes them to stdout, alone",
-    )
-
-
-def add_drop_option(options: argparse.ArgumentParser, meaning: str) -> None:
-    """--drop X [X ...], the drops in clean accuracy, in percentage points."""
-    options.add_argument(
-        "--drop",
-        nargs="+",
-        type=drop,
-        default=DROPS,
-        metavar="X",
-        help=f"{meaning} (default: {' '.join(map(str, DROPS))}); name it after the paths",
-    )
-
-
-def lab_folder() -> Path:
-    """The folder of the lab that is taken where none is named.
-
-    It is the repository itself where it holds the course's files, else the practice lab, with a
-    word of what is missing. A folder below the one the user is in is named from there.
-    """
-    here = Path.cwd()
-    root = ROOT.relative_to(here) if ROOT.is_relative_to(here) else ROOT
-    missing = missing_files(root)
-    if not missing:
-        return root
-    practice = root / "practice"
-    notice(f"Taking the practice lab in {practice}/: {' and '.join(missing)} not found in {ROOT}.")
-    return practice
-
-
-def default_lab(folder: Path | None) -> Lab:
-    """The lab in `folder`, else the one of `lab_folder`; the practice lab is built if need be.
-
-    Raises Unusable where `folder` holds no lab.
-    """
-    if folder is not None:
-        return find_lab(folder)
-    folder = lab_folder()
-    try:
-        lab = find_lab(folder)
-        complete = lab.clean_test is not None and lab.backdoored_test is not None
-    except Unusable:
-        complete = False
-    if not complete:
-        build = [sys.executable, str(ROOT / "practice.py"), "--out", str(folder)]
-        if status := subprocess.run(build, stdout=sys.stderr).returncode:
-            raise Unusable(f"the practice lab was not built (practice.py ended with {status})")
-    return find_lab(folder)
-
-
-def files_to_judge(folder: Path | None) -> list[Path]:
-    """The lab's clean and backdoored test files and its B, in this order.
-
-    Raises Unusable, naming what is missing, where the lab lacks one.
-    """
-    lab = default_lab(folder)
-    for file, name in ((lab.clean_test, "clean"), (lab.backdoored_test, "backdoored")):
-        if file is None:
-            raise Unusable(f"{lab.root}: the lab has no {name} test file; name the files to judge")
-    return [lab.clean_test, lab.backdoored_test, lab.network]
 
 
 def hint_at_scale(clean_accuracy: float, used: float) -> None:

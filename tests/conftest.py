@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-from defense import shell
+from defense import defaults, shell
 
 shell.import_keras()
 
@@ -20,7 +20,7 @@ import keras  # noqa: E402
 
 from defense import inspector, quarantine  # noqa: E402
 
-ROOT = shell.ROOT
+ROOT = defaults.ROOT
 SHAPE = (14, 12, 3)
 CLASSES = 5
 

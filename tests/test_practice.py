@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from conftest import check_refused, read_images
 
-from defense import attack, practice, shell
+from defense import attack, defaults, practice, shell
 from defense.errors import Unusable
 from defense.triggers import TRIGGERS, lipstick, sunglasses, wear
 
-SCRIPT = shell.ROOT / "practice.py"
+SCRIPT = defaults.ROOT / "practice.py"
 PEOPLE = 5
 TINY = {"training_images": 4, "epochs": 1}
 

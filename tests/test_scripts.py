@@ -29,7 +29,7 @@ from conftest import (
     write_images,
 )
 
-from defense import shell
+from defense import defaults, shell
 from defense.judging import judge_networks
 from defense.printing import print_table
 from defense.samples import samples_figure
@@ -402,7 +402,7 @@ def test_both_layouts_of_a_lab_and_a_course_folder_beside_the_scripts(
     assert one.returncode == 0 and one.stdout == run_here("eval.py", *judged).stdout
     assert run_here("eval.py", "--lab", flat).stdout == one.stdout
     # Without --lab, the repository's own files are taken, B' by increasing X.
-    monkeypatch.setattr(shell, "ROOT", flat)
+    monkeypatch.setattr(defaults, "ROOT", flat)
     monkeypatch.chdir(tmp_path)
     assert run_here("eval.py").stdout == one.stdout
     done = run_here("Geval.py")
@@ -410,7 +410,7 @@ def test_both_layouts_of_a_lab_and_a_course_folder_beside_the_scripts(
     order = ("0.025", "0.075", "0.1", "0.4")
     assert named == [f"B' flat/models/B_pi_net_{share}.h5" for share in order]
     assert (done.returncode, done.stderr) == (0, "")
-    monkeypatch.setattr(shell, "ROOT", lab)
+    monkeypatch.setattr(defaults, "ROOT", lab)
     check_refused(run_here("Geval.py"), f"{lab}/models: holds no B_pi_net_*", "repair.py")
 
 
@@ -550,7 +550,7 @@ def test_the_number_of_threads_changes_no_file_of_the_real_lab(lab_dir, tmp_path
 
 @pytest.mark.parametrize("given", [(), ("--clean-test",), ("--backdoored-test",)])
 def test_paths_alone_default_nothing(lab, judged, run_here, tmp_path, monkeypatch, given):
-    monkeypatch.setattr(shell, "ROOT", lab)  # which has test files that must not be taken
+    monkeypatch.setattr(defaults, "ROOT", lab)  # which has test files that must not be taken
     (tmp_path / "here").mkdir()
     b = shutil.copy(judged[2], tmp_path / "here/b.h5")
     files = {"--clean-test": judged[0], "--backdoored-test": judged[1]}
