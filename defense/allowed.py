@@ -4,14 +4,10 @@ Nothing is allowed that holds code, names another module, loads a file or calls 
 name; sizes that no array backs are capped.
 """
 
-from collections.abc import Mapping
-
 from defense.checks import (
-    DTYPES,
     MOST_CHANNELS,
     Check,
     boolean,
-    either,
     exactly,
     fields,
     listed,
@@ -26,6 +22,7 @@ from defense.checks import (
     sizes,
     whole,
 )
+from defense.objects import AXIS, constraint, dtype, initializer, rebuilt_object, regularizer
 
 LONGEST_SIDE = 1 << 16
 MOST_UPSAMPLING = 64
@@ -37,43 +34,6 @@ ACTIVATIONS = (
     *("hard_tanh", "tanh_shrink", "soft_shrink", "hard_shrink", "softplus", "softsign"),
     *("squareplus", "exponential", "softmax", "log_softmax"),
 )
-
-
-def _object(modules: tuple, classes: Mapping[str, Mapping[str, Check]], value: object) -> dict:
-    """{class_name, config, module, registered_name} of one of these classes, rebuilt."""
-    value = plain_dict(value)
-    class_name = one_of(*classes)(value.get("class_name"))
-    found = fields(
-        value,
-        {
-            "class_name": name,
-            "config": lambda config: fields(config or {}, classes[class_name], required=False),
-            "module": exactly(*modules),
-            "registered_name": exactly(None, class_name),
-            "shared_object_id": whole(0, 1 << 64),
-            "build_config": plain_dict,
-            "__passive_serialization__": boolean,
-        },
-        required=False,
-    )
-    return {
-        "module": modules[0],
-        "class_name": class_name,
-        "config": found.get("config", {}),
-        "registered_name": None,
-    }
-
-
-def dtype(value: object) -> str | None:
-    """A dtype or the policy of one, as its name."""
-    if value is None or isinstance(value, str):
-        return optional(one_of(*DTYPES))(value)
-    policies = {"DTypePolicy": {"name": one_of(*DTYPES)}, "Policy": {"name": one_of(*DTYPES)}}
-    modules = ("keras", "keras.dtype_policies", "keras.mixed_precision")
-    config = _object(modules, policies, value)["config"]
-    if "name" not in config:
-        raise ValueError("a dtype policy without a name")
-    return config["name"]
 
 
 def activation(value: object) -> object:
@@ -93,83 +53,7 @@ def activation(value: object) -> object:
         )
         return found["config"]
     activations = {key: LAYERS[key] for key in ("ReLU", "LeakyReLU", "ELU", "Softmax")}
-    return _object(("keras.layers",), activations, value)
-
-
-_INITIALIZERS = {
-    "Zeros": {},
-    "Ones": {},
-    "Constant": {"value": number},
-    "Identity": {"gain": number},
-    **{key: {} for key in ("GlorotUniform", "GlorotNormal", "HeUniform", "HeNormal")},
-    **{key: {} for key in ("LecunUniform", "LecunNormal")},
-    "Orthogonal": {"gain": number},
-    "VarianceScaling": {
-        "scale": number,
-        "mode": one_of("fan_in", "fan_out", "fan_avg"),
-        "distribution": one_of("normal", "uniform", "truncated_normal", "untruncated_normal"),
-    },
-    "RandomUniform": {"minval": number, "maxval": number},
-    "RandomNormal": {"mean": number, "stddev": number},
-    "TruncatedNormal": {"mean": number, "stddev": number},
-}
-_AXES = optional(either(whole(-8, 8), listed(whole(-8, 8), 1, 8)))
-for _settings in _INITIALIZERS.values():
-    _settings |= {
-        "seed": optional(whole(-(1 << 63), 1 << 64)),
-        "dtype": dtype,
-        "input_axes": _AXES,
-        "output_axes": _AXES,
-    }
-_SNAKE_INITIALIZERS = (
-    *("zeros", "ones", "constant", "identity", "orthogonal", "variance_scaling"),
-    *("glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform"),
-    *("lecun_normal", "random_uniform", "random_normal", "truncated_normal"),
-    *("uniform", "normal", "zero", "one"),
-)
-
-
-def initializer(value: object) -> str | None:
-    """Any plain initializer, answered with zeros: every array comes from the file."""
-    if value is None:
-        return None
-    if isinstance(value, str):
-        one_of(*_INITIALIZERS, *_SNAKE_INITIALIZERS)(value)
-    else:
-        modules = ("keras.initializers", "tensorflow.keras.initializers", None)
-        _object(modules, _INITIALIZERS, value)
-    return "zeros"
-
-
-_REGULARIZERS = {
-    "L1": {"l1": number},
-    "L2": {"l2": number},
-    "L1L2": {"l1": number, "l2": number},
-    "OrthogonalRegularizer": {"factor": number, "mode": one_of("rows", "columns")},
-}
-
-
-def regularizer(value: object) -> object:
-    """One of Keras's own regularizers."""
-    if value is None or isinstance(value, str):
-        return optional(one_of("l1", "l2", "l1_l2", "L1", "L2", "L1L2"))(value)
-    return _object(("keras.regularizers",), _REGULARIZERS, value)
-
-
-_AXIS = either(whole(-8, 8), listed(whole(-8, 8), 1, 4))
-_CONSTRAINTS = {
-    "MaxNorm": {"max_value": number, "axis": _AXIS},
-    "MinMaxNorm": {"min_value": number, "max_value": number, "rate": number, "axis": _AXIS},
-    "NonNeg": {},
-    "UnitNorm": {"axis": _AXIS},
-}
-
-
-def constraint(value: object) -> object:
-    """One of Keras's own constraints."""
-    if value is None or isinstance(value, str):
-        return optional(one_of("max_norm", "min_max_norm", "non_neg", "unit_norm"))(value)
-    return _object(("keras.constraints",), _CONSTRAINTS, value)
+    return rebuilt_object(("keras.layers",), activations, value)
 
 
 _SEED = optional(whole(-(1 << 63), 1 << 64))
@@ -223,7 +107,7 @@ _DROPOUT = {
     **_FORMAT,
 }
 _NORM = {
-    "axis": _AXIS,
+    "axis": AXIS,
     "epsilon": number,
     "center": boolean,
     "scale": boolean,
@@ -271,9 +155,9 @@ LAYERS: dict[str, dict[str, Check]] = {
     },
     "LayerNormalization": {**_NORM, "rms_scaling": exactly(False)},
     "GroupNormalization": {**_NORM, "groups": whole(-1, MOST_CHANNELS)},
-    "UnitNormalization": {"axis": _AXIS},
+    "UnitNormalization": {"axis": AXIS},
     "Normalization": {
-        "axis": optional(_AXIS),
+        "axis": optional(AXIS),
         "mean": optional(numbers),
         "variance": optional(numbers),
         "invert": boolean,
@@ -282,9 +166,9 @@ LAYERS: dict[str, dict[str, Check]] = {
     "Activation": {"activation": activation},
     "ReLU": {"max_value": optional(number), "negative_slope": number, "threshold": number},
     "LeakyReLU": {"negative_slope": number, "alpha": number},
-    "PReLU": {**_weighted("alpha"), "shared_axes": optional(_AXIS)},
+    "PReLU": {**_weighted("alpha"), "shared_axes": optional(AXIS)},
     "ELU": {"alpha": number},
-    "Softmax": {"axis": _AXIS},
+    "Softmax": {"axis": AXIS},
     "Dropout": _DROPOUT,
     "SpatialDropout1D": _DROPOUT,
     "SpatialDropout2D": _DROPOUT,
@@ -318,8 +202,8 @@ LAYERS: dict[str, dict[str, Check]] = {
     },
     "CenterCrop": _RESIZE,
     **{key: {} for key in ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum")},
-    "Concatenate": {"axis": _AXIS},
-    "Dot": {"axes": _AXIS, "normalize": boolean},
+    "Concatenate": {"axis": AXIS},
+    "Dot": {"axes": AXIS, "normalize": boolean},
     "LayerScale": {"init_values": number, "projection_dim": whole(1, MOST_CHANNELS)},
     "CustomScaleLayer": {"scale": number},
 }

@@ -7,10 +7,11 @@ is given the rebuilt one. No Keras inside.
 import json
 from collections import Counter
 
-from defense import allowed, checks
+from defense import checks
 from defense.allowed import LAYERS, MODULES, NETWORKS, OPERATIONS, OPERATIONS_MODULE
 from defense.checks import shown
 from defense.errors import Unsafe, Unusable
+from defense.nodes import node_of, tensor_of
 from defense.shapes import reckon, references
 
 LONGEST_CONFIGURATION = 1 << 25  # bytes; NASNetLarge's has 2**21
@@ -194,21 +195,12 @@ def _count_from_0(layers: list[dict], outputs: list[list]) -> None:
                 tensor[1] -= 1
 
 
-def _tensor(value: object) -> list:
-    """[layer, call, output]."""
-    value = checks.items(value)
-    if len(value) != 3:
-        raise ValueError(f"{shown(value)} does not name a tensor")
-    index = checks.whole(0, 1 << 16)
-    return [checks.name(value[0]), index(value[1]), index(value[2])]
-
-
 def _ends(value: object, place: str) -> list:
     """The input or output tensors: a list of them, or one by itself."""
     found = _checked(place, checks.items, value)
     if found and isinstance(found[0], str):
         found = [found]
-    return [_checked(place, _tensor, tensor) for tensor in found]
+    return [_checked(place, tensor_of, tensor) for tensor in found]
 
 
 def _layer(found: object, place: str, depth: int) -> dict:
@@ -231,7 +223,7 @@ def _layer(found: object, place: str, depth: int) -> dict:
             raise Unsafe(f"{place}: is named {shown(rebuilt['config']['name'])} as well")
     if "inbound_nodes" in found:
         nodes = _checked(f"{place}: inbound_nodes", checks.items, found["inbound_nodes"])
-        rebuilt["inbound_nodes"] = [_checked(f"{place}: inbound_nodes", _node, n) for n in nodes]
+        rebuilt["inbound_nodes"] = [_checked(f"{place}: inbound_nodes", node_of, n) for n in nodes]
     return rebuilt
 
 
@@ -295,48 +287,3 @@ def _settings(known: dict, found: object, place: str) -> dict:
     settings = _checked(place, checks.plain_dict, found)
     _known(place, settings, tuple(known))
     return {key: _checked(f"{place}: {key}", known[key], value) for key, value in settings.items()}
-
-
-def _node(node: object) -> list | dict:
-    """One call of a layer: the tensors it takes, and nothing that does anything."""
-    if isinstance(node, dict):
-        node = checks.fields(node, {"args": checks.items, "kwargs": _keywords}, required=True)
-        return {"args": [_argument(value, 0) for value in node["args"]], "kwargs": node["kwargs"]}
-    tensors = []
-    for tensor in checks.items(node):
-        tensor = checks.items(tensor)
-        if len(tensor) == 4:
-            _keywords(tensor[3])
-        tensors.append([*_tensor(tensor[:3]), {}])
-    return tensors
-
-
-def _keywords(value: object) -> dict:
-    """What a call may be told by name: nothing but whether it trains, and no mask."""
-    keywords = {"training": checks.exactly(None, False, True), "mask": _no_mask}
-    checks.fields(value, keywords, required=False)
-    return {}
-
-
-def _no_mask(value: object) -> None:
-    """None, or a list of as many as there are tensors."""
-    for mask in value if isinstance(value, list) else [value]:
-        checks.exactly(None)(mask)
-
-
-def _argument(value: object, depth: int) -> object:
-    """A tensor of another layer, a list of them, or a number beside one."""
-    if isinstance(value, list) and depth < 2:
-        return [_argument(item, depth + 1) for item in value]
-    if not isinstance(value, dict):
-        return None if value is None else checks.number(value)
-    found = checks.fields(
-        value,
-        {"class_name": checks.one_of("__keras_tensor__"), "config": checks.plain_dict},
-    )
-    tensor = checks.fields(
-        found["config"], {"shape": checks.items, "dtype": allowed.dtype, "keras_history": _tensor}
-    )
-    # Keras takes the tensor itself from the layer that makes it.
-    tensor["shape"] = []
-    return {"class_name": "__keras_tensor__", "config": tensor}
