@@ -1,4 +1,4 @@
-"""What results were made from and with, as every `--json` tells it."""
+"""What results were made from and with, as `--json` tells it."""
 
 import platform
 from collections.abc import Mapping
