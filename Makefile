@@ -2,13 +2,14 @@
 # make test   run the tests; make test-slow runs those that take minutes
 # make test-browser  open the report in a browser and put it through the HTML checker
 # make fuzz   damage files by chance, 2,500 times; takes some minutes
+# make test-keras2 test-keras3  the same files with older releases of Keras, which are fetched
 # make docs   draw the pictures of the README again
 # make bench  measure the sweep and the scripts; takes some minutes
 # make bench-repairs  measure the repairs on practice labs of five seeds; takes hours
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: lab test test-slow test-browser fuzz lint bench bench-repairs docs test-keras2 clean
+.PHONY: lab test test-slow test-browser fuzz lint bench bench-repairs docs test-keras2 test-keras3 clean
 
 lab: .venv/installed
 	$(BIN)/python repair.py
@@ -45,11 +46,26 @@ bench: .venv/installed
 bench-repairs: .venv/installed
 	$(BIN)/python benchmarks/repairs.py
 
-# That Keras 2.15 loads what we write; needs LAB_DIR and a Python that TensorFlow 2.15 has wheels for.
+# Networks of Keras 2: that we take those it writes, and that it loads those we write (with LAB_DIR).
+# PYTHON must be 3.9 to 3.11. Still older ones: KERAS2_PYTHON=one/bin/python:other/bin/python pytest.
+KERAS2 = 2.12.1 2.13.1 2.14.1 2.15.1
 test-keras2: .venv/installed-dev
-	$(PYTHON) -m venv .venv/keras2
-	.venv/keras2/bin/pip install -q tensorflow-cpu==2.15.1
-	KERAS2_PYTHON=$(CURDIR)/.venv/keras2/bin/python $(BIN)/python -m pytest -q -k keras_2 -rs
+	for version in $(KERAS2); do \
+	  $(PYTHON) -m venv .venv/keras-$$version && \
+	  .venv/keras-$$version/bin/pip install -q tensorflow-cpu==$$version || exit 1; \
+	done
+	KERAS2_PYTHON=$$(ls -d $(KERAS2:%=$(CURDIR)/.venv/keras-%/bin/python) | paste -sd:) \
+	  $(BIN)/python -m pytest -q -k keras_2 -rs
+
+# That older releases of Keras fall for the hostile files that we refuse.
+KERAS3 = 3.8.0 3.10.0
+test-keras3: .venv/installed-dev
+	for version in $(KERAS3); do \
+	  $(PYTHON) -m venv .venv/keras-$$version && \
+	  .venv/keras-$$version/bin/pip install -q keras==$$version tensorflow-cpu==2.19.1 || exit 1; \
+	done
+	KERAS3_PYTHON=$$(ls -d $(KERAS3:%=$(CURDIR)/.venv/keras-%/bin/python) | paste -sd:) \
+	  $(BIN)/python -m pytest -q -k keras_3 -rs tests/test_hostile.py
 
 .venv/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \

@@ -32,6 +32,8 @@ _INHERITED = {
     "Conv2DTranspose": ("groups",),
     "DepthwiseConv2D": ("groups", "filters"),
     "SeparableConv2D": ("groups",),
+    "SpatialDropout1D": ("noise_shape", "trainable"),
+    "SpatialDropout2D": ("noise_shape", "trainable"),
 }
 _INHERITED_ARRAYS = ("DepthwiseConv2D", "SeparableConv2D")
 
@@ -113,8 +115,11 @@ def _network(found: object, place: str, depth: int) -> dict:
         rebuilt |= {"module": NETWORKS[class_name][0], "registered_name": None}
         if class_name == "Functional":
             rebuilt["registered_name"] = class_name
+    config = found["config"]
+    if class_name == "Sequential" and isinstance(config, list):  # until Keras 2.2.2
+        config = {"name": found.get("name", "sequential"), "layers": config}
     rebuild = _sequential if class_name == "Sequential" else _functional
-    rebuilt["config"] = rebuild(found["config"], place, depth)
+    rebuilt["config"] = rebuild(config, place, depth)
     built = found.get("build_config")
     if class_name == "Sequential" and isinstance(built, dict) and built.get("input_shape"):
         shape = _checked(f"{place}: build_config", checks.shape, built["input_shape"])
@@ -137,8 +142,6 @@ def _layers(found: object, place: str, depth: int) -> list[dict]:
 
 
 def _sequential(config: object, place: str, depth: int) -> dict:
-    if isinstance(config, list):  # until Keras 2.2.2
-        config = {"name": "sequential", "layers": config}
     if not isinstance(config, dict):
         raise Unusable(f"{place}: is not the configuration of a network")
     _known(place, config, ("name", "layers", "trainable", "dtype", "build_input_shape"))

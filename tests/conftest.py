@@ -54,6 +54,15 @@ def lab_dir() -> Path:
     return Path(folder).resolve()
 
 
+def older_keras(variable: str, target: str) -> list:
+    """Parameters: the Pythons that `variable` names, separated by ':', each with an older Keras."""
+    named = [path for path in os.environ.get(variable, "").split(os.pathsep) if path]
+    missing = pytest.mark.skip(reason=f"{variable} is not set: see make {target}")
+    return [pytest.param(path, id=Path(path).parents[1].name) for path in named] or [
+        pytest.param(None, id="none", marks=missing)
+    ]
+
+
 def convolutions(first: int, second: int, offset: float) -> list[keras.Layer]:
     """conv_1 - pool_1 - conv_2 - pool_2, with so many channels, on images from `offset` up."""
     layers = keras.layers

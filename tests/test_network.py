@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import shutil
 import subprocess
 import zipfile
@@ -11,7 +10,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from conftest import CLASSES, SHAPE, random_images, read_images, tiny_network
+from conftest import CLASSES, SHAPE, older_keras, random_images, read_images, tiny_network
 from keras import layers
 
 from defense.deepid import deepid
@@ -238,25 +237,33 @@ def test_what_is_no_network_is_refused_in_one_line(tmp_path):
 
 
 KERAS_2 = """
-import sys, h5py, numpy as np, keras
-network, images, answers = sys.argv[1:]
+import sys, h5py, numpy as np
+try:
+    import keras
+except ImportError:
+    from tensorflow import keras
+b, network, images, answers = sys.argv[1:]
 assert keras.__version__.startswith("2."), keras.__version__
+try:
+    keras.models.load_model(b, compile=False)
+except ValueError:
+    sys.exit(77)
 pixels = h5py.File(images)["data"][()].transpose(0, 2, 3, 1)
 np.save(answers, keras.models.load_model(network, compile=False).predict(pixels).argmax(axis=1))
 """
 
 
-def test_keras_2_loads_a_repaired_network_and_agrees(tmp_path, lab_dir):
-    """KERAS2_PYTHON names a Python with Keras 2.15: see `make test-keras2`."""
-    python = os.environ.get("KERAS2_PYTHON")
-    if not python:
-        pytest.skip("KERAS2_PYTHON is not set")
+@pytest.mark.parametrize("python", older_keras("KERAS2_PYTHON", "test-keras2"))
+def test_keras_2_loads_a_repaired_network_and_agrees(tmp_path, lab_dir, python):
     images = lab_dir / "data/faces_sunglasses.h5"
     pixels, _ = read_images(images)
     copy = tmp_path / "copy.h5"
     silenced_copy(lab_dir / "models/bd_net.h5", copy, range(0, 60, 2))
-    command = [python, "-c", KERAS_2, copy, images, tmp_path / "answers.npy"]
-    subprocess.run(command, check=True, env={"TF_CPP_MIN_LOG_LEVEL": "3"})
+    files = [lab_dir / "models/bd_net.h5", copy, images, tmp_path / "answers.npy"]
+    done = subprocess.run([python, "-c", KERAS_2, *files], env={"TF_CPP_MIN_LOG_LEVEL": "3"})
+    if done.returncode == 77:
+        pytest.skip("this Keras does not load B itself")
+    assert done.returncode == 0
     answers = load_network(copy).predict(pixels, verbose=0).argmax(axis=1)
     assert len(set(answers)) > 1
     np.testing.assert_array_equal(np.load(tmp_path / "answers.npy"), answers)
