@@ -43,6 +43,7 @@ def main():
     for path in paths:
         os.chdir(os.path.dirname(path))
         tempfile.tempdir = os.path.dirname(path)
+        sys.modules.pop("payload", None)  # of the file before
         print(json.dumps(load(path, options)), flush=True)
 
 

@@ -75,6 +75,13 @@ def load(python: str, kinds: Iterable[str], folder: Path, *options: str) -> dict
     }
 
 
+def too_old(python: str) -> bool:
+    """Is this a Keras before 2.12, the first that reads .keras files?"""
+    program = "import keras; print(keras.__version__)"
+    done = subprocess.run([python, "-c", program], capture_output=True, text=True)
+    return done.returncode != 0 or [int(part) for part in done.stdout.split(".")[:2]] < [2, 12]
+
+
 def ran(loaded: Loaded) -> bool:
     return loaded.ran
 
@@ -150,7 +157,7 @@ KERAS_3: dict[str, tuple[tuple[int, ...], Check]] = {
     "array declared huge (CVE-2026-0897)": ((3, 13, 0), failed("Unable to allocate 4.00 TiB")),
 }
 
-# Keras 2 as it is.
+# Keras 2.12 to 2.15 as it is.
 KERAS_2: dict[str, Check] = {
     "class of a module as the network (CVE-2025-1550)": ran,
     "operation by name": ran,
