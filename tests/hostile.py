@@ -783,13 +783,19 @@ in_zip("zip entry in other letters", put_case)
 
 @network("zip entry twice")
 def again(folder: Path, form: str) -> Path:
-    """Who reads the first of them finds a harmless network, Python's zipfile finds the last."""
+    """One is harmless: the first, or the last, which Python's zipfile reads, in the nested form."""
     path = lambda_keras(folder, form)
     with zipfile.ZipFile(path) as archive:
-        config = archive.read("config.json")
-    edit_keras(folder, form, lambda entries: None)
+        configs = [archive.read("config.json")]
+    with zipfile.ZipFile(io.BytesIO(base(".keras"))) as archive:
+        configs.insert(form == "nested", archive.read("config.json"))
+
+    def edit(entries: dict[str, bytes]) -> None:
+        entries["config.json"] = configs[0]
+
+    edit_keras(folder, form, edit)
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("config.json", config)
+        archive.writestr("config.json", configs[1])
     return path
 
 
