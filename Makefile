@@ -57,7 +57,8 @@ test-keras2: .venv/installed-dev
 	KERAS2_PYTHON=$$(ls -d $(KERAS2:%=$(CURDIR)/.venv/keras-%/bin/python) | paste -sd:) \
 	  $(BIN)/python -m pytest -q -k keras_2 -rs
 
-# That older releases of Keras fall for the hostile files that we refuse.
+# That older releases of Keras 3 fall for the hostile files that we refuse. PYTHON must be the one
+# of .venv, for code in the files is of one version of Python, and 3.11 or 3.12.
 KERAS3 = 3.8.0 3.10.0
 test-keras3: .venv/installed-dev
 	for version in $(KERAS3); do \

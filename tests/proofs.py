@@ -152,9 +152,9 @@ KERAS_3: dict[str, tuple[tuple[int, ...], Check]] = {
     "TFSMLayer (CVE-2026-1462)": ((3, 13, 1), ran),
     "vocabulary from a file (CVE-2025-12058)": ((3, 11, 3), read_secret),
     "external storage inside a zip (CVE-2026-1669)": ((3, 13, 1), read_secret),
-    "external storage for weights in .h5 (CVE-2026-1669)": ((3, 13, 1), read_secret),
-    "external link for weights in .h5 (CVE-2026-1669)": ((3, 13, 1), read_secret),
-    "array declared huge (CVE-2026-0897)": ((3, 13, 0), failed("Unable to allocate 4.00 TiB")),
+    "external storage for weights in .h5 (CVE-2026-1669)": ((3, 14, 0), read_secret),
+    "external link for weights in .h5 (CVE-2026-1669)": ((3, 14, 0), read_secret),
+    "array declared huge (CVE-2026-0897)": ((3, 14, 1), failed("Unable to allocate 4.00 TiB")),
 }
 
 # Keras 2.12 to 2.15 as it is.
