@@ -6,17 +6,19 @@ files, and print a table. With LAB_DIR, the folder of a lab like the course's th
 data/faces_clean.h5 and data/faces_sunglasses.h5, its network is repaired too, once for each seed.
 
 A lab's seed is the repair's seed. Lab and repair share nothing else: repair.py is given the clean
-validation images alone. It takes hours; --keep FOLDER keeps labs, networks and figures, and a
-second run goes on from there.
+validation images alone. Seeds begin at 5: labs of smaller ones chose the defaults. It takes an hour
+or more; --keep FOLDER keeps labs, networks and figures, and a second run goes on from there.
+--jobs N runs N at a time, each with its share of the cores.
 """
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -26,6 +28,7 @@ from defense.lab import find_lab, repaired_path, tuned_path  # noqa: E402
 
 METHODS = ("prune", "fine-prune", "unlearn")
 COURSE = "the course's"
+FIRST_SEED = 5
 DROP = 10  # of pruning: the network of this drop is judged
 SUNGLASSES = ("sunglasses",)
 KINDS = {  # name: attack, triggers, methods, whether for every seed
@@ -39,26 +42,28 @@ KINDS = {  # name: attack, triggers, methods, whether for every seed
 }
 
 
-def run(script: str, *arguments: object) -> tuple[float, float]:
+def run(threads: int, script: str, *arguments: object) -> tuple[float, float]:
     """Run one of the scripts; the seconds that it took, and those of all cores together."""
-
-    def cores() -> float:
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return used.ru_utime + used.ru_stime
-
-    began, before = time.perf_counter(), cores()
+    began = time.perf_counter()
     command = [sys.executable, str(defaults.ROOT / script), *map(str, arguments)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - began, cores() - before
+    share = {"TF_NUM_INTRAOP_THREADS": str(threads), "TF_NUM_INTEROP_THREADS": "1"}
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ | share)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return time.perf_counter() - began, used.ru_utime + used.ru_stime
 
 
-def repaired(folder: Path, method: str, seed: int, valid: Path, network: Path) -> dict:
+def repaired(
+    threads: int, folder: Path, method: str, seed: int, valid: Path, network: Path
+) -> dict:
     """Repair a network with one method; what repair.py tells, and what it took."""
     folder.mkdir(parents=True, exist_ok=True)
     told = folder / f"{method}.json"
     drop = ("--drop", DROP) if method == "prune" else ("--seed", seed)
     wanted = ("--method", method, *drop, "--out", folder, "--json", told)
-    seconds, cores = run("repair.py", valid, network, *wanted)
+    seconds, cores = run(threads, "repair.py", valid, network, *wanted)
     saved = (
         repaired_path(network, DROP, folder)
         if method == "prune"
@@ -113,38 +118,54 @@ def judged(network: Path, saved: Path, clean: Path, backdoored: Path) -> dict:
     }
 
 
-def measured(folder: Path, seeds: int, course: Path | None) -> list[dict]:
+def measured(folder: Path, seeds: int, course: Path | None, jobs: int) -> list[dict]:
     """Every repair of every lab; figures that lie in `folder` already are taken from there."""
-    jobs = []
+    threads = max(1, len(os.sched_getaffinity(0)) // jobs)
+    work = []
     for kind, (attack, triggers, methods, every_seed) in KINDS.items():
-        for seed in range(seeds if every_seed else 1):
+        for seed in range(FIRST_SEED, FIRST_SEED + (seeds if every_seed else 1)):
             lab = folder / "labs" / "-".join((attack, *triggers, str(seed)))
             make = ("--attack", attack, "--trigger", *triggers, "--seed", seed, "--out", lab)
-            jobs += [(kind, method, seed, lab, make) for method in methods]
+            work += [(kind, method, seed, lab, make) for method in methods]
     if course:
-        jobs += [(COURSE, "unlearn", seed, course, None) for seed in range(seeds)]
-        jobs += [(COURSE, method, 0, course, None) for method in METHODS[:2]]
-    rows = []
+        for seed in range(FIRST_SEED, FIRST_SEED + seeds):
+            work.append((COURSE, "unlearn", seed, course, None))
+        work += [(COURSE, method, FIRST_SEED, course, None) for method in METHODS[:2]]
     # Seed by seed: what is there after a while is of every kind.
-    for kind, method, seed, lab, make in sorted(jobs, key=lambda job: job[2]):
-        out = folder / "repaired" / f"{kind} {seed}"
-        figures = out / f"{method} figures.json"
-        if not figures.exists():
-            if make and not (lab / "models/bd_net.h5").exists():
-                run("practice.py", *make)
-            files = find_lab(lab)
-            clean, backdoored = (
-                (files.clean_test, files.backdoored_test)
-                if make
-                else (lab / "data/faces_clean.h5", lab / "data/faces_sunglasses.h5")
-            )
-            row = {"kind": kind, "method": method, "seed": seed}
-            row |= repaired(out, method, seed, files.clean_valid, files.network)
-            row |= judged(files.network, Path(row["network"]), clean, backdoored)
-            shell.write_json(row, str(figures))
-        rows.append(json.loads(figures.read_text()))
-        shell.notice(one_line(rows[-1]))
+    work.sort(key=lambda job: job[2])
+    missing = {lab: make for *_, lab, make in work if make and not _network(lab).exists()}
+    rows = []
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(lambda make: run(threads, "practice.py", *make), missing.values()))
+        for figures, row in pool.map(partial(_one, folder, threads), work):
+            if "asr" not in row:
+                row |= judged(*map(Path, row.pop("judge")))
+                shell.write_json(row, str(figures))
+            rows.append(row)
+            shell.notice(one_line(row))
     return rows
+
+
+def _network(lab: Path) -> Path:
+    return lab / "models/bd_net.h5"
+
+
+def _one(folder: Path, threads: int, job: tuple) -> tuple[Path, dict]:
+    """One repair's file of figures, and what it says; without it, what is yet to be judged."""
+    kind, method, seed, lab, make = job
+    out = folder / "repaired" / f"{kind} {seed}"
+    figures = out / f"{method} figures.json"
+    if figures.exists():
+        return figures, json.loads(figures.read_text())
+    files = find_lab(lab)
+    tests = (
+        (files.clean_test, files.backdoored_test)
+        if make
+        else (lab / "data/faces_clean.h5", lab / "data/faces_sunglasses.h5")
+    )
+    row = {"kind": kind, "method": method, "seed": seed}
+    row |= repaired(threads, out, method, seed, files.clean_valid, files.network)
+    return figures, row | {"judge": [files.network, row["network"], *tests]}
 
 
 def one_line(row: dict) -> str:
@@ -171,7 +192,7 @@ def print_rows(rows: list[dict]) -> None:
     rows = sorted(rows, key=lambda row: (kinds.index(row["kind"]), METHODS.index(row["method"])))
     for kind, method in dict.fromkeys((row["kind"], row["method"]) for row in rows):
         some = [row for row in rows if (row["kind"], row["method"]) == (kind, method)]
-        right = sum(row["targets"] == list(range(len(row["asr"]))) for row in some)
+        right = sum(sorted(row["targets"]) == list(range(len(row["asr"]))) for row in some)
         wrong = sum(bool(row["targets"]) for row in some) if kind == "no backdoor" else right
         table.append(
             [
@@ -200,10 +221,12 @@ def main() -> None:
     parser = options.parser(__doc__)
     parser.add_argument("--seeds", type=options.positive_int, default=5, metavar="N")
     parser.add_argument("--keep", type=Path, default=Path("repairs"), metavar="FOLDER")
+    parser.add_argument("--jobs", type=options.positive_int, default=1, metavar="N")
     args = parser.parse_args()
     course = os.environ.get("LAB_DIR")
     shell.import_keras()
-    print_rows(measured(args.keep, args.seeds, Path(course).resolve() if course else None))
+    lab = Path(course).resolve() if course else None
+    print_rows(measured(args.keep.resolve(), args.seeds, lab, args.jobs))
 
 
 if __name__ == "__main__":
