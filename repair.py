@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from defense import defaults, files, options, quarantine, shell
 from defense.errors import Unusable
-from defense.lab import PrunedFiles, pruned_files, tuned_path
+from defense.lab import PrunedFiles, patches_path, pruned_files, tuned_path
 
 if TYPE_CHECKING:
     import keras
@@ -93,6 +93,8 @@ def main() -> None:
         os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
     files.refuse_inputs(outputs, inputs)
     files.check_writable(args.out)
+    if args.method == "unlearn" and patches_path(args.out).exists():
+        files.check_writable(patches_path(args.out))
     shell.check_json(args.json, inputs, outputs)
 
     lap, seconds = shell.stopwatch()
@@ -166,13 +168,15 @@ def train_and_save(
     args: argparse.Namespace, network: keras.Model, valid: ImageSet, saved: Path, lap: Callable
 ) -> tuple[dict, float]:
     """The same for what trains."""
-    from defense import gradients, tuning, tuning_report
+    from defense import gradients, tuning_report
+    from defense.fine_pruning import fine_prune
     from defense.metrics import percent
     from defense.network import write_weights
     from defense.patch_pictures import write_patches
+    from defense.unlearning import unlearn
 
     gradients.check_backend()
-    method = {"fine-prune": tuning.fine_prune, "unlearn": tuning.unlearn}[args.method]
+    method = {"fine-prune": fine_prune, "unlearn": unlearn}[args.method]
     try:
         result = method(network, valid, args.seed, shell.progress)
     except Unusable as error:
@@ -182,7 +186,7 @@ def train_and_save(
     lap(args.method)
     drawn = []
     if args.method == "unlearn":
-        drawn = write_patches(result, args.out / "B_unlearned_patches")
+        drawn = write_patches(result, patches_path(args.out))
     write_weights(args.paths[1], saved, network, result.tuned.arrays)
     if args.json != "-":
         tuning_report.print_tuned(result, drawn, saved)

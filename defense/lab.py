@@ -67,6 +67,11 @@ def repaired_path(network: Path, drop: Fraction, out: Path) -> Path:
     return out / f"B_pi_net_{_share(drop)}{_suffix(network)}"
 
 
+def patches_path(out: Path) -> Path:
+    """The folder in which unlearning draws its patches."""
+    return out / "B_unlearned_patches"
+
+
 def tuned_path(network: Path, method: str, out: Path) -> Path:
     """Where the network that `method`, fine-prune or unlearn, makes is saved."""
     return out / f"{TUNED[method]}{_suffix(network)}"

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from defense import files
-from defense.tuning import Unlearned
+from defense.unlearning import Unlearned
 
 SHORTEST = 200  # pixels of a picture's shorter side, at least
 

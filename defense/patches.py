@@ -2,7 +2,8 @@
 
 Wang et al. (2019), "Neural Cleanse: Identifying and Mitigating Backdoor Attacks in Neural
 Networks", section 4: by gradient descent on clean images, with as small a mask as will do.
-A backdoored class needs a smaller one than others.
+A backdoored class needs a smaller one than others. A mask may also be one value for the whole
+image: then the pattern is blended in, as faintly as will do.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from keras import ops
 from defense.gradients import differentiated
 
 WEIGHT = 130.0  # of the share of the image that a mask covers, to begin with
+WHOLE_WEIGHT = 30.0  # the same where the mask is one value
 WANTED = 0.85  # the share of images that a patch must send to its class
 STEP = 0.3
 PIXELS = 2_600_000  # at a time, of all images: 1,000 of a DeepID
 REFERENCES = 60  # classes taken at random: what size is ordinary
 NARROWED = 40  # classes left by the short searches, besides them
-FINALISTS = 12  # searched for again
+FINALISTS = 12
+ONE_IN = 36  # of so many classes one is searched for again, FINALISTS at least
 AGAIN = 4  # times
 SHORT_STEPS = 20  # of the first search; the next takes twice as many
 SHORT_IMAGES = 4  # for each class and step
@@ -65,11 +68,12 @@ def laid_over(images: np.ndarray, patches: Patches) -> np.ndarray:
 def searcher(logits: Callable, images: np.ndarray) -> Callable:
     """A function that finds patches for the network of `logits` on images (n, …) as it takes them.
 
-    It takes (classes (k,), rng, steps, images a step, advance) and answers Patches, one for each
-    class; `advance` is told of each class and step. A class may stand in `classes` more than once.
+    It takes (classes (k,), rng, steps, images a step, advance, whole) and answers Patches, one for
+    each class; `advance` is told of each class and step; with `whole` a mask is one value all over.
+    A class may stand in `classes` more than once.
     """
     low, high = float(images.min()), float(images.max())
-    area = images.shape[1] * images.shape[2]
+    height, width = images.shape[1:3]
 
     def loss(arrays: list, chosen: object, targets: object, weights: object) -> tuple:
         masks, patterns = ops.sigmoid(arrays[0]), low + (high - low) * ops.sigmoid(arrays[1])
@@ -85,15 +89,16 @@ def searcher(logits: Callable, images: np.ndarray) -> Callable:
 
     compute = differentiated(loss)
 
-    def search_some(classes, rng, steps, each, advance) -> Patches:
+    def search_some(classes, rng, steps, each, advance, whole) -> Patches:
         count = len(classes)
-        shapes = (count, *images.shape[1:3], 1), (count, *images.shape[1:])
-        variables = [
-            keras.Variable(rng.normal(0, spread, shape).astype(np.float32))
-            for spread, shape in zip((0.1, 0.5), shapes, strict=True)
-        ]
+        if whole:
+            masks, weight = rng.normal(-1, 0.1, (count, 1, 1, 1)), WHOLE_WEIGHT
+        else:
+            masks, weight = rng.normal(0, 0.1, (count, height, width, 1)), WEIGHT
+        patterns = rng.normal(0, 0.5, (count, *images.shape[1:]))
+        variables = [keras.Variable(start.astype(np.float32)) for start in (masks, patterns)]
         optimizer = keras.optimizers.Adam(STEP, beta_1=0.5, beta_2=0.9)
-        weights = np.full(count, WEIGHT, np.float32)
+        weights = np.full(count, weight, np.float32)
         success = np.zeros(count)
         targets = np.asarray(classes, np.int32)
         for _ in range(steps):
@@ -104,14 +109,15 @@ def searcher(logits: Callable, images: np.ndarray) -> Callable:
             weights *= np.where(success > WANTED, 1.1, 1 / 1.15).astype(np.float32)
             advance(count)
         masks, patterns = (np.asarray(ops.sigmoid(variable)) for variable in variables)
+        masks = np.broadcast_to(masks, (count, height, width, 1))
         return Patches(np.asarray(classes), masks, low + (high - low) * patterns)
 
-    def search(classes, rng, steps=SEARCH_STEPS, each=SEARCH_IMAGES, advance=_nobody) -> Patches:
-        size = max(1, PIXELS // (area * each))
-        starts = range(0, len(classes), size)
-        return joined(
-            [search_some(classes[at : at + size], rng, steps, each, advance) for at in starts]
-        )
+    def search(
+        classes, rng, steps=SEARCH_STEPS, each=SEARCH_IMAGES, advance=_nobody, whole=False
+    ) -> Patches:
+        size = max(1, PIXELS // (height * width * each))
+        parts = [classes[at : at + size] for at in range(0, len(classes), size)]
+        return joined([search_some(part, rng, steps, each, advance, whole) for part in parts])
 
     return search
 
@@ -132,9 +138,10 @@ def rank_classes(
     """Find out for which of all classes the smallest patches are enough.
 
     Short searches narrow many classes down to few; these and REFERENCES taken at random get the
-    long search. The best FINALISTS of it are searched for AGAIN times more, so that a size which
-    was small by chance is not. A score is how many median absolute deviations (times 1.4826, as
-    in Neural Cleanse) the logarithm of a size lies below the median of the references.
+    long search. The best of it are searched for AGAIN times more, so that a size which was small by
+    chance is not; the best FINALISTS of these are ranked. A score is how many median absolute
+    deviations (times 1.4826, as in Neural Cleanse) the logarithm of a size lies below the median of
+    the references.
     """
     references = rng.permutation(n_classes)[:REFERENCES]
     left = np.arange(n_classes)
@@ -146,18 +153,18 @@ def rank_classes(
         left = left[np.argsort(found.sizes, kind="stable")[:kept]]
         steps *= 2
     left = np.union1d(left, references)
-    finalists = min(FINALISTS, len(left))
-    total = SEARCH_STEPS * (len(left) + AGAIN * finalists)
+    doubted = min(max(FINALISTS, n_classes // ONE_IN), len(left))
+    total = SEARCH_STEPS * (len(left) + AGAIN * doubted)
     with progress(f"Searching {len(left)} classes", total) as advance:
         found = search(left, rng, advance=advance)
-        best = left[np.argsort(found.sizes, kind="stable")[:finalists]]
+        best = left[np.argsort(found.sizes, kind="stable")[:doubted]]
         again = search(np.repeat(best, AGAIN), rng, advance=advance)
     usual = np.log(found.sizes[np.isin(left, references)])
     middle = np.median(usual)
     spread = max(1.4826 * np.median(np.abs(usual - middle)), 1e-9)
-    by_class = np.log(again.sizes).reshape(finalists, AGAIN)
-    smallest = by_class.argmin(axis=1) + AGAIN * np.arange(finalists)
+    by_class = np.log(again.sizes).reshape(doubted, AGAIN)
+    smallest = by_class.argmin(axis=1) + AGAIN * np.arange(doubted)
     logs = by_class.mean(axis=1)
-    order = np.argsort(logs, kind="stable")
+    order = np.argsort(logs, kind="stable")[:FINALISTS]
     scores = (middle - logs[order]) / spread
     return Ranking(again[smallest[order]], np.exp(logs[order]), scores, float(np.exp(middle)))

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from defense.fine_pruning import FinePruned
 from defense.printing import print_table
-from defense.tuning import NAMED, FinePruned, Unlearned
+from defense.unlearning import NAMED, STUBBORN, Unlearned
 
 
 def print_tuned(result: FinePruned | Unlearned, drawn: Sequence[Path], saved: Path) -> None:
@@ -14,22 +15,31 @@ def print_tuned(result: FinePruned | Unlearned, drawn: Sequence[Path], saved: Pa
             [
                 str(suspect["class"]),
                 f"{suspect['score']:.1f}",
+                f"{suspect['resistance']:.1f}",
                 f"{suspect['patch']:.2f}",
                 f"{suspect['patch_at_last']:.2f}",
                 str(picture),
             ]
             for suspect, picture in zip(_suspects(result), drawn, strict=True)
         ]
-        columns = ["class", "score", "patch in B", "at last", "the patch as a picture"]
+        columns = [
+            "class",
+            "score",
+            "resistance",
+            "patch in B",
+            "at last",
+            "the patch as a picture",
+        ]
         print_table(
             "The classes that need the smallest patch, in percent of the image", columns, rows
         )
         print(f"The ordinary patch in B: {result.ranking.ordinary * 100:.2f}")
+        named = f"a score of {NAMED:g} and a resistance of {STUBBORN:g}"
         if targets := result.targets:
             what = "class" if len(targets) == 1 else "classes"
-            print(f"Likely a backdoor: {what} {', '.join(map(str, targets))} (score {NAMED:g} on)")
+            print(f"Likely a backdoor: {what} {', '.join(map(str, targets))} ({named} or more)")
         else:
-            print(f"No class stands out: none has a score of {NAMED:g} or more; all were unlearned")
+            print(f"No class stands out: none has {named} or more; all were unlearned")
         kept = "answered as by B"
     else:
         print(f"{result.pruned} channels of {result.layer} pruned, then trained")
@@ -50,6 +60,7 @@ def tuned_json(result: FinePruned | Unlearned, drawn: Sequence[Path], saved: Pat
         suspect["picture"] = str(picture)
     return told | {
         "targets": result.targets,
+        "cycles": result.cycles,
         "ordinary_patch": result.ranking.ordinary * 100,
         "suspects": suspects,
     }
@@ -62,8 +73,9 @@ def _suspects(result: Unlearned) -> list[dict]:
         {
             "class": int(ranking.patches.classes[index]),
             "score": float(ranking.scores[index]),
+            "resistance": float(result.resistance[index]),
             "patch": float(ranking.sizes[index]) * 100,
-            "patch_at_last": float(result.sizes[-1, index]) * 100,
+            "patch_at_last": float(result.sizes[index]) * 100,
         }
         for index in range(len(ranking.scores))
     ]

@@ -336,7 +336,9 @@ def test_judging_needs_nothing_that_tunes_or_reads_photographs(judged, repaired,
     assert done.returncode == 0 and done.stdout == block(*judged, repaired.networks[0])
     imported = set(done.stderr.splitlines()[-1].split())
     assert "defense.judging" in imported
-    assert not imported & {f"defense.{name}" for name in ("tuning", "patches", "photos")}
+    assert not imported & {
+        f"defense.{name}" for name in ("tuning", "gradients", "patches", "photos")
+    }
 
 
 def test_eval_with_repaired_networks_is_geval(judged, repaired, run_here):

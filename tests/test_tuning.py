@@ -24,17 +24,19 @@ from conftest import (
 from keras import layers
 from PIL import Image
 
-from defense import gradients, patch_pictures, patches, shell, tuning, tuning_report
+from defense import gradients, patch_pictures, patches, shell, tuning_report, unlearning
 from defense.dataset import open_clean
 from defense.errors import Unusable
+from defense.fine_pruning import fine_prune
 from defense.lab import repaired_networks, tuned_path
 from defense.network import load_network
 from defense.patches import Patches, laid_over, rank_classes
 from defense.split import split_network
+from defense.tuning import Tuned
 
 TARGET = 3
-QUICK = {"ROUNDS": 4, "ROUND_STEPS": 150, "POLISH_STEPS": 200}
-BRIEF = {"ROUNDS": 1, "ROUND_STEPS": 4, "POLISH_STEPS": 4}
+QUICK = {"CYCLES": 2, "ROUNDS": 3, "ROUND_STEPS": 100, "POLISH_STEPS": 150}
+BRIEF = {"CYCLES": 1, "ROUNDS": 1, "ROUND_STEPS": 4, "POLISH_STEPS": 4}
 
 
 def scenes(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -99,7 +101,7 @@ def filled(network: keras.Model, arrays: list[np.ndarray]) -> keras.Model:
 
 def shorten(monkeypatch, numbers: dict[str, int]):
     for name, value in numbers.items():
-        monkeypatch.setattr(tuning, name, value)
+        monkeypatch.setattr(unlearning, name, value)
 
 
 # ---------------------------------------------------------------- patches
@@ -158,7 +160,8 @@ def test_many_classes_are_narrowed_down_and_the_smallest_is_never_lost():
     ranking = rank_classes(search, 1283, np.random.default_rng(0), shell.progress)
     assert ranking.patches.classes[0] == 900 and ranking.scores[0] > 10 > ranking.scores[1]
     assert [count for count, _ in calls[:2]] == [1283, 320] and calls[2][0] <= 140
-    assert calls[-1] == (patches.FINALISTS * patches.AGAIN, patches.SEARCH_STEPS)
+    assert calls[-1] == (1283 // patches.ONE_IN * patches.AGAIN, patches.SEARCH_STEPS)
+    assert len(ranking.scores) == patches.FINALISTS
 
 
 # ---------------------------------------------------------------- logits and images
@@ -201,18 +204,24 @@ def test_another_backend_is_refused_in_one_line(monkeypatch):
 def test_varied_images_keep_to_the_range_and_to_what_they_show():
     images = scenes(30, 0)[0].astype(np.float32)
     rng = np.random.default_rng(0)
-    copies = tuning.varied(images, 0.0, 180.0, rng)
+    copies = unlearning.varied(images, 0.0, 180.0, rng)
     assert copies.shape == images.shape and copies.min() >= 0 and copies.max() <= 180
     assert not (copies == images).all(axis=(1, 2, 3)).any()
-    flat = tuning.varied(np.full((20, 5, 4, 1), 100.0), 50.0, 200.0, rng)
+    flat = unlearning.varied(np.full((20, 5, 4, 1), 100.0), 50.0, 200.0, rng)
     assert (flat == flat[:, :1, :1]).all()
     assert 90 <= flat.min() < 95 and 105 < flat.max() <= 110  # 50 + 50 * (0.8 to 1.2)
+
+
+def test_small_patches_and_the_newest_are_trained_on_more_often():
+    sizes = np.array([0.1, 0.2, 0.4, 0.5, 0.5])
+    assert np.allclose(unlearning.odds_of(sizes, 5), [100, 25, 6.25, 4, 4])
+    assert np.allclose(unlearning.odds_of(sizes, 2), [100, 25, 6.25, 131.25 / 2, 131.25 / 2])
 
 
 # ---------------------------------------------------------------- the two methods
 
 
-@pytest.mark.parametrize("method", [tuning.fine_prune, tuning.unlearn])
+@pytest.mark.parametrize("method", [fine_prune, unlearning.unlearn])
 def test_a_method_sees_clean_images_and_nothing_else(method):
     assert list(inspect.signature(method).parameters) == ["network", "valid", "seed", "progress"]
 
@@ -223,12 +232,12 @@ def test_unlearning_ends_a_backdoor_and_keeps_the_accuracy(poisoned, monkeypatch
     before = network.get_weights()
     clean, asr = rates(network)
     assert clean > 0.95 and asr > 0.95
-    result = tuning.unlearn(network, valid_of(valid), 0, shell.progress)
+    result = unlearning.unlearn(network, valid_of(valid), 0, shell.progress)
     assert all(map(np.array_equal, before, network.get_weights()))
     now, asr = rates(filled(network, result.tuned.arrays))
     assert now > clean - 0.03 and asr < 0.2
     assert result.ranking.patches.classes[0] == TARGET
-    assert result.sizes[-1, 0] > 1.5 * result.sizes[0, 0]
+    assert result.sizes[0] > 1.5 * result.ranking.sizes[0]
     assert result.tuned.held_back == 33 and result.tuned.kept > 0.95 * 33
 
 
@@ -237,19 +246,62 @@ def test_a_seed_gives_one_network(poisoned, monkeypatch):
     shorten(monkeypatch, BRIEF)
     monkeypatch.setattr(patches, "SEARCH_STEPS", 5)
     first, again, other = (
-        tuning.unlearn(network, valid_of(valid), seed, shell.progress).tuned.arrays
+        unlearning.unlearn(network, valid_of(valid), seed, shell.progress).tuned.arrays
         for seed in (0, 0, 1)
     )
     assert all(map(np.array_equal, first, again))
     assert not all(map(np.array_equal, first, other))
 
 
+@pytest.mark.parametrize(
+    ("needed", "lost", "taken"),
+    [
+        ([0.9], [0], 0),
+        ([0.2, 0.9], [0, 0], 1),
+        ([0.1, 0.3, 0.2], [0, 0, 0], 1),
+        ([0.9, 0.9], [5, 0], 1),
+        ([0.9, 0.9, 0.9], [5, 4, 9], 1),
+    ],
+    ids=["at once", "in two cycles", "never enough", "accuracy comes back", "it does not"],
+)
+def test_the_images_held_back_choose_the_cycle(poisoned, monkeypatch, needed, lost, taken):
+    network, valid = poisoned
+    shorten(monkeypatch, BRIEF | {"CYCLES": 3})
+    ordinary = 0.3
+
+    def unlearned(held_back: list[float], lost: list[int]) -> unlearning.Unlearned:
+        searches = iter([[ordinary] * 99, held_back])  # of images trained on, of others
+        wrong = iter([0, *lost])
+
+        def searcher(logits, images):
+            sizes = iter(next(searches))
+
+            def search(classes, rng, *numbers, advance=None, whole=False):
+                covered = ordinary if len(images) > 100 else next(sizes)
+                masks = np.full((len(classes), *SHAPE[:2], 1), covered)
+                return Patches(np.asarray(classes), masks, np.zeros((len(classes), *SHAPE)))
+
+            return search
+
+        def answers(logits, images):
+            return np.arange(len(images)) < next(wrong)
+
+        monkeypatch.setattr(unlearning, "searcher", searcher)
+        monkeypatch.setattr(unlearning, "answers", answers)
+        return unlearning.unlearn(network, valid_of(valid), 0, shell.progress)
+
+    result = unlearned(needed, lost)
+    assert result.cycles == len(needed) and np.allclose(result.sizes, needed[taken])
+    assert result.tuned.kept == 33 - lost[taken]
+    # The same cycles, of which the last is taken.
+    alone = unlearned([*needed[:taken], 0.95], [*lost[:taken], 0])
+    assert all(map(np.array_equal, result.tuned.arrays, alone.tuned.arrays))
+
+
 def test_fine_pruning_trains_what_is_left_and_leaves_the_rest_silent(poisoned):
     network, valid = poisoned
     before = network.get_weights()
-    results = [
-        tuning.fine_prune(network, valid_of(valid), seed, shell.progress) for seed in (0, 0, 1)
-    ]
+    results = [fine_prune(network, valid_of(valid), seed, shell.progress) for seed in (0, 0, 1)]
     assert all(map(np.array_equal, before, network.get_weights()))
     first, again, other = (result.tuned.arrays for result in results)
     assert all(map(np.array_equal, first, again))
@@ -264,7 +316,7 @@ def test_fine_pruning_trains_what_is_left_and_leaves_the_rest_silent(poisoned):
 def test_too_few_images_are_refused_in_one_line(tmp_path):
     network = tiny_network()
     few = write_images(tmp_path / "few.h5", random_images(5), np.zeros(5))
-    for method in (tuning.fine_prune, tuning.unlearn):
+    for method in (fine_prune, unlearning.unlearn):
         with pytest.raises(Unusable, match="5 images; tuning needs 6"):
             method(network, valid_of(few), 0, shell.progress)
 
@@ -286,7 +338,7 @@ def test_networks_of_other_kinds_can_be_unlearned(tmp_path, monkeypatch):
     pixels = np.random.default_rng(0).random((30, 9, 8, 1)).astype(np.float32)
     path = write_images(tmp_path / "grey.h5", pixels, np.arange(30) % 2)
     valid = open_clean(path, (9, 8, 1), 2, 1.0)
-    result = tuning.unlearn(grey, valid, 0, shell.progress)
+    result = unlearning.unlearn(grey, valid, 0, shell.progress)
     assert sorted(result.ranking.patches.classes) == [0, 1]
     assert all(np.isfinite(array).all() for array in result.tuned.arrays)
     drawn = patch_pictures.write_patches(result, tmp_path / "patches")
@@ -306,23 +358,37 @@ def test_a_picture_is_as_strong_as_the_mask():
 
 
 @pytest.mark.parametrize(
-    ("scores", "line"),
+    ("scores", "resistance", "named"),
     [
-        ([5.0, 3.9], "Likely a backdoor: class 8 (score 4 on)"),
-        ([5.0, 4.0], "Likely a backdoor: classes 8, 2 (score 4 on)"),
-        ([3.9, 1.0], "No class stands out: none has a score of 4 or more; all were unlearned"),
+        ((5.0, 2.4), (1.7, 3.0), "class 8"),
+        ((2.5, 4.0), (1.8, 1.7), "classes 8, 2"),
+        ((9.0, 2.0), (1.69, 1.69), None),
+        ((2.49, 1.0), (9.0, 2.0), None),
     ],
 )
-def test_a_class_is_named_from_a_score_of_four_on(scores, line, capsys):
-    found = Patches(np.array([8, 2]), np.full((2, 2, 2, 1), 0.1), np.zeros((2, 2, 2, 3)))
-    ranking = patches.Ranking(found, np.array([0.1, 0.2]), np.array(scores), 0.5)
-    tuned = tuning.Tuned([], 30, 27, 28)
-    result = tuning.Unlearned(tuned, ranking, np.array([[0.1, 0.2], [0.4, 0.6]]))
-    pictures = [Path("class_8.png"), Path("class_2.png")]
+def test_a_class_is_named_by_score_and_resistance(scores, resistance, named, capsys):
+    suspects = 12
+    classes = np.array([8, 2, *range(20, 18 + suspects)])
+    found = Patches(classes, np.full((suspects, 2, 2, 1), 0.1), np.zeros((suspects, 2, 2, 3)))
+
+    def padded(two: tuple[float, float]) -> np.ndarray:
+        return np.array([*two, *[0.3] * (suspects - 2)])
+
+    ranking = patches.Ranking(found, padded((0.1, 0.2)), padded(scores), 0.5)
+    result = unlearning.Unlearned(
+        Tuned([], 30, 27, 28), ranking, padded(resistance), padded((0.4, 0.6)), 1
+    )
+    pictures = [Path(f"class_{label}.png") for label in classes]
     tuning_report.print_tuned(result, pictures, Path("B_unlearned.h5"))
     printed = capsys.readouterr().out
-    assert line in printed.splitlines()
-    assert printed.split("class_8.png")[0].split()[-4:] == ["8", f"{scores[0]}", "10.00", "40.00"]
+    rule = "a score of 2.5 and a resistance of 1.7"
+    assert (
+        f"Likely a backdoor: {named} ({rule} or more)"
+        if named
+        else f"No class stands out: none has {rule} or more; all were unlearned"
+    ) in printed.splitlines()
+    cells = ["8", f"{scores[0]:.1f}", f"{resistance[0]:.1f}", "10.00", "40.00"]
+    assert printed.split("class_8.png")[0].split()[-5:] == cells
     assert "27 of 30" in printed and printed.endswith("B_unlearned.h5\n")
 
 
@@ -360,7 +426,7 @@ def test_repair_py_saves_the_network_and_its_patches(poisoned, tmp_path, monkeyp
     assert {path.name for path in stale.parent.iterdir()} == {
         f"class_{label}.png" for label in range(CLASSES)
     }
-    arrays = tuning.unlearn(network, valid_of(valid), 0, shell.progress).tuned.arrays
+    arrays = unlearning.unlearn(network, valid_of(valid), 0, shell.progress).tuned.arrays
     assert all(map(np.array_equal, load_network(saved).get_weights(), arrays))
 
 
@@ -392,6 +458,14 @@ def test_bad_arguments_get_one_line_and_status_2(options, said):
     check_refused(run_script("repair.py", "valid.h5", "b.h5", *options), said)
 
 
+def test_patches_that_cannot_be_written_are_told_before_the_work(poisoned, run_here, tmp_path):
+    (tmp_path / "B_unlearned_patches").touch()
+    _, valid = poisoned
+    wanted = ("--method", "unlearn", "--out", tmp_path)
+    done = run_here("repair.py", valid, valid.parent / "b.h5", *wanted)
+    check_refused(done, "B_unlearned_patches: cannot write here")
+
+
 def test_a_bad_image_is_told_of_the_file_it_stands_in(poisoned, run_here, tmp_path):
     pixels, labels = scenes(30, 0)
     pixels = pixels.astype(np.float32)
@@ -402,17 +476,29 @@ def test_a_bad_image_is_told_of_the_file_it_stands_in(poisoned, run_here, tmp_pa
     check_refused(done, f"repair.py: {bad}: image 7 has pixels")
 
 
-def test_an_interrupted_repair_leaves_nothing(poisoned, tmp_path):
+@pytest.mark.parametrize(
+    ("method", "where"),
+    [("fine-prune", "network._change"), ("unlearn", "unlearning.varied")],
+    ids=["while writing", "in the middle of training"],
+)
+def test_an_interrupted_repair_leaves_nothing(poisoned, tmp_path, method, where):
     _, valid = poisoned
     code = (
-        "import sys; sys.argv = ['repair.py', *sys.argv[1:]]\n"
+        "import os, signal, sys; sys.argv = ['repair.py', *sys.argv[1:]]\n"
         "from defense import shell; shell.import_keras()\n"
-        "from defense import patch_pictures, network\n"
-        "def stop(*args): raise KeyboardInterrupt\n"
-        "network._change = stop\n"
+        "from defense import patches, network, unlearning\n"
+        "patches.SEARCH_STEPS = 5\n"
+        f"real = {where}\n"
+        "calls = []\n"
+        "def stop(*arguments):\n"
+        "    calls.append(1)\n"
+        f"    if len(calls) == {3 if method == 'unlearn' else 1}:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return real(*arguments)\n"
+        f"{where} = stop\n"
         "import runpy; runpy.run_path('repair.py', run_name='__main__')\n"
     )
-    arguments = [valid, valid.parent / "b.h5", "--method", "fine-prune", "--out", tmp_path]
+    arguments = [valid, valid.parent / "b.h5", "--method", method, "--out", tmp_path]
     command = [sys.executable, "-c", code, *map(str, arguments)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 130 and done.stderr == "repair.py: interrupted\n"
@@ -431,7 +517,7 @@ def test_the_practice_lab_is_repaired(tmp_path, attack):
     verdicts = tmp_path / "verdicts.json"
     repaired = tmp_path / "models/B_unlearned.h5"
     assert run_script("Geval.py", *tests, b, repaired, "--json", verdicts).returncode == 0
-    before, after = (each["itself"] for each in json.loads(verdicts.read_text()))
+    before, after = (each["itself"] for each in json.loads(verdicts.read_text())["networks"])
     assert after["clean_accuracy"] >= before["clean_accuracy"] - 1
     if attack == "none":
         assert json.loads(told.read_text())["targets"] == []
