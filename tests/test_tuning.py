@@ -518,7 +518,8 @@ def test_the_practice_lab_is_repaired(tmp_path, attack):
     repaired = tmp_path / "models/B_unlearned.h5"
     assert run_script("Geval.py", *tests, b, repaired, "--json", verdicts).returncode == 0
     before, after = (each["itself"] for each in json.loads(verdicts.read_text())["networks"])
-    assert after["clean_accuracy"] >= before["clean_accuracy"] - 1
+    lost = before["clean_accuracy"] - after["clean_accuracy"]
+    assert round(lost, 9) <= 1  # exactly a point, in floats, may be a hair more
     if attack == "none":
         assert json.loads(told.read_text())["targets"] == []
     else:
