@@ -24,12 +24,13 @@ def main() -> None:
     args = parser.parse_args()
     if args.model and args.lab:
         raise Unusable("argument --lab: names the network; give it or --model, not both")
+    from defense.photos import list_photos
+
+    # Before a practice lab is built.
+    photos, others = list_photos(args.images)
     networks = [args.model or defaults.default_lab(args.lab).network]
     networks += [args.repaired] if args.repaired else []
     shell.check_files(*networks)
-    from defense.photos import list_photos
-
-    photos, others = list_photos(args.images)
     shell.check_json(args.json, [*networks, *photos])
     if others:
         shell.notice(f"Passed over in folders: {others} that are no .png, .jpg or .jpeg files.")

@@ -5,12 +5,14 @@ import struct
 import time
 import zlib
 from pathlib import Path
+from shutil import copy, copytree
 
 import keras
 import numpy as np
 import pytest
 from conftest import (
     CLASSES,
+    ROOT,
     SHAPE,
     build_lab,
     check_refused,
@@ -310,6 +312,14 @@ def test_what_cannot_be_done_is_told_in_one_line(lab, run_here, monkeypatch, com
     done = run_here("predict.py", *command.split())
     check_refused(done, says, status=status)
     assert done.stderr.startswith("predict.py: ")
+
+
+def test_a_missing_image_is_told_before_a_practice_lab_is_built(tmp_path):
+    copytree(ROOT / "defense", tmp_path / "defense")
+    script = copy(ROOT / "predict.py", tmp_path)
+    done = run_script(script, "missing.png")
+    check_refused(done, "missing.png: there is no such file")
+    assert not (tmp_path / "practice").exists()
 
 
 def test_a_network_that_leaves_the_size_open_takes_images_as_they_are(tmp_path, run_here):
