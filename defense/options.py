@@ -38,12 +38,16 @@ def positive_int(text: str) -> int:
     return number
 
 
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
 def scale(text: str) -> float:
     """An argparse type: a finite number above 0."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
+    number = _number(text)
     if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a finite number above 0")
     return number
@@ -51,10 +55,7 @@ def scale(text: str) -> float:
 
 def drop(text: str) -> Fraction:
     """An argparse type: a drop X in percentage points, from 0 to 100, as it was written."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
+    number = _number(text)
     if not 0 <= number <= 100:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 100")
     # The shortest decimal of the float is what was written: 0.1 is one tenth.
