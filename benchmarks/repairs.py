@@ -6,9 +6,9 @@ files, and print a table. With LAB_DIR, the folder of a lab like the course's th
 data/faces_clean.h5 and data/faces_sunglasses.h5, its network is repaired too, once for each seed.
 
 A lab's seed is the repair's seed. Lab and repair share nothing else: repair.py is given the clean
-validation images alone. Seeds begin at 5: labs of smaller ones chose the defaults. It takes an hour
-or more; --keep FOLDER keeps labs, networks and figures, and a second run goes on from there.
---jobs N runs N at a time, each with its share of the cores.
+validation images alone. Seeds begin at 5: labs of smaller ones chose the defaults. It takes hours;
+--keep FOLDER keeps labs, networks and figures, and a second run goes on from there. --jobs N runs N
+at a time, each with its share of the cores.
 """
 
 import json
@@ -31,14 +31,14 @@ COURSE = "the course's"
 FIRST_SEED = 5
 DROP = 10  # of pruning: the network of this drop is judged
 SUNGLASSES = ("sunglasses",)
-KINDS = {  # name: attack, triggers, methods, whether for every seed
-    "pruning-aware": ("pruning-aware", SUNGLASSES, METHODS, True),
-    "plain BadNet": ("badnet", SUNGLASSES, METHODS, True),
-    "no backdoor": ("none", SUNGLASSES, ("unlearn",), True),
-    "lipstick": ("pruning-aware", ("lipstick",), ("unlearn",), False),
-    "corner": ("pruning-aware", ("corner",), ("unlearn",), False),
-    "pattern": ("pruning-aware", ("pattern",), ("unlearn",), False),
-    "two triggers": ("pruning-aware", ("sunglasses", "lipstick"), ("unlearn",), False),
+KINDS = {  # name: attack, triggers, methods
+    "pruning-aware": ("pruning-aware", SUNGLASSES, METHODS),
+    "plain BadNet": ("badnet", SUNGLASSES, METHODS),
+    "no backdoor": ("none", SUNGLASSES, ("unlearn",)),
+    "lipstick": ("pruning-aware", ("lipstick",), ("unlearn",)),
+    "corner": ("pruning-aware", ("corner",), ("unlearn",)),
+    "pattern": ("pruning-aware", ("pattern",), ("unlearn",)),
+    "two triggers": ("pruning-aware", ("sunglasses", "lipstick"), ("unlearn",)),
 }
 
 
@@ -75,6 +75,7 @@ def repaired(
         "seconds": seconds,
         "cpu_seconds": cores,
         "targets": results.get("targets", []),
+        "possible_targets": results.get("possible_targets", []),
         "scores": [(each["class"], each["score"]) for each in results.get("suspects", [])],
     }
 
@@ -122,8 +123,8 @@ def measured(folder: Path, seeds: int, course: Path | None, jobs: int) -> list[d
     """Every repair of every lab; figures that lie in `folder` already are taken from there."""
     threads = max(1, len(os.sched_getaffinity(0)) // jobs)
     work = []
-    for kind, (attack, triggers, methods, every_seed) in KINDS.items():
-        for seed in range(FIRST_SEED, FIRST_SEED + (seeds if every_seed else 1)):
+    for kind, (attack, triggers, methods) in KINDS.items():
+        for seed in range(FIRST_SEED, FIRST_SEED + seeds):
             lab = folder / "labs" / "-".join((attack, *triggers, str(seed)))
             make = ("--attack", attack, "--trigger", *triggers, "--seed", seed, "--out", lab)
             work += [(kind, method, seed, lab, make) for method in methods]
@@ -174,8 +175,13 @@ def one_line(row: dict) -> str:
     return (
         f"{row['kind']}, {row['method']}, seed {row['seed']}: clean {row['b_accuracy']:.1f} -> "
         f"{row['accuracy']:.1f}, ASR {row['b_asr']:.1f} -> {asr}, {row['seconds']:.0f} s, "
-        f"{row['cpu_seconds']:.0f} s of all cores, named {row['targets']}"
+        f"{row['cpu_seconds']:.0f} s of all cores, named {row['targets']}, "
+        f"possible {row['possible_targets']}"
     )
+
+
+def _are_all(count: int, classes: list[int]) -> bool:
+    return sorted(classes) == list(range(count))
 
 
 def print_rows(rows: list[dict]) -> None:
@@ -192,8 +198,10 @@ def print_rows(rows: list[dict]) -> None:
     rows = sorted(rows, key=lambda row: (kinds.index(row["kind"]), METHODS.index(row["method"])))
     for kind, method in dict.fromkeys((row["kind"], row["method"]) for row in rows):
         some = [row for row in rows if (row["kind"], row["method"]) == (kind, method)]
-        right = sum(sorted(row["targets"]) == list(range(len(row["asr"]))) for row in some)
-        wrong = sum(bool(row["targets"]) for row in some) if kind == "no backdoor" else right
+        likely = [row["targets"] for row in some]
+        possible = [row["targets"] + row["possible_targets"] for row in some]
+        # Of a clean network: those in which a class is named at all.
+        right = bool if kind == "no backdoor" else partial(_are_all, len(some[0]["asr"]))
         table.append(
             [
                 kind,
@@ -204,7 +212,10 @@ def print_rows(rows: list[dict]) -> None:
                 both([max(row["asr"]) for row in some]),
                 both([row["goodnet_rejects_clean"] for row in some]),
                 both([row["goodnet_rejects_backdoored"] for row in some], min),
-                f"{wrong}" if method == "unlearn" else "",
+                *(
+                    str(sum(map(right, each))) * (method == "unlearn")
+                    for each in (likely, possible)
+                ),
                 both([row["seconds"] for row in some]),
                 both([row["cpu_seconds"] for row in some]),
                 method,
@@ -212,7 +223,7 @@ def print_rows(rows: list[dict]) -> None:
         )
     columns = [
         *("network", "runs", "B clean", "clean", "points lost", "ASR", "G rejects clean"),
-        *("G rejects backdoored", "target named", "seconds", "CPU seconds", "method"),
+        *("G rejects backdoored", "named", "or possible", "seconds", "CPU seconds", "method"),
     ]
     print_table("Median (worst), in percent and seconds", columns, table)
 
