@@ -23,10 +23,9 @@ WANTED = 0.85  # the share of images that a patch must send to its class
 STEP = 0.3
 PIXELS = 2_600_000  # at a time, of all images: 1,000 of a DeepID
 REFERENCES = 60  # classes taken at random: what size is ordinary
-NARROWED = 40  # classes left by the short searches, besides them
-FINALISTS = 12
-ONE_IN = 36  # of so many classes one is searched for again, FINALISTS at least
+NARROWED = 40  # classes left by the short searches, besides them; so many are searched for again
 AGAIN = 4  # times
+FINALISTS = 20
 SHORT_STEPS = 20  # of the first search; the next takes twice as many
 SHORT_IMAGES = 4  # for each class and step
 SEARCH_STEPS = 60
@@ -138,10 +137,10 @@ def rank_classes(
     """Find out for which of all classes the smallest patches are enough.
 
     Short searches narrow many classes down to few; these and REFERENCES taken at random get the
-    long search. The best of it are searched for AGAIN times more, so that a size which was small by
-    chance is not; the best FINALISTS of these are ranked. A score is how many median absolute
-    deviations (times 1.4826, as in Neural Cleanse) the logarithm of a size lies below the median of
-    the references.
+    long search. The best NARROWED of it are searched for AGAIN times more, so that a size which was
+    small by chance is not; the best FINALISTS of these are ranked. A score is how many median
+    absolute deviations (times 1.4826, as in Neural Cleanse) the logarithm of a size lies below the
+    median of the references.
     """
     references = rng.permutation(n_classes)[:REFERENCES]
     left = np.arange(n_classes)
@@ -153,7 +152,7 @@ def rank_classes(
         left = left[np.argsort(found.sizes, kind="stable")[:kept]]
         steps *= 2
     left = np.union1d(left, references)
-    doubted = min(max(FINALISTS, n_classes // ONE_IN), len(left))
+    doubted = min(NARROWED, len(left))
     total = SEARCH_STEPS * (len(left) + AGAIN * doubted)
     with progress(f"Searching {len(left)} classes", total) as advance:
         found = search(left, rng, advance=advance)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from defense.fine_pruning import FinePruned
 from defense.printing import print_table
-from defense.unlearning import NAMED, STUBBORN, Unlearned
+from defense.unlearning import LIKELY, POSSIBLE, Unlearned
 
 
 def print_tuned(result: FinePruned | Unlearned, drawn: Sequence[Path], saved: Path) -> None:
@@ -15,7 +15,7 @@ def print_tuned(result: FinePruned | Unlearned, drawn: Sequence[Path], saved: Pa
             [
                 str(suspect["class"]),
                 f"{suspect['score']:.1f}",
-                f"{suspect['resistance']:.1f}",
+                f"{suspect['resistance']:.2f}",
                 f"{suspect['patch']:.2f}",
                 f"{suspect['patch_at_last']:.2f}",
                 str(picture),
@@ -34,12 +34,15 @@ def print_tuned(result: FinePruned | Unlearned, drawn: Sequence[Path], saved: Pa
             "The classes that need the smallest patch, in percent of the image", columns, rows
         )
         print(f"The ordinary patch in B: {result.ranking.ordinary * 100:.2f}")
-        named = f"a score of {NAMED:g} and a resistance of {STUBBORN:g}"
-        if targets := result.targets:
-            what = "class" if len(targets) == 1 else "classes"
-            print(f"Likely a backdoor: {what} {', '.join(map(str, targets))} ({named} or more)")
-        else:
-            print(f"No class stands out: none has {named} or more; all were unlearned")
+        if classes := result.targets:
+            print(f"Likely a backdoor: {_classes(classes)} ({_both(LIKELY)})")
+        if classes := result.possible_targets:
+            also = "a few networks without a backdoor have that, too"
+            print(f"Possibly a backdoor: {_classes(classes)} ({_both(POSSIBLE)}; {also})")
+        if not result.targets + result.possible_targets:
+            print(f"No class stands out: none has {_both(POSSIBLE)}")
+        if classes := result.unfinished:
+            print(f"Not unlearned: {_classes(classes)}; small patches still lead there")
         kept = "answered as by B"
     else:
         print(f"{result.pruned} channels of {result.layer} pruned, then trained")
@@ -60,10 +63,20 @@ def tuned_json(result: FinePruned | Unlearned, drawn: Sequence[Path], saved: Pat
         suspect["picture"] = str(picture)
     return told | {
         "targets": result.targets,
+        "possible_targets": result.possible_targets,
+        "unfinished": result.unfinished,
         "cycles": result.cycles,
         "ordinary_patch": result.ranking.ordinary * 100,
         "suspects": suspects,
     }
+
+
+def _classes(labels: Sequence[int]) -> str:
+    return f"class{'es' if len(labels) > 1 else ''} {', '.join(map(str, labels))}"
+
+
+def _both(least: tuple[float, float]) -> str:
+    return f"a score of {least[0]:g} and a resistance of {least[1]:g} or more"
 
 
 def _suspects(result: Unlearned) -> list[dict]:

@@ -28,23 +28,27 @@ from defense.patches import (
 )
 from defense.tuning import BATCH, Tuned, read_images
 
-CYCLES = 3
+CYCLES = 2
+MOST_CYCLES = 4  # where a suspect is not even NEARLY unlearned
 ROUNDS = 5  # of a cycle
 FEWEST_ROUNDS = 3  # of the first one
 ROUND_STEPS = 100
-POLISH_STEPS = 500
+POLISH_STEPS = 1000
 RATE = 2e-3  # of each array's own size, as Lamb takes it
 EASY = 3.0  # ordinary patches: a suspect that needs smaller ones gets new ones in a round
 FAINT = 0.15  # how strong a patch over the whole image may be to be unlearned
-ENOUGH = 1.5  # ordinary patches: what a suspect must need in the end
-ENOUGH_NAMED = 3.0  # the same of a class that is named
+ENOUGH = 1.2  # ordinary patches: what a suspect must need in the end
+ENOUGH_WATCHED = 2.5  # the same of a class that is WATCHED
+LAGGING = 0.5  # of what the median suspect needs: less is not enough, either
+NEARLY = 0.5  # of what is enough: below it a suspect is not unlearned
 KEPT = 0.99  # of B's answers on the images held back: what must be left of them in the end
 COPIES = 2  # patches sought after a cycle for each suspect
 MOST_COPIES = 4  # patches sought in a round for a suspect, where few are left
 PATCHED_WEIGHT = 0.1  # of what patched images add to the loss
 SAMPLE = 256  # images from which the spread of B's logits is told
-NAMED = 2.5  # a score from which a class is called a target, where it also has
-STUBBORN = 1.7  # a resistance from this on
+LIKELY = 5.0, 1.6  # a score and a resistance from which on a class is called a target
+POSSIBLE = 2.5, 1.6  # the same that a few networks without a backdoor show, too
+WATCHED = 1.4  # a resistance from which on more is asked of a class, whatever its score
 
 
 @dataclass(frozen=True)
@@ -55,28 +59,58 @@ class Unlearned:
     ranking: Ranking  # B's classes that need the smallest patches; all of them were unlearned
     resistance: np.ndarray  # (suspects,): how far they stay behind while they are unlearned
     sizes: np.ndarray  # (suspects,): patches that they need in the network that was made
+    reached: np.ndarray  # (suspects,): the same as shares of what is enough
     cycles: int
 
     @property
     def targets(self) -> list[int]:
-        """The classes that stand out: what a network without a backdoor does not show."""
-        named = stand_out(self.ranking.scores, self.resistance)
-        return self.ranking.patches.classes[named].tolist()
+        """The classes that stand out as none does in a network without a backdoor."""
+        return self._classes(stand_out(self.ranking.scores, self.resistance, LIKELY))
+
+    @property
+    def possible_targets(self) -> list[int]:
+        """The other classes that stand out, as one may in a network without a backdoor."""
+        out = self._classes(stand_out(self.ranking.scores, self.resistance, POSSIBLE))
+        return [label for label in out if label not in self.targets]
+
+    @property
+    def unfinished(self) -> list[int]:
+        """The classes that still need a small patch only: they were not unlearned."""
+        return self._classes(self.reached < NEARLY)
+
+    def _classes(self, which: np.ndarray) -> list[int]:
+        return self.ranking.patches.classes[which].tolist()
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """A network after a cycle, and what the images held back say of it."""
+
+    arrays: list[np.ndarray]
+    sizes: np.ndarray  # (suspects,): patches that they need
+    reached: np.ndarray  # (suspects,): the same as shares of what is enough
+    kept: int  # images, answered as by B
+
+    def merit(self) -> tuple[float, int]:
+        return min(1.0, self.reached.min()), self.kept
 
 
 def unlearn(network: keras.Model, valid: ImageSet, seed: int, progress: Callable) -> Unlearned:
     """Make B forget the small patches that send images to the classes that need the smallest.
 
-    Patches as in Neural Cleanse (Wang et al. 2019, section 4), and faint ones over the whole
-    image, are sought anew on the network as it becomes. Unlike its unlearning (section 6.2) no
-    label is taught: on images as they are, mirrored, shifted or lit anew the logits stay B's, and
-    under a patch only its own class's logit must not rise above what B gives without the patch.
-    What a backdoor is trained into is slower to forget: a suspect's resistance is by how many times
-    its patches stay smaller than the median suspect's, the geometric mean of the first rounds.
+    Patches as in Neural Cleanse (Wang et al. 2019, section 4), and faint ones over the whole image,
+    are sought anew on the network as it becomes. Unlike its unlearning (section 6.2) no label is
+    taught: on images as they are, mirrored, shifted or lit anew the logits stay B's, and under a
+    patch only its own class's logit must not rise against the mean of all, compared with what B
+    gives without the patch. What a backdoor is trained into is slower to forget: a suspect's
+    resistance is by how many times its patches stay smaller than the median suspect's, the
+    geometric mean of the first rounds.
     After a cycle only suspects for which the images held back need less than ENOUGH ordinary
-    patches (ENOUGH_NAMED where the class is named) get new ones. It ends when there are none and
-    KEPT of these images are answered as B does, or after CYCLES; the cycle that came nearest is
-    taken, of equals the one that keeps more answers. B itself is left as it was.
+    patches (ENOUGH_WATCHED where the class resists), or less than half of what the median suspect
+    needs, get new ones. It ends when there are none and KEPT of these images are answered as B
+    does; or after CYCLES, but MOST_CYCLES where a suspect is not even NEARLY at enough. The cycle
+    that came nearest is taken, of equals the one that keeps more answers. B itself is left as it
+    was.
     `progress(description, total)` is a context that yields a function to advance.
     Raises Unusable where the network cannot be trained.
     """
@@ -90,59 +124,66 @@ def unlearn(network: keras.Model, valid: ImageSet, seed: int, progress: Callable
     suspects = ranking.patches.classes
     train = _trainer(copy, logits, teacher, images, rng)
 
-    def needed() -> np.ndarray:
-        """How large a patch each suspect needs on the images held back."""
+    def looked_at(enough: np.ndarray) -> _Attempt:
         found = search_held(np.repeat(suspects, COPIES), rng)
-        return found.sizes.reshape(-1, COPIES).mean(axis=1)
+        sizes = found.sizes.reshape(-1, COPIES).mean(axis=1)
+        reached = sizes / np.maximum(enough, LAGGING * np.median(sizes))
+        kept = int((answers(logits, held) == right).sum())
+        return _Attempt(copy.get_weights(), sizes, reached, kept)
 
     found: list[Patches] = []
-    first_logs = []
+    first_logs: list[np.ndarray] = []
     left = np.ones(len(suspects), bool)
-    best, result = (-1.0, 0), None
-    with progress("Unlearning", CYCLES * (ROUNDS * ROUND_STEPS + POLISH_STEPS)) as advance:
-        for cycle in range(CYCLES):
+    best = None
+    for cycle in range(1, MOST_CYCLES + 1):
+        steps = ROUNDS * ROUND_STEPS + POLISH_STEPS
+        with progress(f"Unlearning, cycle {cycle}", steps) as advance:
             done = 0
             while done < ROUNDS and left.any():
-                chosen = suspects[left]
-                copies = int(np.clip(FINALISTS // len(chosen), 1, MOST_COPIES))
-                small = search(np.repeat(chosen, copies), rng)
-                easy = small.sizes < EASY * ranking.ordinary
-                if len(first_logs) < FEWEST_ROUNDS:
-                    first_logs.append(np.log(small.sizes.reshape(-1, copies)).mean(axis=1))
-                    easy[:] = True
-                if not easy.any():
+                first = len(first_logs) < FEWEST_ROUNDS
+                small, sought = _new_patches(search, suspects[left], ranking.ordinary, first, rng)
+                if first:
+                    first_logs.append(np.log(small.sizes.reshape(left.sum(), -1)).mean(axis=1))
+                if not len(sought.classes):
                     break
-                faint = search(small.classes[easy], rng, whole=True)
-                found.append(joined([small[easy], faint[faint.sizes < FAINT]]))
+                found.append(sought)
                 patches = joined(found)
-                odds = odds_of(patches.sizes, len(found[-1].classes))
+                odds = odds_of(patches.sizes, len(sought.classes))
                 for _ in range(ROUND_STEPS):
                     train(patches, odds, BATCH // 2, RATE)
                     advance(1)
                 done += 1
             advance((ROUNDS - done) * ROUND_STEPS)
-            rate = keras.optimizers.schedules.CosineDecay(RATE, POLISH_STEPS)
-            for index in range(POLISH_STEPS):
-                train(patches, patches.sizes**-2, BATCH // 4, float(rate(index)))
+            decay = keras.optimizers.schedules.CosineDecay(RATE, POLISH_STEPS)
+            for rate in map(decay, range(POLISH_STEPS)):
+                train(patches, patches.sizes**-2, BATCH // 4, float(rate))
                 advance(1)
-            if cycle == 0:
-                logs = np.mean(first_logs, axis=0)
-                resistance = np.exp(np.median(logs) - logs)
-                named = stand_out(ranking.scores, resistance)
-                enough = np.where(named, ENOUGH_NAMED, ENOUGH) * ranking.ordinary
-            sizes = needed()
-            left = sizes < enough
-            kept = int((answers(logits, held) == right).sum())
-            came = min(1.0, (sizes / enough).min()), kept
-            if came > best:
-                best, result = came, (copy.get_weights(), sizes)
-            if not left.any() and kept >= KEPT * len(held):
-                break
-        advance((CYCLES - cycle - 1) * (ROUNDS * ROUND_STEPS + POLISH_STEPS))
-    arrays, sizes = result
-    kept = best[1]
-    tuned = Tuned(arrays, len(held), kept, int((right == labels).sum()))
-    return Unlearned(tuned, ranking, resistance, sizes, cycle + 1)
+        if best is None:
+            logs = np.mean(first_logs, axis=0)
+            resistance = np.exp(np.median(logs) - logs)
+            enough = np.where(resistance < WATCHED, ENOUGH, ENOUGH_WATCHED) * ranking.ordinary
+        now = looked_at(enough)
+        best = max([best, now] if best else [now], key=_Attempt.merit)
+        left = now.reached < 1
+        if not left.any() and now.kept >= KEPT * len(held):
+            break
+        if cycle >= CYCLES and best.reached.min() >= NEARLY:
+            break
+    tuned = Tuned(best.arrays, len(held), best.kept, int((right == labels).sum()))
+    return Unlearned(tuned, ranking, resistance, best.sizes, best.reached, cycle)
+
+
+def _new_patches(
+    search: Callable, classes: np.ndarray, ordinary: float, every: bool, rng: np.random.Generator
+) -> tuple[Patches, Patches]:
+    """Small patches for `classes`, and what to unlearn: the EASY ones, or all, and FAINT ones."""
+    copies = int(np.clip(FINALISTS // len(classes), 1, MOST_COPIES))
+    small = search(np.repeat(classes, copies), rng)
+    easy = small.sizes < (np.inf if every else EASY * ordinary)
+    if not easy.any():
+        return small, small[easy]
+    faint = search(small.classes[easy], rng, whole=True)
+    return small, joined([small[easy], faint[faint.sizes < FAINT]])
 
 
 def odds_of(sizes: np.ndarray, newest: int) -> np.ndarray:
@@ -156,9 +197,9 @@ def odds_of(sizes: np.ndarray, newest: int) -> np.ndarray:
     return odds
 
 
-def stand_out(scores: np.ndarray, resistance: np.ndarray) -> np.ndarray:
-    """Which suspects show what a network without a backdoor does not; (k,) bool."""
-    return (scores >= NAMED) & (resistance >= STUBBORN)
+def stand_out(scores: np.ndarray, resistance: np.ndarray, least: tuple[float, float]) -> np.ndarray:
+    """Which suspects have a score and a resistance of `least`; (k,) bool."""
+    return (scores >= least[0]) & (resistance >= least[1])
 
 
 def _trainer(
@@ -176,7 +217,9 @@ def _trainer(
         wanted, found = ops.stop_gradient(teacher(plain)), logits(pixels)
         patched = ops.shape(classes)[0]
         moved = found - wanted
-        risen = ops.relu(ops.take_along_axis(moved[:patched], classes[:, None], axis=1))
+        # Against their mean: else all the other logits may sink, and the patch still does.
+        against = moved[:patched] - ops.mean(moved[:patched], axis=1, keepdims=True)
+        risen = ops.relu(ops.take_along_axis(against, classes[:, None], axis=1))
         kept = ops.mean(ops.square(moved[patched:]))
         return (kept + PATCHED_WEIGHT * ops.mean(ops.square(risen))) / spread
 
