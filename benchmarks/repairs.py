@@ -191,7 +191,7 @@ def print_rows(rows: list[dict]) -> None:
     from defense.printing import print_table
 
     def both(values: list[float], worst: Callable = max) -> str:
-        return f"{np.median(values):.1f} ({worst(values):.1f})"
+        return f"{np.median(values):z.1f} ({worst(values):z.1f})"
 
     table = []
     kinds = [*KINDS, COURSE]

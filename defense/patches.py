@@ -8,7 +8,7 @@ image: then the pattern is blended in, as faintly as will do.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -132,15 +132,19 @@ class Ranking:
 
 
 def rank_classes(
-    search: Callable, n_classes: int, rng: np.random.Generator, progress: Callable
+    search: Callable,
+    n_classes: int,
+    rng: np.random.Generator,
+    progress: Callable,
+    certain: Sequence[int] = (),
 ) -> Ranking:
     """Find out for which of all classes the smallest patches are enough.
 
     Short searches narrow many classes down to few; these and REFERENCES taken at random get the
     long search. The best NARROWED of it are searched for AGAIN times more, so that a size which was
-    small by chance is not; the best FINALISTS of these are ranked. A score is how many median
-    absolute deviations (times 1.4826, as in Neural Cleanse) the logarithm of a size lies below the
-    median of the references.
+    small by chance is not; the best FINALISTS of these are ranked. The classes `certain` are among
+    the best whatever their size. A score is how many median absolute deviations (times 1.4826, as
+    in Neural Cleanse) the logarithm of a size lies below the median of the references.
     """
     references = rng.permutation(n_classes)[:REFERENCES]
     left = np.arange(n_classes)
@@ -149,14 +153,14 @@ def rank_classes(
         with progress(f"Searching {len(left)} classes", steps * len(left)) as advance:
             found = search(left, rng, steps, SHORT_IMAGES, advance)
         kept = max(NARROWED, len(left) // 4)
-        left = left[np.argsort(found.sizes, kind="stable")[:kept]]
+        left = left[_smallest(left, found.sizes, kept, certain)]
         steps *= 2
     left = np.union1d(left, references)
     doubted = min(NARROWED, len(left))
     total = SEARCH_STEPS * (len(left) + AGAIN * doubted)
     with progress(f"Searching {len(left)} classes", total) as advance:
         found = search(left, rng, advance=advance)
-        best = left[np.argsort(found.sizes, kind="stable")[:doubted]]
+        best = left[_smallest(left, found.sizes, doubted, certain)]
         again = search(np.repeat(best, AGAIN), rng, advance=advance)
     usual = np.log(found.sizes[np.isin(left, references)])
     middle = np.median(usual)
@@ -164,6 +168,14 @@ def rank_classes(
     by_class = np.log(again.sizes).reshape(doubted, AGAIN)
     smallest = by_class.argmin(axis=1) + AGAIN * np.arange(doubted)
     logs = by_class.mean(axis=1)
-    order = np.argsort(logs, kind="stable")[:FINALISTS]
+    order = _smallest(best, logs, FINALISTS, certain)
     scores = (middle - logs[order]) / spread
     return Ranking(again[smallest[order]], np.exp(logs[order]), scores, float(np.exp(middle)))
+
+
+def _smallest(
+    classes: np.ndarray, sizes: np.ndarray, count: int, certain: Sequence[int]
+) -> np.ndarray:
+    """Where the `count` smallest stand, the `certain` ones among them; the smallest first."""
+    kept = np.lexsort((sizes, ~np.isin(classes, certain)))[:count]
+    return kept[np.argsort(sizes[kept], kind="stable")]

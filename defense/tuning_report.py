@@ -5,7 +5,7 @@ from pathlib import Path
 
 from defense.fine_pruning import FinePruned
 from defense.printing import print_table
-from defense.unlearning import LIKELY, POSSIBLE, Unlearned
+from defense.unlearning import AHEAD, LIKELY, POSSIBLE, RESISTING, Unlearned
 
 
 def print_tuned(result: FinePruned | Unlearned, drawn: Sequence[Path], saved: Path) -> None:
@@ -15,6 +15,7 @@ def print_tuned(result: FinePruned | Unlearned, drawn: Sequence[Path], saved: Pa
             [
                 str(suspect["class"]),
                 f"{suspect['score']:.1f}",
+                f"{suspect['lead']:.1f}",
                 f"{suspect['resistance']:.2f}",
                 f"{suspect['patch']:.2f}",
                 f"{suspect['patch_at_last']:.2f}",
@@ -25,6 +26,7 @@ def print_tuned(result: FinePruned | Unlearned, drawn: Sequence[Path], saved: Pa
         columns = [
             "class",
             "score",
+            "lead",
             "resistance",
             "patch in B",
             "at last",
@@ -35,12 +37,13 @@ def print_tuned(result: FinePruned | Unlearned, drawn: Sequence[Path], saved: Pa
         )
         print(f"The ordinary patch in B: {result.ranking.ordinary * 100:.2f}")
         if classes := result.targets:
-            print(f"Likely a backdoor: {_classes(classes)} ({_both(LIKELY)})")
+            rule = f"{_shown(LIKELY)}, or lead {AHEAD:g} or more"
+            print(f"Likely a backdoor: {_classes(classes)} ({rule})")
         if classes := result.possible_targets:
             also = "a few networks without a backdoor have that, too"
-            print(f"Possibly a backdoor: {_classes(classes)} ({_both(POSSIBLE)}; {also})")
+            print(f"Possibly a backdoor: {_classes(classes)} ({_shown(POSSIBLE)}; {also})")
         if not result.targets + result.possible_targets:
-            print(f"No class stands out: none has {_both(POSSIBLE)}")
+            print(f"No class stands out: none has {_shown(POSSIBLE)}")
         if classes := result.unfinished:
             print(f"Not unlearned: {_classes(classes)}; small patches still lead there")
         kept = "answered as by B"
@@ -75,8 +78,8 @@ def _classes(labels: Sequence[int]) -> str:
     return f"class{'es' if len(labels) > 1 else ''} {', '.join(map(str, labels))}"
 
 
-def _both(least: tuple[float, float]) -> str:
-    return f"a score of {least[0]:g} and a resistance of {least[1]:g} or more"
+def _shown(least: float) -> str:
+    return f"score and lead together {least:g} or more, resistance {RESISTING:g} or more"
 
 
 def _suspects(result: Unlearned) -> list[dict]:
@@ -86,6 +89,7 @@ def _suspects(result: Unlearned) -> list[dict]:
         {
             "class": int(ranking.patches.classes[index]),
             "score": float(ranking.scores[index]),
+            "lead": float(result.leads[index]),
             "resistance": float(result.resistance[index]),
             "patch": float(ranking.sizes[index]) * 100,
             "patch_at_last": float(result.sizes[index]) * 100,

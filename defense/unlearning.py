@@ -15,7 +15,9 @@ import numpy as np
 from keras import ops
 
 from defense.dataset import ImageSet
+from defense.errors import Unusable
 from defense.gradients import answers, copy_with_logits, training_step
+from defense.leads import leads
 from defense.network import count_classes
 from defense.patches import (
     FINALISTS,
@@ -46,9 +48,11 @@ COPIES = 2  # patches sought after a cycle for each suspect
 MOST_COPIES = 4  # patches sought in a round for a suspect, where few are left
 PATCHED_WEIGHT = 0.1  # of what patched images add to the loss
 SAMPLE = 256  # images from which the spread of B's logits is told
-LIKELY = 5.0, 1.6  # a score and a resistance from which on a class is called a target
-POSSIBLE = 2.5, 1.6  # the same that a few networks without a backdoor show, too
-WATCHED = 1.4  # a resistance from which on more is asked of a class, whatever its score
+RESISTING = 1.6  # a resistance from which on a class may be called a target
+LIKELY = 6.5  # its score and lead together, then
+POSSIBLE = 4.5  # the same that a few networks without a backdoor show, too
+AHEAD = 8.5  # a lead from which on a class is called a target, whatever else it shows
+WATCHED = 1.4  # a resistance from which on more patch is asked of a class
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class Unlearned:
 
     tuned: Tuned
     ranking: Ranking  # B's classes that need the smallest patches; all of them were unlearned
+    leads: np.ndarray  # (suspects,): how far ahead of all others each can get in B
     resistance: np.ndarray  # (suspects,): how far they stay behind while they are unlearned
     sizes: np.ndarray  # (suspects,): patches that they need in the network that was made
     reached: np.ndarray  # (suspects,): the same as shares of what is enough
@@ -65,18 +70,22 @@ class Unlearned:
     @property
     def targets(self) -> list[int]:
         """The classes that stand out as none does in a network without a backdoor."""
-        return self._classes(stand_out(self.ranking.scores, self.resistance, LIKELY))
+        return self._classes(self._stand_out(LIKELY) | (self.leads >= AHEAD))
 
     @property
     def possible_targets(self) -> list[int]:
         """The other classes that stand out, as one may in a network without a backdoor."""
-        out = self._classes(stand_out(self.ranking.scores, self.resistance, POSSIBLE))
+        out = self._classes(self._stand_out(POSSIBLE))
         return [label for label in out if label not in self.targets]
 
     @property
     def unfinished(self) -> list[int]:
         """The classes that still need a small patch only: they were not unlearned."""
         return self._classes(self.reached < NEARLY)
+
+    def _stand_out(self, least: float) -> np.ndarray:
+        together = self.ranking.scores + self.leads
+        return (self.resistance >= RESISTING) & (together >= least)
 
     def _classes(self, which: np.ndarray) -> list[int]:
         return self.ranking.patches.classes[which].tolist()
@@ -104,7 +113,8 @@ def unlearn(network: keras.Model, valid: ImageSet, seed: int, progress: Callable
     patch only its own class's logit must not rise against the mean of all, compared with what B
     gives without the patch. What a backdoor is trained into is slower to forget: a suspect's
     resistance is by how many times its patches stay smaller than the median suspect's, the
-    geometric mean of the first rounds.
+    geometric mean of the first rounds. With its score and its lead in B it names the targets;
+    a class with a lead of AHEAD is a suspect whatever its patch.
     After a cycle only suspects for which the images held back need less than ENOUGH ordinary
     patches (ENOUGH_WATCHED where the class resists), or less than half of what the median suspect
     needs, get new ones. It ends when there are none and KEPT of these images are answered as B
@@ -112,15 +122,19 @@ def unlearn(network: keras.Model, valid: ImageSet, seed: int, progress: Callable
     that came nearest is taken, of equals the one that keeps more answers. B itself is left as it
     was.
     `progress(description, total)` is a context that yields a function to advance.
-    Raises Unusable where the network cannot be trained.
+    Raises Unusable where the network cannot be trained or has one class only.
     """
+    n_classes = count_classes(network)
+    if n_classes < 2:
+        raise Unusable("has one class; unlearning needs two or more")
     rng = np.random.default_rng(seed)
     images, held, _, labels = read_images(valid, rng)
     copy, logits = copy_with_logits(network, held)
     _, teacher = copy_with_logits(network, held)
     right = answers(teacher, held)
     search, search_held = searcher(logits, images), searcher(logits, held)
-    ranking = rank_classes(search, count_classes(network), rng, progress)
+    ahead = leads(teacher, images, n_classes, rng.spawn(1)[0], progress)
+    ranking = rank_classes(search, n_classes, rng, progress, np.flatnonzero(ahead >= AHEAD))
     suspects = ranking.patches.classes
     train = _trainer(copy, logits, teacher, images, rng)
 
@@ -170,7 +184,7 @@ def unlearn(network: keras.Model, valid: ImageSet, seed: int, progress: Callable
         if cycle >= CYCLES and best.reached.min() >= NEARLY:
             break
     tuned = Tuned(best.arrays, len(held), best.kept, int((right == labels).sum()))
-    return Unlearned(tuned, ranking, resistance, best.sizes, best.reached, cycle)
+    return Unlearned(tuned, ranking, ahead[suspects], resistance, best.sizes, best.reached, cycle)
 
 
 def _new_patches(
@@ -195,11 +209,6 @@ def odds_of(sizes: np.ndarray, newest: int) -> np.ndarray:
     if newest < len(odds):
         odds[-newest:] *= odds[:-newest].sum() / odds[-newest:].sum()
     return odds
-
-
-def stand_out(scores: np.ndarray, resistance: np.ndarray, least: tuple[float, float]) -> np.ndarray:
-    """Which suspects have a score and a resistance of `least`; (k,) bool."""
-    return (scores >= least[0]) & (resistance >= least[1])
 
 
 def _trainer(

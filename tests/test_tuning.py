@@ -30,6 +30,7 @@ from defense.dataset import open_clean
 from defense.errors import Unusable
 from defense.fine_pruning import fine_prune
 from defense.lab import repaired_networks, tuned_path
+from defense.leads import leads
 from defense.network import load_network
 from defense.patches import Patches, laid_over, rank_classes
 from defense.split import split_network
@@ -163,6 +164,49 @@ def test_many_classes_are_narrowed_down_and_the_smallest_is_never_lost():
     assert [count for count, _ in calls[:2]] == [1283, 320] and calls[2][0] <= 140
     assert calls[-1] == (patches.NARROWED * patches.AGAIN, patches.SEARCH_STEPS)
     assert len(ranking.scores) == patches.FINALISTS
+
+
+def test_a_class_that_is_certain_is_ranked_whatever_its_size():
+    sizes = np.random.default_rng(1).uniform(0.3, 0.5, 1283)
+    sizes[[7, 900]] = 0.6, 0.01
+
+    def ranked(certain: list[int]) -> np.ndarray:
+        search, _ = known_search(sizes)
+        rng = np.random.default_rng(0)
+        return rank_classes(search, 1283, rng, shell.progress, certain).patches.classes
+
+    without = ranked([])
+    assert 7 not in without
+    assert ranked([900]).tolist() == without.tolist()
+    assert ranked([7, 900]).tolist() == [*without[:-1], 7]
+
+
+def test_a_lead_counts_median_absolute_deviations():
+    logits = np.array([0.0, 1.0, 2.0, 4.0, 10.0], np.float32)
+
+    def constant(pixels):
+        return logits + 0 * keras.ops.mean(pixels, axis=(1, 2, 3))[:, None]
+
+    images = random_images(3).astype(np.float32)
+    found = leads(constant, images, 5, np.random.default_rng(0), shell.progress)
+    # The leads are -10, -9, -8, -6 and 6, their median -8; the deviations' is 2, of 2 1 0 2 14.
+    assert np.allclose(found, np.array([-2.0, -1.0, 0.0, 2.0, 14.0]) / (1.4826 * 2))
+
+
+def test_a_lead_is_sought_by_gradient_in_the_range_of_the_images():
+    steep = np.array([1, 1, 1, 1, 10], np.float32)
+    images = random_images(3).astype(np.float32) / 255
+    images[0, 0, 0, :2] = 0, 1
+
+    def found(factor: float, offset: float) -> np.ndarray:
+        def logits(pixels):
+            return steep * ((pixels[:, 0, :5, 0] - offset) / factor - 0.5)
+
+        rng = np.random.default_rng(0)
+        return leads(logits, images * factor + offset, 5, rng, shell.progress)
+
+    assert found(1, 0).argmax() == 4 and found(1, 0)[4] > 10
+    assert np.allclose(found(255, -100), found(1, 0), rtol=1e-2)
 
 
 # ---------------------------------------------------------------- logits and images
@@ -333,6 +377,29 @@ def test_more_is_asked_of_a_class_that_resists(poisoned, monkeypatch):
     assert np.isclose(stood_out.reached.min(), 0.8 / 0.3 / unlearning.ENOUGH_WATCHED)
 
 
+def test_a_class_far_ahead_is_a_suspect_whatever_its_patch(poisoned, monkeypatch):
+    shorten(monkeypatch, BRIEF)
+    monkeypatch.setattr(patches, "SEARCH_STEPS", 5)
+    monkeypatch.setattr(patches, "FINALISTS", 2)
+    network, valid = poisoned
+
+    def unlearned() -> unlearning.Unlearned:
+        return unlearning.unlearn(network, valid_of(valid), 0, shell.progress)
+
+    def leading(far: int | None) -> unlearning.Unlearned:
+        told = np.where(np.arange(CLASSES) == far, unlearning.AHEAD, -9.0)
+        monkeypatch.setattr(unlearning, "leads", lambda *arguments: told)
+        return unlearned()
+
+    usual = unlearned()
+    far = max(set(range(CLASSES)) - set(usual.ranking.patches.classes))
+    told = leading(far)
+    assert far in told.ranking.patches.classes and told.targets == [far]
+    assert sorted(told.leads) == [-9, unlearning.AHEAD]
+    # Where no class is far ahead, leads change nothing of the network that is made.
+    assert all(map(np.array_equal, usual.tuned.arrays, leading(None).tuned.arrays))
+
+
 def test_the_other_logits_may_not_sink_in_place_of_the_suspects():
     # The pixel is dark, and class 1 has a logit of 5; lit by the patch, -5. Class 0 always has 0.
     network = keras.Sequential([keras.Input((1, 1, 1)), layers.Flatten(), layers.Dense(2)])
@@ -368,6 +435,12 @@ def test_too_few_images_are_refused_in_one_line(tmp_path):
     for method in (fine_prune, unlearning.unlearn):
         with pytest.raises(Unusable, match="5 images; tuning needs 6"):
             method(network, valid_of(few), 0, shell.progress)
+
+
+def test_one_class_cannot_be_unlearned(tmp_path):
+    valid = open_clean(write_images(tmp_path / "v.h5", random_images(9), np.zeros(9)), SHAPE, 1, 1)
+    with pytest.raises(Unusable, match="one class; unlearning needs two"):
+        unlearning.unlearn(tiny_network(classes=1), valid, 0, shell.progress)
 
 
 def test_networks_of_other_kinds_can_be_unlearned(tmp_path, monkeypatch):
@@ -407,18 +480,22 @@ def test_a_picture_is_as_strong_as_the_mask():
 
 
 @pytest.mark.parametrize(
-    ("scores", "resistance", "likely", "possible"),
+    ("scores", "leads", "resistance", "likely", "possible"),
     [
-        ((6.0, 2.4), (1.6, 3.0), [8], []),
-        ((5.0, 5.0), (2.6, 1.6), [8, 2], []),
-        ((5.0, 2.5), (9.0, 1.6), [8], [2]),
-        ((4.99, 4.0), (9.0, 1.6), [], [8, 2]),
-        ((4.99, 9.0), (9.0, 1.59), [], [8]),
-        ((9.0, 2.0), (1.59, 1.59), [], []),
-        ((2.49, 1.0), (9.0, 2.0), [], []),
+        ((6.0, 2.4), (1.0, 1.0), (1.6, 3.0), [8], []),
+        ((5.0, 6.5), (1.5, 0.0), (2.6, 1.6), [8, 2], []),
+        ((2.0, 3.5), (4.5, 1.0), (9.0, 1.6), [8], [2]),
+        ((4.99, 4.0), (1.5, 2.0), (9.0, 1.6), [], [8, 2]),
+        ((4.99, 9.0), (1.5, 8.0), (9.0, 1.59), [], [8]),
+        ((0.0, 9.0), (8.5, 8.4), (0.1, 1.59), [8], []),
+        ((9.0, -4.1), (-2.6, 8.5), (1.6, 1.6), [2], [8]),
+        ((9.0, 2.0), (4.0, 4.0), (1.59, 1.59), [], []),
+        ((4.49, 1.0), (0.0, 3.4), (9.0, 2.0), [], []),
     ],
 )
-def test_a_class_is_named_by_score_and_resistance(scores, resistance, likely, possible, capsys):
+def test_a_class_is_named_by_score_lead_and_resistance(
+    scores, leads, resistance, likely, possible, capsys
+):
     suspects = 12
     classes = np.array([8, 2, *range(20, 18 + suspects)])
     found = Patches(classes, np.full((suspects, 2, 2, 1), 0.1), np.zeros((suspects, 2, 2, 3)))
@@ -433,6 +510,7 @@ def test_a_class_is_named_by_score_and_resistance(scores, resistance, likely, po
     result = unlearning.Unlearned(
         Tuned([], 30, 27, 28),
         ranking,
+        padded(leads),
         padded(resistance),
         padded((0.4, 0.6)),
         padded((0.49, 0.5), 1.2),
@@ -441,11 +519,11 @@ def test_a_class_is_named_by_score_and_resistance(scores, resistance, likely, po
     pictures = [Path(f"class_{label}.png") for label in classes]
     tuning_report.print_tuned(result, pictures, Path("B_unlearned.h5"))
     printed = capsys.readouterr().out
-    possibly = "a score of 2.5 and a resistance of 1.6 or more"
+    possibly = "score and lead together 4.5 or more, resistance 1.6 or more"
     also = "a few networks without a backdoor have that, too"
     expected = []
     if likely:
-        rule = "a score of 5 and a resistance of 1.6 or more"
+        rule = "score and lead together 6.5 or more, resistance 1.6 or more, or lead 8.5 or more"
         expected.append(f"Likely a backdoor: {words(likely)} ({rule})")
     if possible:
         expected.append(f"Possibly a backdoor: {words(possible)} ({possibly}; {also})")
@@ -456,8 +534,8 @@ def test_a_class_is_named_by_score_and_resistance(scores, resistance, likely, po
     told = tuning_report.tuned_json(result, pictures, Path("B_unlearned.h5"))
     assert (told["targets"], told["possible_targets"]) == (likely, possible)
     assert told["unfinished"] == [8]
-    cells = ["8", f"{scores[0]:.1f}", f"{resistance[0]:.2f}", "10.00", "40.00"]
-    assert printed.split("class_8.png")[0].split()[-5:] == cells
+    evidence = f"{scores[0]:.1f}", f"{leads[0]:.1f}", f"{resistance[0]:.2f}"
+    assert printed.split("class_8.png")[0].split()[-6:] == ["8", *evidence, "10.00", "40.00"]
     assert "27 of 30" in printed and printed.endswith("B_unlearned.h5\n")
 
 
