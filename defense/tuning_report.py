@@ -5,7 +5,7 @@ from pathlib import Path
 
 from defense.fine_pruning import FinePruned
 from defense.printing import print_table
-from defense.unlearning import AHEAD, LIKELY, POSSIBLE, RESISTING, Unlearned
+from defense.unlearning import AHEAD, LIKELY, POSSIBLE, Unlearned
 
 
 def print_tuned(result: FinePruned | Unlearned, drawn: Sequence[Path], saved: Path) -> None:
@@ -78,8 +78,8 @@ def _classes(labels: Sequence[int]) -> str:
     return f"class{'es' if len(labels) > 1 else ''} {', '.join(map(str, labels))}"
 
 
-def _shown(least: float) -> str:
-    return f"score and lead together {least:g} or more, resistance {RESISTING:g} or more"
+def _shown(least: tuple[float, float]) -> str:
+    return f"score and lead together {least[0]:g} or more, resistance {least[1]:g} or more"
 
 
 def _suspects(result: Unlearned) -> list[dict]:

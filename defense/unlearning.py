@@ -48,9 +48,8 @@ COPIES = 2  # patches sought after a cycle for each suspect
 MOST_COPIES = 4  # patches sought in a round for a suspect, where few are left
 PATCHED_WEIGHT = 0.1  # of what patched images add to the loss
 SAMPLE = 256  # images from which the spread of B's logits is told
-RESISTING = 1.6  # a resistance from which on a class may be called a target
-LIKELY = 6.5  # its score and lead together, then
-POSSIBLE = 4.5  # the same that a few networks without a backdoor show, too
+LIKELY = 6.5, 1.5  # score and lead together, and a resistance: a target
+POSSIBLE = 4.5, 1.6  # the same that a few networks without a backdoor show, too
 AHEAD = 8.5  # a lead from which on a class is called a target, whatever else it shows
 WATCHED = 1.4  # a resistance from which on more patch is asked of a class
 
@@ -83,9 +82,9 @@ class Unlearned:
         """The classes that still need a small patch only: they were not unlearned."""
         return self._classes(self.reached < NEARLY)
 
-    def _stand_out(self, least: float) -> np.ndarray:
+    def _stand_out(self, least: tuple[float, float]) -> np.ndarray:
         together = self.ranking.scores + self.leads
-        return (self.resistance >= RESISTING) & (together >= least)
+        return (together >= least[0]) & (self.resistance >= least[1])
 
     def _classes(self, which: np.ndarray) -> list[int]:
         return self.ranking.patches.classes[which].tolist()

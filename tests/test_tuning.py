@@ -482,14 +482,15 @@ def test_a_picture_is_as_strong_as_the_mask():
 @pytest.mark.parametrize(
     ("scores", "leads", "resistance", "likely", "possible"),
     [
-        ((6.0, 2.4), (1.0, 1.0), (1.6, 3.0), [8], []),
-        ((5.0, 6.5), (1.5, 0.0), (2.6, 1.6), [8, 2], []),
+        ((6.0, 2.4), (1.0, 1.0), (1.5, 3.0), [8], []),
+        ((5.0, 6.5), (1.5, 0.0), (2.6, 1.5), [8, 2], []),
         ((2.0, 3.5), (4.5, 1.0), (9.0, 1.6), [8], [2]),
         ((4.99, 4.0), (1.5, 2.0), (9.0, 1.6), [], [8, 2]),
-        ((4.99, 9.0), (1.5, 8.0), (9.0, 1.59), [], [8]),
-        ((0.0, 9.0), (8.5, 8.4), (0.1, 1.59), [8], []),
+        ((4.99, 9.0), (1.5, 8.0), (9.0, 1.49), [], [8]),
+        ((4.99, 4.0), (1.5, 2.0), (1.59, 1.6), [], [2]),
+        ((0.0, 9.0), (8.5, 8.4), (0.1, 1.49), [8], []),
         ((9.0, -4.1), (-2.6, 8.5), (1.6, 1.6), [2], [8]),
-        ((9.0, 2.0), (4.0, 4.0), (1.59, 1.59), [], []),
+        ((9.0, 2.0), (4.0, 4.0), (1.49, 1.59), [], []),
         ((4.49, 1.0), (0.0, 3.4), (9.0, 2.0), [], []),
     ],
 )
@@ -523,7 +524,7 @@ def test_a_class_is_named_by_score_lead_and_resistance(
     also = "a few networks without a backdoor have that, too"
     expected = []
     if likely:
-        rule = "score and lead together 6.5 or more, resistance 1.6 or more, or lead 8.5 or more"
+        rule = "score and lead together 6.5 or more, resistance 1.5 or more, or lead 8.5 or more"
         expected.append(f"Likely a backdoor: {words(likely)} ({rule})")
     if possible:
         expected.append(f"Possibly a backdoor: {words(possible)} ({possibly}; {also})")
