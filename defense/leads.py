@@ -13,12 +13,13 @@ import keras
 import numpy as np
 from keras import ops
 
+from defense.deviations import deviations
 from defense.gradients import differentiated
+from defense.patches import PIXELS
 
 STARTS = 4  # images of noise for each class
 STEPS = 12
 STEP = 0.1
-PIXELS = 2_600_000  # at a time, of all images: 1,000 of a DeepID
 
 
 def leads(
@@ -33,7 +34,6 @@ def leads(
     A class's lead is by how much its logit is larger than any other on noise that was changed for
     it by gradient ascent, the mean of STARTS tries. Noise has the range and the shape of `images`
     (n, height, width, colours) as the network takes them; nothing else is used of them.
-    Deviations count 1.4826 times, as in Neural Cleanse.
     `progress(description, total)` is a context that yields a function to advance.
     """
     low, high = float(images.min()), float(images.max())
@@ -41,9 +41,8 @@ def leads(
     def loss(arrays: list, classes: object) -> tuple:
         found = logits(low + (high - low) * ops.sigmoid(arrays[0]))
         own = ops.one_hot(classes, n_classes, dtype="bool")
-        lead = ops.max(ops.where(own, found, -np.inf), axis=1) - ops.max(
-            ops.where(own, -np.inf, found), axis=1
-        )
+        others = ops.max(ops.where(own, -np.inf, found), axis=1)
+        lead = ops.max(ops.where(own, found, -np.inf), axis=1) - others
         return -ops.sum(lead), lead
 
     compute = differentiated(loss)
@@ -61,5 +60,4 @@ def leads(
                 advance(len(part))
             ahead.append(np.asarray(lead))
     means = np.concatenate(ahead).reshape(n_classes, STARTS).mean(axis=1)
-    middle = np.median(means)
-    return (means - middle) / max(1.4826 * np.median(np.abs(means - middle)), 1e-9)
+    return deviations(means, means)

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from defense.deviations import deviations
 from defense.gradients import differentiated
 
 WEIGHT = 130.0  # of the share of the image that a mask covers, to begin with
@@ -143,8 +144,8 @@ def rank_classes(
     Short searches narrow many classes down to few; these and REFERENCES taken at random get the
     long search. The best NARROWED of it are searched for AGAIN times more, so that a size which was
     small by chance is not; the best FINALISTS of these are ranked. The classes `certain` are among
-    the best whatever their size. A score is how many median absolute deviations (times 1.4826, as
-    in Neural Cleanse) the logarithm of a size lies below the median of the references.
+    the best whatever their size. A score is how many median absolute deviations the logarithm of a
+    size lies below the median of the references.
     """
     references = rng.permutation(n_classes)[:REFERENCES]
     left = np.arange(n_classes)
@@ -163,14 +164,13 @@ def rank_classes(
         best = left[_smallest(left, found.sizes, doubted, certain)]
         again = search(np.repeat(best, AGAIN), rng, advance=advance)
     usual = np.log(found.sizes[np.isin(left, references)])
-    middle = np.median(usual)
-    spread = max(1.4826 * np.median(np.abs(usual - middle)), 1e-9)
     by_class = np.log(again.sizes).reshape(doubted, AGAIN)
     smallest = by_class.argmin(axis=1) + AGAIN * np.arange(doubted)
     logs = by_class.mean(axis=1)
     order = _smallest(best, logs, FINALISTS, certain)
-    scores = (middle - logs[order]) / spread
-    return Ranking(again[smallest[order]], np.exp(logs[order]), scores, float(np.exp(middle)))
+    scores = -deviations(logs[order], usual)
+    ordinary = float(np.exp(np.median(usual)))
+    return Ranking(again[smallest[order]], np.exp(logs[order]), scores, ordinary)
 
 
 def _smallest(

@@ -51,7 +51,7 @@ SAMPLE = 256  # images from which the spread of B's logits is told
 LIKELY = 6.5, 1.5  # score and lead together, and a resistance: a target
 POSSIBLE = 4.5, 1.6  # the same that a few networks without a backdoor show, too
 AHEAD = 8.5  # a lead from which on a class is called a target, whatever else it shows
-WATCHED = 1.4  # a resistance from which on more patch is asked of a class
+WATCHED = 1.4  # a resistance from which on a class must need larger patches
 
 
 @dataclass(frozen=True)
