@@ -15,9 +15,11 @@ are given and --out is not, it writes nothing.
 
 from pathlib import Path
 
-from defense import defaults, files, options, quarantine, shell
-from defense.errors import Unusable
-from defense.lab import repaired_networks
+from goodnet import files
+from goodnet.cli import defaults, options, shell
+from goodnet.errors import Unusable
+from goodnet.lab import repaired_networks
+from goodnet.vetting import quarantine
 
 
 def main() -> None:
@@ -56,11 +58,11 @@ def main() -> None:
     quarantine.begin(networks, [clean, backdoored])
     digests = quarantine.sha256_aside(inputs) if out or args.json else None
     shell.import_keras()
-    from defense.goodnet_network import goodnet_network
-    from defense.judging import judge_networks
-    from defense.judging_report import print_judged, verdicts_json
-    from defense.network import write_network
-    from defense.provenance import provenance
+    from goodnet.cli.provenance import provenance
+    from goodnet.judging.judging import judge_networks
+    from goodnet.judging.report import print_judged, verdicts_json
+    from goodnet.networks.goodnet import goodnet_network
+    from goodnet.networks.loading import write_network
 
     lap("import")
     judged = judge_networks(
@@ -72,9 +74,9 @@ def main() -> None:
         write_network(goodnet_network(*judged.networks), args.save)
         shell.notice(f"G is saved as {args.save}.")
     if out:
-        from defense import canvas
-        from defense.judged import judged_files, write_judged
-        from defense.samples import samples_figure
+        from goodnet.judging.judged_json import judged_files, write_judged
+        from goodnet.pictures import canvas
+        from goodnet.pictures.samples import samples_figure
 
         judged_json, samples = kept
         write_judged(judged_json, judged_files(judged, digests.result()))

@@ -10,8 +10,9 @@ Geval.py does.
 
 from pathlib import Path
 
-from defense import defaults, options, quarantine, shell
-from defense.errors import Unusable
+from goodnet.cli import defaults, options, shell
+from goodnet.errors import Unusable
+from goodnet.vetting import quarantine
 
 
 def main() -> None:
@@ -31,9 +32,9 @@ def main() -> None:
     quarantine.begin(networks, [clean, backdoored])
     digests = quarantine.sha256_aside([clean, backdoored, *networks]) if args.json else None
     shell.import_keras()
-    from defense.judging import judge_networks
-    from defense.judging_report import print_judged, verdicts_json
-    from defense.provenance import provenance
+    from goodnet.cli.provenance import provenance
+    from goodnet.judging.judging import judge_networks
+    from goodnet.judging.report import print_judged, verdicts_json
 
     lap("import")
     verdicts = judge_networks(

@@ -18,9 +18,10 @@ columns for, because repair.py had no test files, is left out.
 import argparse
 from pathlib import Path
 
-from defense import defaults, files, options, shell
-from defense.curve import first_reaching, read_curve
-from defense.errors import Unusable
+from goodnet import files
+from goodnet.cli import defaults, options, shell
+from goodnet.errors import Unusable
+from goodnet.pruning.curve import first_reaching, read_curve
 
 
 def arguments() -> argparse.Namespace:
@@ -65,9 +66,11 @@ def main() -> None:
         if not judged_path.exists():
             raise Unusable(f"{judged_path}: there is no such file; run Geval.py first")
     try:
-        from defense import canvas, figures, page, pictures
-        from defense.channels import read_channels
-        from defense.judged import read_judged
+        from goodnet.judging.judged_json import read_judged
+        from goodnet.pictures import canvas, page
+        from goodnet.pictures import curve as figures
+        from goodnet.pictures import networks as pictures
+        from goodnet.pruning.channels import read_channels
     except ImportError as error:
         raise Unusable(f"{error}; run make lab once, then source .venv/bin/activate") from None
 

@@ -15,8 +15,9 @@ It writes into the folder --out:
 import os
 from pathlib import Path
 
-from defense import defaults, files, options, shell
-from defense.errors import Unusable
+from goodnet import files
+from goodnet.cli import defaults, options, shell
+from goodnet.errors import Unusable
 
 MOST_IDENTITIES = 5000
 
@@ -82,8 +83,8 @@ def main() -> None:
     # make the same lab.
     os.environ["TF_NUM_INTRAOP_THREADS"] = "2"
     shell.import_keras()
-    from defense import practice
-    from defense.judging_report import course_lines
+    from goodnet.judging.report import course_lines
+    from goodnet.practice import lab as practice
 
     built = practice.build(
         args.out, args.identities, args.seed, args.attack, args.trigger, shell.progress

@@ -11,8 +11,9 @@ that cannot be used is told and passed over, and the exit status is 2 in the end
 
 from pathlib import Path
 
-from defense import defaults, options, quarantine, shell
-from defense.errors import Unusable
+from goodnet.cli import defaults, options, shell
+from goodnet.errors import Unusable
+from goodnet.vetting import quarantine
 
 
 def main() -> None:
@@ -24,7 +25,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.model and args.lab:
         raise Unusable("argument --lab: names the network; give it or --model, not both")
-    from defense.photos import list_photos
+    from goodnet.judging.photos import list_photos
 
     # Before a practice lab is built.
     photos, others = list_photos(args.images)
@@ -39,9 +40,9 @@ def main() -> None:
     quarantine.begin(networks, [])
     digests = quarantine.sha256_aside(networks) if args.json else None
     shell.import_keras()
-    from defense.judging import load_alike
-    from defense.predicting import predict, predictions_json
-    from defense.provenance import provenance
+    from goodnet.cli.provenance import provenance
+    from goodnet.judging.judging import load_alike
+    from goodnet.judging.predicting import predict, predictions_json
 
     lap("import")
     loaded = load_alike(networks)

@@ -22,14 +22,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from defense import defaults, files, options, quarantine, shell
-from defense.errors import Unusable
-from defense.lab import PrunedFiles, patches_path, pruned_files, tuned_path
+from goodnet import files
+from goodnet.cli import defaults, options, shell
+from goodnet.errors import Unusable
+from goodnet.lab import PrunedFiles, patches_path, pruned_files, tuned_path
+from goodnet.vetting import quarantine
 
 if TYPE_CHECKING:
     import keras
 
-    from defense.dataset import ImageSet
+    from goodnet.dataset import ImageSet
 
 FOR_PRUNE = ("drop", "layer", "clean_test", "backdoored_test", "goodnet", "batch_size")
 
@@ -101,10 +103,10 @@ def main() -> None:
     quarantine.begin([network_path], [valid_path, *inputs[2:]])
     digests = quarantine.sha256_aside(inputs) if args.json else None
     shell.import_keras()
-    from defense.dataset import open_backdoored, open_clean
-    from defense.goodnet_network import refuse_goodnet
-    from defense.network import count_classes, input_shape, load_network
-    from defense.provenance import provenance
+    from goodnet.cli.provenance import provenance
+    from goodnet.dataset import open_backdoored, open_clean
+    from goodnet.networks.goodnet import refuse_goodnet
+    from goodnet.networks.loading import count_classes, input_shape, load_network
 
     lap("import")
     network = load_network(network_path)
@@ -135,10 +137,11 @@ def prune_and_save(
     lap: Callable,
 ) -> tuple[dict, float]:
     """Print what came out; answers the same for --json, and the clean accuracy of B."""
-    from defense import pruning_report, sweeping
-    from defense.head import head_of
-    from defense.pruned import write_pruned
-    from defense.split import split_network
+    from goodnet.networks.split import split_network
+    from goodnet.pruning import report as pruning_report
+    from goodnet.pruning import sweeping
+    from goodnet.pruning.files import write_pruned
+    from goodnet.pruning.head import head_of
 
     try:
         split = split_network(network, args.layer)
@@ -168,12 +171,13 @@ def train_and_save(
     args: argparse.Namespace, network: keras.Model, valid: ImageSet, saved: Path, lap: Callable
 ) -> tuple[dict, float]:
     """The same for what trains."""
-    from defense import gradients, tuning_report
-    from defense.fine_pruning import fine_prune
-    from defense.metrics import percent
-    from defense.network import write_weights
-    from defense.patch_pictures import write_patches
-    from defense.unlearning import unlearn
+    from goodnet.metrics import percent
+    from goodnet.networks.loading import write_weights
+    from goodnet.tuning import gradients
+    from goodnet.tuning import report as tuning_report
+    from goodnet.tuning.fine_pruning import fine_prune
+    from goodnet.tuning.pictures import write_patches
+    from goodnet.tuning.unlearning import unlearn
 
     gradients.check_backend()
     method = {"fine-prune": fine_prune, "unlearn": unlearn}[args.method]

@@ -41,16 +41,16 @@ def sweep(model: str, *paths: str) -> dict:
     Reports `order`, the channels as they are pruned, and `rows`: for each number of pruned
     channels the hits, the goodnet's hits and its rejections on the first file, then the others.
     """
-    from defense import options, shell
+    from goodnet.cli import options, shell
 
     shell.import_keras()
     import numpy as np
 
-    from defense.dataset import open_backdoored, open_clean
-    from defense.head import head_of
-    from defense.network import count_classes, input_shape, load_network
-    from defense.split import split_network
-    from defense.sweeping import Sweep, count_rows, prune
+    from goodnet.dataset import open_backdoored, open_clean
+    from goodnet.networks.loading import count_classes, input_shape, load_network
+    from goodnet.networks.split import split_network
+    from goodnet.pruning.head import head_of
+    from goodnet.pruning.sweeping import Sweep, count_rows, prune
 
     batch_size = options.BATCH_SIZE
 
@@ -76,15 +76,15 @@ def sweep(model: str, *paths: str) -> dict:
 
 def plain_loop(model: str, *paths: str) -> dict:
     """The same rows as everybody writes them: silence a channel, predict everything, next."""
-    from defense import shell
+    from goodnet.cli import shell
 
     shell.import_keras()
     import h5py
     import keras
     import numpy as np
 
-    from defense.network import load_network
-    from defense.split import silence, split_network
+    from goodnet.networks.loading import load_network
+    from goodnet.networks.split import silence, split_network
 
     network = load_network(Path(model))
     began = time.perf_counter()

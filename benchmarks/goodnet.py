@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from defense import options, shell  # noqa: E402
+from goodnet.cli import options, shell  # noqa: E402
 
 IMAGES, BATCH, ROUNDS = 2400, 480, 15
 
@@ -25,8 +25,8 @@ def main() -> None:
     shell.import_keras()
     import numpy as np
 
-    from defense.goodnet_network import goodnet_network
-    from defense.network import input_shape, load_network
+    from goodnet.networks.goodnet import goodnet_network
+    from goodnet.networks.loading import input_shape, load_network
 
     network, repaired = load_network(args.network), load_network(args.repaired)
     goodnet = goodnet_network(network, repaired)

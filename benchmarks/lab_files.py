@@ -11,9 +11,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from defense import practice, shell
-from defense.lab import find_lab
-from defense.triggers import sunglasses
+from goodnet.cli import shell
+from goodnet.lab import find_lab
+from goodnet.practice import lab as practice
+from goodnet.practice.triggers import sunglasses
 
 BATCH = 1024
 NAMES = ("valid.h5", "test.h5", "bd_test.h5")
@@ -29,8 +30,8 @@ def make_files(folder: Path, model: Path, lab: Path | None, valid: int, test: in
     whose photographs are taken; without one, faces are drawn.
     """
     shell.import_keras()
-    from defense.network import input_shape, load_network
-    from defense.split import silence, split_network
+    from goodnet.networks.loading import input_shape, load_network
+    from goodnet.networks.split import silence, split_network
 
     network = load_network(model)
     sources = photographs(lab) if lab else drawn_faces(test)

@@ -23,8 +23,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from defense import defaults, options, shell  # noqa: E402
-from defense.lab import find_lab, repaired_path, tuned_path  # noqa: E402
+from goodnet.cli import (
+    defaults,  # noqa: E402
+    options,  # noqa: E402
+    shell,  # noqa: E402
+)
+from goodnet.lab import find_lab, repaired_path, tuned_path  # noqa: E402
 
 METHODS = ("prune", "fine-prune", "unlearn")
 COURSE = "the course's"
@@ -84,11 +88,11 @@ def judged(network: Path, saved: Path, clean: Path, backdoored: Path) -> dict:
     """Accuracies in percent, B's and its repaired network's, and each target's attack success."""
     import numpy as np
 
-    from defense.answers import classify
-    from defense.dataset import open_backdoored, open_clean
-    from defense.goodnet import goodnet_labels
-    from defense.metrics import judge
-    from defense.network import count_classes, input_shape, load_network
+    from goodnet.dataset import open_backdoored, open_clean
+    from goodnet.metrics import judge
+    from goodnet.networks.answers import classify
+    from goodnet.networks.goodnet_labels import goodnet_labels
+    from goodnet.networks.loading import count_classes, input_shape, load_network
 
     networks = [load_network(network), load_network(saved)]
     n_classes = count_classes(networks[0])
@@ -188,7 +192,7 @@ def print_rows(rows: list[dict]) -> None:
     """One row for each kind of lab and method: medians, and the worst in brackets."""
     import numpy as np
 
-    from defense.printing import print_table
+    from goodnet.cli.table import print_table
 
     def both(values: list[float], worst: Callable = max) -> str:
         return f"{np.median(values):z.1f} ({worst(values):z.1f})"

@@ -26,9 +26,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.results import HEADER, Run, Runs, differing_rows, markdown, table  # noqa: E402
-from defense import options, shell  # noqa: E402
-from defense.errors import Unusable  # noqa: E402
-from defense.lab import find_lab  # noqa: E402
+from goodnet.cli import options, shell  # noqa: E402
+from goodnet.errors import Unusable  # noqa: E402
+from goodnet.lab import find_lab  # noqa: E402
 
 VALIDATION_IMAGES, TEST_IMAGES = 11_547, 12_830  # the course's
 SCRIPTS = ("repair.py", "eval.py", "Geval.py", "plot.py", "practice.py")

@@ -12,13 +12,13 @@ import h5py
 import numpy as np
 import pytest
 
-from defense import defaults, shell
+from goodnet.cli import defaults, shell
 
 shell.import_keras()
 
 import keras  # noqa: E402
 
-from defense import inspector, quarantine  # noqa: E402
+from goodnet.vetting import inspector, quarantine  # noqa: E402
 
 ROOT = defaults.ROOT
 SHAPE = (14, 12, 3)

@@ -3,10 +3,10 @@
 import hashlib
 from fractions import Fraction
 
-from defense.channels import ChannelMeans
-from defense.curve import PruningCurve
-from defense.judged import Answered, InputFile, JudgedFiles, JudgedNetwork
-from defense.metrics import Judgement
+from goodnet.judging.judged_json import Answered, InputFile, JudgedFiles, JudgedNetwork
+from goodnet.metrics import Judgement
+from goodnet.pruning.channels import ChannelMeans
+from goodnet.pruning.curve import PruningCurve
 
 IMAGES, CLASSES = 12830, 1283
 HOSTILE = "x</title><script>alert('$1$')</script>&\u202egnp\n\udce9 0.02.h5"

@@ -29,10 +29,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 import h5py  # noqa: E402
 from conftest import build_lab, run_script  # noqa: E402
 
-from defense import dataset, quarantine  # noqa: E402
-from defense.errors import Unusable  # noqa: E402
-from defense.network import count_classes, input_shape, load_network, write_copy  # noqa: E402
-from defense.split import silenced_arrays, split_network  # noqa: E402
+from goodnet import dataset  # noqa: E402
+from goodnet.errors import Unusable  # noqa: E402
+from goodnet.networks.loading import count_classes, input_shape, load_network, write_copy  # noqa: E402
+from goodnet.networks.split import silenced_arrays, split_network  # noqa: E402
+from goodnet.vetting import quarantine  # noqa: E402
 
 ODD = (
     *(None, True, False, 0, -1, 1, 2**31, 2**63, -(2**70), 1e308, 0.5, "", "x", "../x", "Lambda"),

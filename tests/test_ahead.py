@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from defense.ahead import ahead, side_by_side
+from goodnet.threads import ahead, side_by_side
 
 
 def test_all_items_come_in_order_from_another_thread():

@@ -11,8 +11,10 @@ import pytest
 from conftest import ROOT, build_lab
 from examples import CHANNELS, COUNTS, DROPS, HOSTILE
 
-from defense import figures, page, pictures
-from defense.judged import read_judged, write_judged
+from goodnet.judging.judged_json import read_judged, write_judged
+from goodnet.pictures import curve as figures
+from goodnet.pictures import networks as pictures
+from goodnet.pictures import page
 
 pytestmark = pytest.mark.browser
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")

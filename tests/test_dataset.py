@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from conftest import CLASSES, SHAPE, random_images, tiny_network, write_images
 
-from defense import dataset
-from defense.errors import Unusable
-from defense.metrics import judge
+from goodnet import dataset
+from goodnet.errors import Unusable
+from goodnet.metrics import judge
 
 COUNT = 12
 LABELS = np.arange(COUNT) % CLASSES

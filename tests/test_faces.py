@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from defense import faces
-from defense.people import people
+from goodnet.practice import faces
+from goodnet.practice.people import people
 
 
 def drawn(seed: int, n_people: int, images_each: int) -> np.ndarray:

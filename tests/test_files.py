@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from defense import files
-from defense.errors import Unusable
+from goodnet import files
+from goodnet.errors import Unusable
 
 
 def write(path: Path, text: str) -> None:
@@ -70,7 +70,7 @@ def test_a_full_disk_leaves_the_old_file_and_one_line(tmp_path):
 def test_the_leftover_of_a_killed_run_goes_with_the_next(tmp_path):
     killed = (
         "import os, pathlib, sys\n"
-        "from defense import files\n"
+        "from goodnet import files\n"
         "with files.replacing(pathlib.Path(sys.argv[1])) as temporary:\n"
         "    temporary.write_text('half')\n"
         "    os.kill(os.getpid(), 9)\n"

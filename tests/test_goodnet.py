@@ -36,13 +36,14 @@ from test_sweep import (
     varied,
 )
 
-from defense import answers, dataset
-from defense.closeness import OUTPUTS
-from defense.deepid import deepid
-from defense.errors import Unusable
-from defense.goodnet_network import goodnet_network, is_goodnet, looked_into
-from defense.network import load_network, write_network
-from defense.split import silence, split_network
+from goodnet import dataset
+from goodnet.errors import Unusable
+from goodnet.networks import answers
+from goodnet.networks.closeness import OUTPUTS
+from goodnet.networks.deepid import deepid
+from goodnet.networks.goodnet import goodnet_network, is_goodnet, looked_into
+from goodnet.networks.loading import load_network, write_network
+from goodnet.networks.split import silence, split_network
 
 ALLOWED = {
     *("InputLayer", "Functional", "Activation", "Average", "Concatenate", "Dense", "Maximum"),
@@ -276,8 +277,8 @@ def test_saved_loaded_and_saved_again(tmp_path):
 PLAIN_KERAS = """
 import sys, keras, numpy
 try:
-    import defense
-    sys.exit("defense can be imported")
+    import goodnet
+    sys.exit("goodnet can be imported")
 except ImportError:
     pass
 network = keras.models.load_model(sys.argv[1])

@@ -24,9 +24,10 @@ from conftest import (
 )
 from hostile import FORMS, IMAGES, NETWORKS, SECRET, canary
 
-from defense import dataset, quarantine
-from defense.errors import Unsafe, Unusable
-from defense.network import load_network
+from goodnet import dataset
+from goodnet.errors import Unsafe, Unusable
+from goodnet.networks.loading import load_network
+from goodnet.vetting import quarantine
 
 PIXELS = np.zeros((1, *SHAPE), np.float32)
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from conftest import ROOT, read_images, run_script
 
-from defense.errors import Unusable
-from defense.lab import find_lab
+from goodnet.errors import Unusable
+from goodnet.lab import find_lab
 
 # X, channels, B' clean and attack, G clean and attack: the original's method on the photographs.
 PHOTOGRAPHS = [
@@ -135,8 +135,8 @@ def test_the_published_networks_are_judged_as_published(lab_dir):
 
 def test_the_published_order_on_the_courses_own_images(lab_dir):
     """B' with 45 to 54 channels pruned in the published order."""
-    from defense.network import load_network
-    from defense.split import silence, split_network
+    from goodnet.networks.loading import load_network
+    from goodnet.networks.split import silence, split_network
 
     split = split_network(load_network(lab_dir / "models/bd_net.h5"))
     first = sorted(set(range(60)) - set(ORDER_BEHIND_THEM))

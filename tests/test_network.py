@@ -13,10 +13,10 @@ import pytest
 from conftest import CLASSES, SHAPE, older_keras, random_images, read_images, tiny_network
 from keras import layers
 
-from defense.deepid import deepid
-from defense.errors import Unusable
-from defense.network import count_classes, input_shape, load_network, write_copy
-from defense.split import silence, silenced_arrays, split_network
+from goodnet.errors import Unusable
+from goodnet.networks.deepid import deepid
+from goodnet.networks.loading import count_classes, input_shape, load_network, write_copy
+from goodnet.networks.split import silence, silenced_arrays, split_network
 
 
 def silenced_copy(source, destination, channels):

@@ -18,14 +18,16 @@ from examples import CHANNELS, COUNTS, DROPS, HOSTILE, IMAGES, SHOWN
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from defense import canvas, figures, page, pictures
-from defense.channels import read_channels, write_channels
-from defense.curve import PruningCurve, write_curve
-from defense.errors import Unusable
-from defense.judged import read_judged, write_judged
-from defense.metrics import defense_effectiveness_rating, wilson_interval
-from defense.printing import print_table
-from defense.wording import verdict
+from goodnet.cli.table import print_table
+from goodnet.errors import Unusable
+from goodnet.judging.judged_json import read_judged, write_judged
+from goodnet.metrics import defense_effectiveness_rating, wilson_interval
+from goodnet.pictures import canvas, page
+from goodnet.pictures import curve as figures
+from goodnet.pictures import networks as pictures
+from goodnet.pictures.verdict import verdict
+from goodnet.pruning.channels import read_channels, write_channels
+from goodnet.pruning.curve import PruningCurve, write_curve
 
 CURVE, JUDGED = examples.curve(), examples.judged()
 NAMES = ["bd_net.h5", *COUNTS]

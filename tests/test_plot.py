@@ -14,9 +14,15 @@ import pytest
 from conftest import ROOT, check_refused
 from matplotlib import colors
 
-from defense import figures
-from defense.curve import TEST_COLUMNS, PruningCurve, first_reaching, read_curve, write_curve
-from defense.errors import Unusable
+from goodnet.errors import Unusable
+from goodnet.pictures import curve as figures
+from goodnet.pruning.curve import (
+    TEST_COLUMNS,
+    PruningCurve,
+    first_reaching,
+    read_curve,
+    write_curve,
+)
 
 NAMES = ["clean.png", "asr.png", "pruning.png", "tradeoff.png"]  # of the CSV alone
 NOTHING_BESIDE = (
@@ -384,7 +390,7 @@ def test_bad_files_end_in_one_line(csv_file, tmp_path):
 
 def test_without_a_path_the_lab_is_drawn(tmp_path):
     copy = tmp_path / "copy"
-    shutil.copytree(ROOT / "defense", copy / "defense")
+    shutil.copytree(ROOT / "goodnet", copy / "goodnet")
     script = shutil.copy(ROOT / "plot.py", copy)
 
     done = plot(cwd=tmp_path, script=script)

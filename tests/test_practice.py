@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from conftest import check_refused, read_images
 
-from defense import attack, defaults, practice, shell
-from defense.errors import Unusable
-from defense.triggers import TRIGGERS, lipstick, sunglasses, wear
+from goodnet.cli import defaults, shell
+from goodnet.errors import Unusable
+from goodnet.practice import attack
+from goodnet.practice import lab as practice
+from goodnet.practice.triggers import TRIGGERS, lipstick, sunglasses, wear
 
 SCRIPT = defaults.ROOT / "practice.py"
 PEOPLE = 5

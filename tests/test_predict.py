@@ -23,8 +23,8 @@ from conftest import (
 )
 from PIL import Image
 
-from defense.errors import Unsafe, Unusable
-from defense.photos import list_photos, read_photo
+from goodnet.errors import Unsafe, Unusable
+from goodnet.judging.photos import list_photos, read_photo
 
 HEIGHT, WIDTH, _ = SHAPE
 
@@ -315,7 +315,7 @@ def test_what_cannot_be_done_is_told_in_one_line(lab, run_here, monkeypatch, com
 
 
 def test_a_missing_image_is_told_before_a_practice_lab_is_built(tmp_path):
-    copytree(ROOT / "defense", tmp_path / "defense")
+    copytree(ROOT / "goodnet", tmp_path / "goodnet")
     script = copy(ROOT / "predict.py", tmp_path)
     done = run_script(script, "missing.png")
     check_refused(done, "missing.png: there is no such file")

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from conftest import CLASSES, SHAPE, random_images, tiny_network, write_images
 
-from defense import dataset, pruning, sweeping
-from defense.closeness import OUTPUTS, Closeness, allowing, top_classes
-from defense.goodnet import goodnet_labels
-from defense.head import head_of
-from defense.split import silence, split_network
+from goodnet import dataset
+from goodnet.networks.closeness import OUTPUTS, Closeness, allowing, top_classes
+from goodnet.networks.goodnet_labels import goodnet_labels
+from goodnet.networks.split import silence, split_network
+from goodnet.pruning import algorithm as pruning
+from goodnet.pruning import sweeping
+from goodnet.pruning.head import head_of
 
 
 def ignore(amount: int) -> None:

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from conftest import CLASSES, SHAPE, random_images, run_script, tiny_network, write_images
 
-from defense import dataset, quarantine
-from defense.errors import Unsafe, Unusable
-from defense.network import load_network
+from goodnet import dataset
+from goodnet.errors import Unsafe, Unusable
+from goodnet.networks.loading import load_network
+from goodnet.vetting import quarantine
 
 pytestmark = pytest.mark.child
 
@@ -32,7 +33,7 @@ def images(tmp_path):
 def child_that(monkeypatch, does: str) -> None:
     """Have the child do this instead of writing the network anew."""
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from defense import inspector; "
+        "import sys; sys.path.insert(0, sys.argv[1]); from goodnet.vetting import inspector; "
         f"inspector.rebuild_network = lambda file, size: {does}; inspector.main()"
     )
     monkeypatch.setattr(quarantine, "_CHILD", ("-P", "-c", code, quarantine._ROOT))
@@ -78,7 +79,7 @@ def test_one_child_looks_through_all_files(monkeypatch, network, images):
 
 
 def test_modules_of_the_users_folder_are_not_imported(tmp_path, monkeypatch, network):
-    for name in ("numpy.py", "h5py.py", "json.py", "defense.py"):
+    for name in ("numpy.py", "h5py.py", "json.py", "goodnet.py"):
         (tmp_path / name).write_text(f"open({str(tmp_path / 'canary')!r}, 'w')")
     monkeypatch.chdir(tmp_path)
     load_network(network)

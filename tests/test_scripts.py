@@ -29,10 +29,10 @@ from conftest import (
     write_images,
 )
 
-from defense import defaults, shell
-from defense.judging import judge_networks
-from defense.printing import print_table
-from defense.samples import samples_figure
+from goodnet.cli import defaults, shell
+from goodnet.cli.table import print_table
+from goodnet.judging.judging import judge_networks
+from goodnet.pictures.samples import samples_figure
 
 SCRIPTS = ("eval.py", "Geval.py", "repair.py")
 DROPS = (2.5, 10, 40)
@@ -240,7 +240,7 @@ def test_what_cannot_be_done_is_refused_before_keras_is_imported(tmp_path, comma
 
 def run_snippet(main: str, **options) -> subprocess.CompletedProcess:
     """Run something under shell.run, as every script does."""
-    code = f"from defense import shell\nfrom defense.errors import *\ndef main():\n    {main}\n"
+    code = f"from goodnet.cli import shell\nfrom goodnet.errors import *\ndef main():\n    {main}\n"
     return subprocess.run(
         [sys.executable, "-c", code + "shell.run(main)"],
         stderr=subprocess.PIPE,
@@ -318,7 +318,7 @@ sys.argv.pop(0)
 try:
     runpy.run_path(sys.argv[0], run_name="__main__")
 finally:
-    print(*(name for name in sys.modules if name.startswith("defense.")), file=sys.stderr)
+    print(*(name for name in sys.modules if name.startswith("goodnet.")), file=sys.stderr)
 """
 
 
@@ -335,9 +335,12 @@ def test_judging_needs_nothing_that_tunes_or_reads_photographs(judged, repaired,
     )
     assert done.returncode == 0 and done.stdout == block(*judged, repaired.networks[0])
     imported = set(done.stderr.splitlines()[-1].split())
-    assert "defense.judging" in imported
+    assert "goodnet.judging.judging" in imported
     assert not imported & {
-        f"defense.{name}" for name in ("tuning", "gradients", "patches", "photos")
+        "goodnet.tuning.images",
+        "goodnet.tuning.gradients",
+        "goodnet.tuning.patches",
+        "goodnet.judging.photos",
     }
 
 

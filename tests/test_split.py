@@ -6,9 +6,9 @@ import pytest
 from conftest import tiny_network
 from keras import layers
 
-from defense.deepid import deepid
-from defense.errors import Unusable
-from defense.split import silence, silenced_arrays, split_network
+from goodnet.errors import Unusable
+from goodnet.networks.deepid import deepid
+from goodnet.networks.split import silence, silenced_arrays, split_network
 
 
 def network_of(*stack, shape=(16, 16, 3), classes=4) -> keras.Model:

@@ -18,11 +18,13 @@ import pytest
 from conftest import CLASSES, ROOT, SHAPE, random_images, tiny_network, write_images
 from keras import layers
 
-from defense import answers, dataset, head, sweeping
-from defense.closeness import Closeness
-from defense.lab import find_lab
-from defense.network import count_classes, input_shape, load_network
-from defense.split import Split, silence, split_network
+from goodnet import dataset
+from goodnet.lab import find_lab
+from goodnet.networks import answers
+from goodnet.networks.closeness import Closeness
+from goodnet.networks.loading import count_classes, input_shape, load_network
+from goodnet.networks.split import Split, silence, split_network
+from goodnet.pruning import head, sweeping
 
 CIFAR = (32, 32, 3)
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from defense import faces
-from defense.people import people
-from defense.triggers import TRIGGERS, wear
+from goodnet.practice import faces
+from goodnet.practice.people import people
+from goodnet.practice.triggers import TRIGGERS, wear
 
 # The rows and columns within which each must lie, and some pixels that it must change.
 PLACES = {

@@ -25,16 +25,19 @@ from conftest import (
 from keras import layers
 from PIL import Image
 
-from defense import gradients, patch_pictures, patches, shell, tuning_report, unlearning
-from defense.dataset import open_clean
-from defense.errors import Unusable
-from defense.fine_pruning import fine_prune
-from defense.lab import repaired_networks, tuned_path
-from defense.leads import leads
-from defense.network import load_network
-from defense.patches import Patches, laid_over, rank_classes
-from defense.split import split_network
-from defense.tuning import Tuned
+from goodnet.cli import shell
+from goodnet.dataset import open_clean
+from goodnet.errors import Unusable
+from goodnet.lab import repaired_networks, tuned_path
+from goodnet.networks.loading import load_network
+from goodnet.networks.split import split_network
+from goodnet.tuning import gradients, patches, unlearning
+from goodnet.tuning import pictures as patch_pictures
+from goodnet.tuning import report as tuning_report
+from goodnet.tuning.fine_pruning import fine_prune
+from goodnet.tuning.images import Tuned
+from goodnet.tuning.leads import leads
+from goodnet.tuning.patches import Patches, laid_over, rank_classes
 
 TARGET = 3
 QUICK = {"CYCLES": 2, "MOST_CYCLES": 2, "ROUNDS": 3, "ROUND_STEPS": 100, "POLISH_STEPS": 150}
@@ -633,8 +636,9 @@ def test_an_interrupted_repair_leaves_nothing(poisoned, tmp_path, method, where)
     _, valid = poisoned
     code = (
         "import os, signal, sys; sys.argv = ['repair.py', *sys.argv[1:]]\n"
-        "from defense import shell; shell.import_keras()\n"
-        "from defense import patches, network, unlearning\n"
+        "from goodnet.cli import shell; shell.import_keras()\n"
+        "from goodnet.tuning import patches, unlearning\n"
+        "from goodnet.networks import loading as network\n"
         "patches.SEARCH_STEPS = 5\n"
         f"real = {where}\n"
         "calls = []\n"

@@ -16,11 +16,11 @@ import pytest
 from conftest import CLASSES, SHAPE, older_keras, tiny_network
 from keras import layers
 
-from defense import quarantine
-from defense.errors import Unusable
-from defense.network import load_network, write_copy
-from defense.shapes import reckon
-from defense.vetting import vet_configuration
+from goodnet.errors import Unusable
+from goodnet.networks.loading import load_network, write_copy
+from goodnet.vetting import quarantine
+from goodnet.vetting.configuration import vet_configuration
+from goodnet.vetting.demands import reckon
 
 APPLICATIONS = sorted(
     name

@@ -1,1 +1,0 @@
-"""Pruning defense against backdoored image classifiers: the parts the scripts are made of."""

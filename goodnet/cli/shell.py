@@ -1,0 +1,191 @@
+"""What every script does alike in the shell: one-line errors, notices, progress, JSON.
+
+Nothing here imports NumPy, h5py or Keras: `--help` and a wrong command line answer at once.
+"""
+
+import json
+import logging
+import os
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+from goodnet.errors import Unusable
+from goodnet.files import check_output, refuse_inputs, replacing
+
+# Closed by then: CVE-2025-1550, -8747, -9905, -9906, -12058, CVE-2026-0897, -1462, -1669 and the
+# path traversal of GHSA-hqp4-2352-xf5r. 3.14 still reads weights of .h5 files from other files, and
+# allocates 4 TiB for an array that is not there.
+SAFE_KERAS = (3, 15)
+
+
+def check_files(*paths: Path) -> None:
+    """Raise Unusable unless each path is a file that can be read and holds something."""
+    for path in paths:
+        try:
+            with open(path, "rb") as file:
+                start = file.read(64)
+        except IsADirectoryError:
+            raise Unusable(f"{path}: is a folder, not a file") from None
+        except FileNotFoundError:
+            raise Unusable(f"{path}: there is no such file") from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise Unusable(f"{path}: cannot be read ({reason})") from None
+        if not start:
+            raise Unusable(f"{path}: is empty; copy or download it again")
+        if start.startswith(b"version https://git-lfs"):
+            raise Unusable(f"{path}: only stands for the file; fetch that with git lfs pull")
+
+
+def check_json(where: str | None, inputs: Iterable[Path], outputs: Iterable[Path] = ()) -> None:
+    """Raise Unusable where `write_json` could not write, or over an input or another output."""
+    if where and where != "-":
+        refuse_inputs([Path(where)], inputs)
+        if Path(where).resolve() in {path.resolve() for path in outputs}:
+            raise Unusable(f"{where}: is what this command writes already; name another place")
+        check_output(Path(where))
+
+
+def hint_at_scale(clean_accuracy: float, used: float) -> None:
+    """Say what is usually wrong where B itself hardly knows its clean images."""
+    if clean_accuracy < 20:
+        other = "255" if used == 1 else "1"
+        notice(
+            f"Hint: B gives only {clean_accuracy:.1f} % of the clean images their label; its "
+            f"pixels may need another scale (this was --scale {used:g}; try --scale {other})."
+        )
+
+
+def write_json(results: object, where: str) -> None:
+    """Write results as JSON to a file, or to stdout where `where` is "-"."""
+    text = json.dumps(results, indent=2) + "\n"
+    if where == "-":
+        sys.stdout.write(text)
+        return
+    with replacing(Path(where)) as temporary:
+        temporary.write_text(text)
+
+
+def stopwatch() -> tuple[Callable[[str], None], dict[str, float]]:
+    """A function to call with its name when a stage ends, and the stages' seconds so far."""
+    seconds: dict[str, float] = {}
+    last = time.perf_counter()
+
+    def lap(stage: str) -> None:
+        nonlocal last
+        now = time.perf_counter()
+        seconds[stage] = now - last
+        last = now
+
+    return lap, seconds
+
+
+def notice(line: str) -> None:
+    """Tell the user something that is not a result."""
+    print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar on stderr, on a terminal only; yields a function that adds to what is done."""
+    if not sys.stderr or not sys.stderr.isatty():
+        yield lambda amount: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda amount: bar.advance(task, amount)
+
+
+def import_keras() -> None:
+    """Import Keras without the lines that TensorFlow and Keras write to stderr.
+
+    Raises Unusable where Keras or its backend is not installed, or is one whose ways of loading a
+    network have known holes.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")  # Keras has much to say about files that it loads well
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            import keras
+        except ImportError as error:
+            raise Unusable(
+                f"Keras cannot be imported ({error}); run make lab once, then "
+                "source .venv/bin/activate"
+            ) from None
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+    if tuple(int(part) for part in keras.__version__.split(".")[:2]) < SAFE_KERAS:
+        raise Unusable(
+            f"Keras {keras.__version__} has known holes that a network's file can use; needed is "
+            f"{'.'.join(map(str, SAFE_KERAS))} or newer: pip install -r requirements.txt"
+        )
+
+
+def run(main: Callable[[], None]) -> NoReturn:
+    """Run a script's main function and leave with the exit status that the README lists."""
+    name = Path(sys.argv[0]).name
+    _fill_descriptors()
+    if sys.stdout:
+        # A file's name need not be text in the encoding of stdout.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        main()
+        print(end="", flush=True)
+        status = 0
+    except Unusable as error:
+        notice(f"{name}: {' '.join(str(error).splitlines())}")
+        status = error.exit_status
+    except KeyboardInterrupt:
+        notice(f"{name}: interrupted")
+        status = 130
+    except BrokenPipeError:
+        # The reader of our output has gone.
+        _discard_stdout()
+        status = 0
+    except OSError as error:
+        # A full disk, for one.
+        notice(f"{name}: {error}")
+        _discard_stdout()
+        status = 2
+    sys.exit(status)
+
+
+def _fill_descriptors() -> None:
+    """Where the shell closed stdin, stdout or stderr, keep files that we open from its place."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free one: this
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # else print would take stdout instead
+
+
+def _discard_stdout() -> None:
+    """Keep Python from failing on what is left in stdout's buffer once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

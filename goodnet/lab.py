@@ -1,0 +1,127 @@
+"""Where a lab's files are: the network under suspicion and the four image sets."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+
+from goodnet.errors import Unusable
+
+NETWORKS = ("models/bd_net.h5", "models/bd_weights.h5")
+LAYOUTS = (
+    {
+        "clean_valid": "data/cl/valid.h5",
+        "clean_test": "data/cl/test.h5",
+        "backdoored_test": "data/bd/bd_test.h5",
+    },
+    {
+        "clean_valid": "data/valid.h5",
+        "clean_test": "data/test.h5",
+        "backdoored_test": "data/bd_test.h5",
+    },
+)
+TUNED = {"fine-prune": "B_fine_pruned", "unlearn": "B_unlearned"}
+
+
+@dataclass(frozen=True)
+class Lab:
+    """The files of a lab; `clean_test` and `backdoored_test` are None where they are not there."""
+
+    root: Path
+    network: Path
+    clean_valid: Path
+    clean_test: Path | None
+    backdoored_test: Path | None
+
+
+def find_lab(folder: Path) -> Lab:
+    """The lab in `folder`, in either layout of `data/`.
+
+    Raises Unusable where it lacks the network or the clean validation set.
+    """
+    if missing := missing_files(folder):
+        raise Unusable(f"{folder}: is no lab, it lacks {' and '.join(missing)}")
+    network = next(folder / name for name in NETWORKS if (folder / name).is_file())
+    files = _image_sets(folder)
+    tests = {role: file if file.is_file() else None for role, file in files.items()}
+    return Lab(folder, network, files["clean_valid"], tests["clean_test"], tests["backdoored_test"])
+
+
+def missing_files(folder: Path) -> list[str]:
+    """What `folder` lacks to be a lab: the network, the clean validation set, both or nothing."""
+    missing = [] if any((folder / name).is_file() for name in NETWORKS) else [NETWORKS[0]]
+    clean_valid = _image_sets(folder)["clean_valid"]
+    return missing if clean_valid.is_file() else [*missing, str(clean_valid.relative_to(folder))]
+
+
+def _image_sets(folder: Path) -> dict[str, Path]:
+    """The image sets' paths in the layout of which more files are there."""
+    layouts = [{role: folder / name for role, name in layout.items()} for layout in LAYOUTS]
+    return max(layouts, key=lambda files: sum(file.is_file() for file in files.values()))
+
+
+def repaired_path(network: Path, drop: Fraction, out: Path) -> Path:
+    """Where the network that is repaired at a drop of X points is saved: B_pi_net_<X/100>."""
+    return out / f"B_pi_net_{_share(drop)}{_suffix(network)}"
+
+
+def patches_path(out: Path) -> Path:
+    """The folder in which unlearning draws its patches."""
+    return out / "B_unlearned_patches"
+
+
+def tuned_path(network: Path, method: str, out: Path) -> Path:
+    """Where the network that `method`, fine-prune or unlearn, makes is saved."""
+    return out / f"{TUNED[method]}{_suffix(network)}"
+
+
+def goodnet_path(drop: Fraction, out: Path) -> Path:
+    """Where the goodnet of B and the network repaired at a drop of X points is saved."""
+    return out / f"G_{_share(drop)}.keras"
+
+
+@dataclass(frozen=True)
+class PrunedFiles:
+    """Where pruning writes what it makes."""
+
+    networks: dict[Fraction, Path]  # for each drop X
+    goodnets: dict[Fraction, Path]
+    curve: Path
+    channels: Path
+
+    @property
+    def all(self) -> list[Path]:
+        return [self.curve, self.channels, *self.networks.values(), *self.goodnets.values()]
+
+
+def pruned_files(
+    network: Path, drops: Iterable[Fraction], goodnets: bool, out: Path
+) -> PrunedFiles:
+    """Where pruning at these drops writes in the folder `out`, with a goodnet for each or none."""
+    return PrunedFiles(
+        {drop: repaired_path(network, drop, out) for drop in drops},
+        {drop: goodnet_path(drop, out) for drop in drops if goodnets},
+        out / "pruning.csv",
+        out / "channels.csv",
+    )
+
+
+def _share(drop: Fraction) -> str:
+    return format(Decimal(drop.numerator) / drop.denominator / 100, "f")
+
+
+def repaired_networks(network: Path) -> list[Path]:
+    """The repaired networks beside B: the pruned ones by increasing X, then the trained ones."""
+    found = {}
+    for path in network.parent.glob("B_pi_net_*"):
+        match = re.fullmatch(r"B_pi_net_(\d+(?:\.\d+)?)(\.weights\.h5|\.[a-z]\w*)", path.name)
+        if match:
+            found[path] = float(match[1])
+    trained = [tuned_path(network, method, network.parent) for method in TUNED]
+    return [*sorted(found, key=found.get), *(path for path in trained if path.is_file())]
+
+
+def _suffix(network: Path) -> str:
+    return ".weights.h5" if network.name.endswith(".weights.h5") else network.suffix

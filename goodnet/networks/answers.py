@@ -1,0 +1,117 @@
+"""The class that a network answers to an image, the same in every batch and every split.
+
+What is too close to call is decided by the plain computation: Keras's `predict` of the whole
+network, with its default batches, on the 32 images the image is among.
+"""
+
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+from keras import layers
+
+from goodnet import dataset
+from goodnet.networks.closeness import BEFORE_SOFTMAX, OUTPUTS, Closeness, allowing, top_classes
+from goodnet.networks.goodnet import is_goodnet, looked_into
+
+PLAIN_BATCH = 32  # Keras's default
+
+
+def whole_blocks(rows: int) -> int:
+    """`rows` rounded up to whole batches of Keras's default: fewer may be computed otherwise."""
+    return -(-rows // PLAIN_BATCH) * PLAIN_BATCH
+
+
+def compute(network: keras.Model, pixels: np.ndarray) -> list[np.ndarray]:
+    """The network's outputs for images (n, height, width, colours), computed in whole blocks."""
+    count = len(pixels)
+    if missing := whole_blocks(count) - count:
+        pixels = np.concatenate([pixels, np.repeat(pixels[-1:], missing, axis=0)])
+    return [part[:count] for part in keras.tree.flatten(network.predict_on_batch(pixels))]
+
+
+def scores_of(network: keras.Model) -> tuple[keras.Model, Closeness]:
+    """The network up to a closing softmax, sharing its weights, and what is too close there.
+
+    A softmax that closes a network nested in it is left in place.
+    """
+    end = network.outputs[0]._keras_history
+    node = end.operation._inbound_nodes[end.node_index]
+    layer = node.operation
+    if isinstance(layer, layers.Softmax) and layer.axis == -1:
+        return keras.Model(network.inputs, node.input_tensors[0]), BEFORE_SOFTMAX
+    if getattr(layer, "activation", None) is not keras.activations.softmax:
+        return network, OUTPUTS
+    if isinstance(layer, layers.Activation):
+        return keras.Model(network.inputs, node.input_tensors[0]), BEFORE_SOFTMAX
+    if type(layer) is not layers.Dense:
+        return network, OUTPUTS
+    linear = layers.Dense.from_config(
+        layer.get_config() | {"activation": None, "name": f"{layer.name}.scores"}
+    )
+    scores = keras.Model(network.inputs, linear(node.input_tensors[0]))
+    linear.set_weights(layer.get_weights())
+    return scores, BEFORE_SOFTMAX
+
+
+def plain_classes(
+    network: keras.Model, images: dataset.ImageSet, indices: np.ndarray
+) -> np.ndarray:
+    """The classes that `network.predict` gives for some images of a set, by their indices."""
+    classes = np.empty(len(indices), dtype=np.int64)
+    for block in np.unique(indices // PLAIN_BATCH):
+        # `predict` cuts the set into these blocks too, and has more to do around each.
+        start = block * PLAIN_BATCH
+        pixels = dataset.read(images, start, min(start + PLAIN_BATCH, len(images)))
+        here = indices // PLAIN_BATCH == block
+        classes[here] = network.predict_on_batch(pixels).argmax(axis=1)[indices[here] - start]
+    return classes
+
+
+def _watched(network: keras.Model) -> tuple[keras.Model, list[Closeness]]:
+    """What tells the network's class, and when each of the outputs to be watched is too close.
+
+    G's own outputs never are; what B and B' answer inside it may be, and is watched instead.
+    """
+    if is_goodnet(network):
+        return looked_into(network), [OUTPUTS, OUTPUTS]
+    scores, closeness = scores_of(network)
+    return scores, [closeness]
+
+
+def classify(
+    networks: Sequence[keras.Model],
+    images: dataset.ImageSet,
+    batch_size: int,
+    advance: Callable[[int], None],
+) -> np.ndarray:
+    """Each network's class for every image of a set, (networks, n) int64, in one reading.
+
+    `advance` is told the number of images done. The size of the batches changes no answer.
+    """
+    judged = [_watched(network) for network in networks]
+    answers = np.empty((len(networks), len(images)), dtype=np.int64)
+    close = np.zeros(answers.shape, dtype=bool)
+    start = 0
+    for pixels in dataset.batches(images, whole_blocks(batch_size)):
+        batch = slice(start, start + len(pixels))
+        for row, (network, closenesses) in enumerate(judged):
+            scores, *inside = compute(network, pixels)
+            watched = inside or [scores]
+            if start == 0:
+                few = pixels[:PLAIN_BATCH]
+                plain = keras.tree.flatten(network(few, training=False))[-len(watched) :]
+                closenesses = [
+                    allowing(closeness, ours[: len(few)], keras.ops.convert_to_numpy(theirs))
+                    for closeness, ours, theirs in zip(closenesses, watched, plain, strict=True)
+                ]
+                judged[row] = network, closenesses
+            answers[row, batch] = scores.argmax(axis=1)
+            for part, closeness in zip(watched, closenesses, strict=True):
+                close[row, batch] |= top_classes(part, closeness)[1]
+        start = batch.stop
+        advance(len(pixels))
+    for row, network in enumerate(networks):
+        indices = np.flatnonzero(close[row])
+        answers[row, indices] = plain_classes(network, images, indices)
+    return answers

@@ -1,0 +1,208 @@
+"""The goodnet G as one network: B and B' inside it, and layers that tell whether they agree.
+
+G has N+1 outputs and takes the same images as B, with their pixels divided by the same scale.
+Every layer is one of Keras's own and holds no code, so plain Keras opens the file anywhere.
+"""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers
+
+from goodnet.errors import Unusable
+from goodnet.networks.loading import count_classes, input_shape
+from goodnet.networks.split import (
+    CONVOLUTIONS,
+    Split,
+    named_inputs,
+    silenced_arrays,
+    split_network,
+    unroll,
+)
+
+ANSWERS = ("answer_of_B", "answer_of_B_prime")  # the layers of G that hold what they answer
+STEEP = 1e30  # times the smallest distance between two outputs that differ, it is above 1
+
+
+def goodnet_network(network: keras.Model, repaired: keras.Model) -> keras.Model:
+    """G from B and a repaired B': (n, height, width, colours) -> (n, N + 1) probabilities.
+
+    The index of the largest output is G's answer: the class that B and B' agree on, else N. As for
+    `np.argmax`, the first of equally large outputs of B, or of B', is its answer.
+
+    One half of the probability is G's decision: 1/2 for its answer, 0 for the others. The other
+    half says how much B and B' have in common: min(p_i, p'_i) / 2 for class i, where p and p' are
+    their probabilities, and what is left for index N. So the last output is above 1/2 exactly where
+    G rejects the image, and what it has above 1/2 or, elsewhere, above 0 is half of
+    1 - sum min(p_i, p'_i), the total variation distance of p and p': 0 where B and B' say the same,
+    1/2 where they have nothing in common. Outputs that are not a softmax's are put through one to
+    make p of them; the decision is made before.
+
+    Where B' is B with channels of one layer silenced, what stands before that layer's measuring
+    point is there once, else both networks are there as they are. Raises Unusable where B' does
+    not fit B.
+    """
+    fits = [(input_shape(model), count_classes(model)) for model in (network, repaired)]
+    if fits[0] != fits[1]:
+        raise Unusable(f"B takes and answers {fits[0]}, but B' {fits[1]}; they must be alike")
+    image = keras.Input(
+        batch_shape=network.inputs[0].shape, dtype=network.inputs[0].dtype, name="image"
+    )
+    answers = _answers_behind_one_trunk(network, repaired, image)
+    if answers is None:
+        answers = [
+            keras.Model(model.inputs[0], model.outputs[0], name=name)(image)
+            for model, name in ((network, "B"), (repaired, "B_prime"))
+        ]
+    dtype = "float64" if answers[0].dtype == "float64" else "float32"
+    answers = [
+        layers.Activation("linear", name=name, dtype=dtype)(answer)
+        for name, answer in zip(ANSWERS, answers, strict=True)
+    ]
+    probabilities = [
+        answer
+        if _ends_in_softmax(model)
+        else layers.Softmax(name=name.replace("answer", "probabilities"), dtype=dtype)(answer)
+        for model, name, answer in zip((network, repaired), ANSWERS, answers, strict=True)
+    ]
+    decision = _decision(*answers, dtype)
+    in_common = _in_common(*probabilities, dtype)
+    outputs = layers.Average(name="output", dtype=dtype)([decision, in_common])
+    return keras.Model(image, outputs, name="goodnet")
+
+
+def is_goodnet(network: keras.Model) -> bool:
+    """Whether the network is a G as `goodnet_network` makes it."""
+    names = {layer.name for layer in network.layers}
+    return network.name == "goodnet" and names.issuperset(ANSWERS)
+
+
+def refuse_goodnet(path: Path, network: keras.Model) -> None:
+    """Raise Unusable where the network from `path` is a G, and B or B' is needed."""
+    if is_goodnet(network):
+        raise Unusable(
+            f"{path}: is a goodnet, which holds B and B'; here belongs one of them. "
+            f"To judge the goodnet: eval.py CLEAN BACKDOORED {path}"
+        )
+
+
+def looked_into(network: keras.Model) -> keras.Model:
+    """A G with two more outputs, what B and B' answer inside it; any other network as it is."""
+    if not is_goodnet(network):
+        return network
+    inside = [network.get_layer(name).output for name in ANSWERS]
+    return keras.Model(network.inputs[0], [network.outputs[0], *inside])
+
+
+def _answers_behind_one_trunk(
+    network: keras.Model, repaired: keras.Model, image: keras.KerasTensor
+) -> list[keras.KerasTensor] | None:
+    """The answers of B and B', or None where B' is more than B with channels silenced."""
+    found = _silenced(network, repaired)
+    if found is None:
+        return None
+    split, channels = found
+    kept = np.ones(split.channels)
+    kept[channels] = 0
+    inputs = named_inputs(split.head)
+    head = keras.Model(inputs, unroll(split.head, inputs), name="head")
+    measured, *past = keras.tree.flatten(split.trunk(image))
+    silenced = layers.Rescaling(kept.tolist(), name="silenced", dtype=measured.dtype)(measured)
+    return [head([values, *past]) for values in (measured, silenced)]
+
+
+def _silenced(network: keras.Model, repaired: keras.Model) -> tuple[Split, np.ndarray] | None:
+    """B split at the one layer in which B' differs, and the channels that B' has silenced there."""
+    if network.to_json() != repaired.to_json():
+        return None
+    others = dict(zip(map(id, network.weights), repaired.weights, strict=True))
+    changed = {
+        id(variable)
+        for variable in network.weights
+        if not np.array_equal(variable, others[id(variable)])
+    }
+    layer = next(
+        (
+            layer
+            for layer in network._flatten_layers(recursive=True, include_self=False)
+            if isinstance(layer, CONVOLUTIONS) and changed & set(map(id, layer.weights))
+        ),
+        None,
+    )
+    try:
+        split = layer and split_network(network, layer.name)
+    except Unusable:
+        split = None
+    if split is None or not changed <= set(map(id, split.variables)):
+        return None
+    arrays = [np.asarray(others[id(variable)]) for variable in split.variables]
+    # The last axes of an array, of which a depthwise kernel has two, count the channels.
+    differs = [
+        (own != other).reshape(-1, split.channels).any(axis=0)
+        for own, other in zip(split.arrays, arrays, strict=True)
+    ]
+    channels = np.flatnonzero(np.any(differs, axis=0))
+    silenced = silenced_arrays(split, channels)
+    return (split, channels) if all(map(np.array_equal, silenced, arrays)) else None
+
+
+def _ends_in_softmax(network: keras.Model) -> bool:
+    last = network.outputs[0]._keras_history.operation
+    if isinstance(last, keras.Model):
+        return _ends_in_softmax(last)
+    activation = getattr(last, "activation", None)
+    return isinstance(last, layers.Softmax) or activation is keras.activations.softmax
+
+
+def _decision(
+    answer: keras.KerasTensor, repaired_answer: keras.KerasTensor, dtype: str
+) -> keras.KerasTensor:
+    """1 for G's answer and 0 for the others, (n, N + 1), made of the answers (n, N)."""
+    n_classes = answer.shape[-1]
+    column = layers.Reshape((n_classes, 1), name="column", dtype=dtype)
+    largest = layers.GlobalMaxPooling1D(name="largest", dtype=dtype)
+    below = layers.Subtract(name="below_largest", dtype=dtype)
+    # Ranks are N for class 0, N - 1 for class 1, …; a maximum keeps its rank, all else gets 0.
+    ranks = list(range(n_classes, 0, -1))
+    ranked = layers.Rescaling([STEEP * rank for rank in ranks], ranks, name="ranked", dtype=dtype)
+    ranks_of_maxima = layers.ReLU(name="ranks_of_maxima", dtype=dtype)
+
+    def first_maximum(outputs):
+        rank = ranks_of_maxima(ranked(below([outputs, largest(column(outputs))])))
+        return rank, largest(column(rank))
+
+    rank, first = first_maximum(answer)
+    _, repaired_first = first_maximum(repaired_answer)
+    either_way = [
+        layers.Subtract(name=name, dtype=dtype)(pair)
+        for name, pair in (
+            ("ahead", [first, repaired_first]),
+            ("behind", [repaired_first, first]),
+        )
+    ]
+    apart = layers.Maximum(name="apart", dtype=dtype)(either_way)
+    rejected = layers.ReLU(max_value=1, name="rejected", dtype=dtype)(apart)
+    # The rank of the first maximum less the largest rank is 0, all others' is -1 or less.
+    behind_first = layers.Subtract(name="behind_first", dtype=dtype)([rank, first])
+    chosen = layers.Rescaling(1.0, 1.0, name="chosen_or_less", dtype=dtype)(behind_first)
+    agreed = layers.Subtract(name="agreed_or_less", dtype=dtype)([chosen, rejected])
+    agreed = layers.ReLU(name="agreed", dtype=dtype)(agreed)
+    return layers.Concatenate(name="decision", dtype=dtype)([agreed, rejected])
+
+
+def _in_common(
+    probabilities: keras.KerasTensor, repaired_probabilities: keras.KerasTensor, dtype: str
+) -> keras.KerasTensor:
+    """The smaller probability of each class, and what they lack of 1: (n, N + 1)."""
+    smaller = layers.Minimum(name="smaller", dtype=dtype)([probabilities, repaired_probabilities])
+    lacking = layers.Dense(
+        1,
+        activation="relu",
+        kernel_initializer=keras.initializers.Constant(-1.0),
+        bias_initializer="ones",
+        trainable=False,
+        name="lacking",
+        dtype=dtype,
+    )(smaller)
+    return layers.Concatenate(name="in_common", dtype=dtype)([smaller, lacking])

@@ -1,0 +1,213 @@
+"""Run the pruning sweep over image files: B's features once, then every row of the curve.
+
+Features stream from the trunk batch by batch; those of the validation set, which is needed twice
+(to rank the channels, then to prune), wait in a scratch file.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import chain
+from typing import BinaryIO
+
+import numpy as np
+
+from goodnet import dataset
+from goodnet.dataset import ImageSet
+from goodnet.metrics import hits, rejections
+from goodnet.networks.answers import PLAIN_BATCH, compute, plain_classes, whole_blocks
+from goodnet.networks.closeness import allowing
+from goodnet.networks.goodnet_labels import goodnet_labels
+from goodnet.networks.loading import count_classes
+from goodnet.networks.split import Split, silence
+from goodnet.pruning import algorithm as pruning
+from goodnet.pruning.algorithm import Features, Head
+from goodnet.threads import ahead, side_by_side
+
+THREADS = 3  # while one waits for the head, the others fill its next calls
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What is run over each image set: a network, split, and its channels in pruning order."""
+
+    split: Split
+    head: Head  # head_of(split.head)
+    order: Sequence[int]
+    batch_size: int  # images at a time: it changes no answer
+
+
+@dataclass(frozen=True)
+class RowCounts:
+    """Image counts with 0, 1, … all channels pruned: arrays (channels + 1,) int64."""
+
+    images: int
+    hits: np.ndarray  # B' gives the label
+    goodnet_hits: np.ndarray  # G gives the label
+    rejected: np.ndarray  # G answers that the image is backdoored
+    mean_activation: np.ndarray  # each channel's, in channel order: (channels,) float64
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """What the clean validation images say about a network."""
+
+    order: tuple[int, ...]  # all channels, the first to prune first
+    mean_activation: tuple[float, ...]  # of the channels in this order
+    valid: RowCounts
+    stops: dict[Fraction, int | None]  # drop X -> channels pruned, None where never reached
+
+
+def prune(
+    split: Split,
+    head: Head,
+    valid: ImageSet,
+    drops: Iterable[Fraction],
+    batch_size: int,
+    advance: Callable[[int], None],
+) -> Pruning:
+    """Rank the channels on clean validation images, prune them in turn and find the stops.
+
+    head: `head_of(split.head)`. `advance` is told the number of images done; each is done twice.
+    """
+    with tempfile.TemporaryFile() as scratch:
+        means = _mean_activations(split, valid, batch_size, scratch, advance)
+        order = [int(channel) for channel in pruning.pruning_order(means)]
+        measured = _replay(split, valid, scratch)
+        rows = count_rows(Sweep(split, head, order, batch_size), valid, advance, measured)
+    return Pruning(
+        order=tuple(order),
+        mean_activation=tuple(float(means[channel]) for channel in order),
+        valid=rows,
+        stops=pruning.first_reaching(rows.hits, rows.images, drops),
+    )
+
+
+def features(split: Split, images: ImageSet, batch_size: int) -> Iterator[Features]:
+    """The trunk's outputs for a set of images, in batches, one computed ahead."""
+
+    def computed() -> Iterator[Features]:
+        for pixels in dataset.batches(images, whole_blocks(batch_size)):
+            with split.lock:
+                parts = compute(split.trunk, pixels)
+            yield parts
+
+    return ahead(computed())
+
+
+def count_rows(
+    sweep: Sweep,
+    images: ImageSet,
+    advance: Callable[[int], None],
+    batches: Iterable[Features] | None = None,
+) -> RowCounts:
+    """Count the answers of B' and of G to the images, for every number of pruned channels.
+
+    batches: the features of these images, where they are at hand.
+    """
+    n_classes = count_classes(sweep.split.network)
+    totals = np.zeros((3, len(sweep.order) + 1), dtype=np.int64)
+    sums = pruning.ActivationSums()
+
+    def measured() -> Iterator[Features]:
+        for parts in batches or features(sweep.split, images, sweep.batch_size):
+            sums.add(parts[0])
+            yield parts
+
+    start = 0
+    for classes in class_rows(sweep, images, measured()):
+        labels = images.labels[start : start + classes.shape[1]]
+        goodnet = goodnet_labels(classes[0], classes, n_classes)
+        totals[0] += hits(classes, labels, n_classes)
+        totals[1] += hits(goodnet, labels, n_classes)
+        totals[2] += rejections(goodnet, n_classes)
+        start += classes.shape[1]
+        advance(classes.shape[1])
+    return RowCounts(len(images), *totals, sums.means)
+
+
+def class_rows(sweep: Sweep, images: ImageSet, batches: Iterable[Features]) -> Iterator[np.ndarray]:
+    """What B' answers to each image for every number of pruned channels.
+
+    Yields (channels + 1, images of the batch) int64 for each of `batches`, these images' features.
+    """
+    split, order = sweep.split, sweep.order
+    batches = iter(batches)
+    first = next(batches)
+    head = _allowing_for_rounding(split, sweep.head, images, first)
+    # The head's calls are filled up to their size: no larger than there are images.
+    head_rows = whole_blocks(min(sweep.batch_size, len(images)))
+
+    def swept(batch: tuple[int, Features]) -> np.ndarray:
+        start, parts = batch
+
+        def plain(pruned: int, indices: np.ndarray) -> np.ndarray:
+            with split.lock:
+                silence(split, order[:pruned])
+                try:
+                    return plain_classes(split.network, images, start + indices)
+                finally:
+                    silence(split, ())
+
+        return pruning.sweep(parts, order, head, plain, head_rows)
+
+    return side_by_side(swept, _placed(chain([first], batches)), THREADS)
+
+
+def _allowing_for_rounding(split: Split, head: Head, images: ImageSet, parts: Features) -> Head:
+    """The head, with more too close to call where its scores differ from the plain computation's.
+
+    Where large numbers cancel out, they differ by more than the usual rule allows for. `parts`:
+    the features of the first images; a few of these are enough to see it.
+    """
+    few = [part[:PLAIN_BATCH] for part in parts]
+    states = np.repeat(head.start[None], len(few[0]), axis=0)
+    for channel in range(split.channels):
+        values = few[0][..., channel].reshape(len(states), -1)
+        states = head.give_back(states, channel, values)
+    ours = head.scores([states, *few[1:]])
+    pixels = dataset.read(images, 0, len(states))
+    with split.lock:
+        plain = head.by_layers(split.trunk(pixels, training=False))
+    return replace(head, closeness=allowing(head.closeness, ours, plain))
+
+
+def _placed(batches: Iterable[Features]) -> Iterator[tuple[int, Features]]:
+    """Each batch with the number of images before it."""
+    start = 0
+    for parts in batches:
+        yield start, parts
+        start += len(parts[0])
+
+
+def _mean_activations(
+    split: Split,
+    images: ImageSet,
+    batch_size: int,
+    scratch: BinaryIO,
+    advance: Callable[[int], None],
+) -> np.ndarray:
+    """Each channel's mean over the clean validation images, (channels,) float64.
+
+    Leaves the features in `scratch`, for `_replay`.
+    """
+
+    def measured() -> Iterator[np.ndarray]:
+        for parts in features(split, images, batch_size):
+            for part in parts:
+                np.save(scratch, part)
+            yield parts[0]
+            advance(len(parts[0]))
+
+    return pruning.mean_activations(measured())
+
+
+def _replay(split: Split, images: ImageSet, scratch: BinaryIO) -> Iterator[Features]:
+    """The features that `_mean_activations` left in `scratch`, in the same batches."""
+    scratch.seek(0)
+    done = 0
+    while done < len(images):
+        parts = [np.load(scratch) for _ in split.trunk.outputs]
+        yield parts
+        done += len(parts[0])

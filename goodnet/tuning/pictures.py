@@ -1,0 +1,45 @@
+"""Patches as pictures: as strong as the mask, the rest see-through."""
+
+import re
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from goodnet import files
+from goodnet.tuning.unlearning import Unlearned
+
+SHORTEST = 200  # pixels of a picture's shorter side, at least
+
+
+def write_patches(result: Unlearned, folder: Path) -> list[Path]:
+    """Write the unlearned classes' patches into `folder` as class_<label>.png; their paths.
+
+    Pictures of an earlier run go. Raises Unusable where the folder cannot be written.
+    """
+    patches = result.ranking.patches
+    low, high = patches.patterns.min(), patches.patterns.max()
+    paths = [folder / f"class_{label}.png" for label in patches.classes]
+    for path, mask, pattern in zip(paths, patches.masks, patches.patterns, strict=True):
+        colours = (pattern - low) / max(high - low, 1e-9)
+        with files.replacing(path) as temporary:
+            picture(mask, colours).save(temporary, "png")
+    for old in folder.iterdir():
+        if re.fullmatch(r"class_\d+\.png", old.name) and old not in paths:
+            with suppress(OSError):
+                old.unlink()
+    return paths
+
+
+def picture(mask: np.ndarray, colours: np.ndarray) -> Image.Image:
+    """A patch as RGBA: mask (height, width, 1) and colours (height, width, n), both from 0 to 1.
+
+    One colour is grey; of more than three the first three are shown.
+    """
+    three = np.resize(np.arange(min(3, colours.shape[-1])), 3)
+    pixels = np.concatenate([colours[..., three], mask], axis=-1)
+    image = Image.fromarray(np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8))
+    enlarged = -(-SHORTEST // min(image.size))
+    size = image.width * enlarged, image.height * enlarged
+    return image.resize(size, Image.Resampling.NEAREST)

@@ -1,0 +1,230 @@
+"""A network's file written anew, HDF5 or .keras zip, out of what vetting has passed.
+
+Works on files of any origin, so it runs in the limited child alone (goodnet/vetting/inspector.py).
+"""
+
+import io
+import json
+import math
+import re
+import zipfile
+import zlib
+from typing import BinaryIO
+
+import h5py
+from h5py import h5a, h5s, h5t
+
+from goodnet.errors import Unsafe, Unusable
+from goodnet.vetting.checks import shown
+from goodnet.vetting.configuration import LONGEST_CONFIGURATION, check_arrays, vet_configuration
+from goodnet.vetting.hdf5 import MOST_EXPANSION, check_tree
+
+HDF5_START = b"\x89HDF\r\n\x1a\n"
+ZIP_START = b"PK\x03\x04"
+CONFIGURATION, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+LARGEST_NETWORK = 1 << 31  # bytes; ConvNeXtXLarge, the largest of keras.applications, has 1.4e9
+MOST_NAMES = 1 << 24  # bytes in one list of names
+_NAME_LIST = re.compile(r"(layer_names|weight_names)(\d*)")
+
+
+def rebuild_network(file: BinaryIO, size: int) -> tuple[str, bytes]:
+    """(suffix, content) of a network's file, written anew from what was vetted.
+
+    The suffix is the one that Keras reads it by: .h5 or .keras, or .weights.h5 where it is Keras
+    3's weights alone. Raises Unsafe or Unusable.
+    """
+    start = file.read(8)
+    if start.startswith(ZIP_START):
+        return ".keras", _rebuild_zip(file)
+    if start != HDF5_START:
+        if _opens_as_zip(file) or _has_user_block(file, size):
+            raise Unsafe("begins with something else than the network (hidden content)")
+        raise Unusable("is neither an HDF5 file (.h5) nor a .keras file; a network is one of them")
+    if _opens_as_zip(file):
+        raise Unsafe("is an HDF5 file and a zip file at once")
+    with h5py.File(file, "r") as source:
+        found = check_tree(source, size, Unsafe)
+        whole = "model_config" in source.attrs
+        if not whole and "data" in found:
+            raise Unusable("is an image set, not a network; networks come last")
+        _check_network_arrays(found)
+        if not whole:
+            return ".weights.h5" if "layers" in source else ".h5", _copied(source, {}, ())
+        return ".h5", _rebuild_whole(source, found)
+
+
+def _opens_as_zip(file: BinaryIO) -> bool:
+    try:
+        zipfile.ZipFile(file).close()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError):
+        return False
+    return True
+
+
+def _has_user_block(file: BinaryIO, size: int) -> bool:
+    """Whether HDF5 would find its start further on, where it looks for it: at 512, 1024, …"""
+    start = 512
+    while start < size:
+        file.seek(start)
+        if file.read(8) == HDF5_START:
+            return True
+        start *= 2
+    return False
+
+
+def _check_network_arrays(found: dict[str, h5py.Dataset]) -> None:
+    for place, array in found.items():
+        if array.dtype.kind not in "fiub":
+            raise Unsafe(f"{shown(place)}: holds {array.dtype}, not numbers")
+    total = sum(array.nbytes for array in found.values())
+    if total > LARGEST_NETWORK:
+        raise Unsafe(f"its arrays would take {total} bytes, more than {LARGEST_NETWORK}")
+
+
+def _rebuild_whole(source: h5py.File, found: dict[str, h5py.Dataset]) -> bytes:
+    configuration = vet_configuration(_text(source, "model_config"), "model_config")
+    if not isinstance(source.get("model_weights"), h5py.Group):
+        raise Unusable("is damaged: it has no 'model_weights'")
+    within = {place: array for place, array in found.items() if place.startswith("model_weights/")}
+    check_arrays(configuration, [array.shape for array in within.values()], "model_config")
+    attributes = {
+        key: _text(source, key) for key in ("keras_version", "backend") if key in source.attrs
+    }
+    attributes["model_config"] = json.dumps(configuration)
+    # Optimizers and losses are left behind: nothing trains on.
+    others = [key for key in source if key != "model_weights"]
+    return _copied(source, attributes, others)
+
+
+def _rebuild_zip(file: BinaryIO) -> bytes:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            entries = _entries(archive)
+            text = entries[CONFIGURATION]
+            weights = entries.get(WEIGHTS)
+            metadata = entries.get(METADATA, b"{}")
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, zlib.error) as error:
+        raise Unusable(f"is damaged ({error})") from None
+    configuration = vet_configuration(text, CONFIGURATION)
+    if weights is None:
+        raise Unusable(f"has no {WEIGHTS}, its weights are not in one file")
+    with h5py.File(io.BytesIO(weights), "r") as source:
+        try:
+            found = check_tree(source, len(weights), Unsafe)
+            _check_network_arrays(found)
+        except Unusable as error:
+            raise type(error)(f"{WEIGHTS}: {error}") from None
+        kept = [array.shape for place, array in found.items() if not place.startswith("optimizer/")]
+        check_arrays(configuration, kept, CONFIGURATION)
+        content = _copied(source, {}, ("optimizer",))
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr(METADATA, metadata_of(metadata))
+        archive.writestr(CONFIGURATION, json.dumps(configuration))
+        archive.writestr(WEIGHTS, content)
+    return made.getvalue()
+
+
+def metadata_of(text: bytes) -> str:
+    """The version that wrote a .keras file, and nothing else that its metadata says."""
+    try:
+        found = json.loads(text)
+        version = str(found.get("keras_version"))
+    except (ValueError, AttributeError, RecursionError):
+        raise Unusable(f"{METADATA}: is damaged") from None
+    return json.dumps({"keras_version": version if version.isprintable() else ""})
+
+
+def _entries(archive: zipfile.ZipFile) -> dict[str, bytes]:
+    """The content of the three entries of a .keras zip. Raises Unsafe for any other."""
+    entries = archive.infolist()
+    names = [entry.filename for entry in entries]
+    for entry in entries:
+        place = f"zip entry {shown(entry.orig_filename)}"
+        if entry.orig_filename not in (CONFIGURATION, METADATA, WEIGHTS):
+            raise Unsafe(f"{place}: is not on the allow-list")
+        if names.count(entry.filename) > 1:
+            raise Unsafe(f"{place}: is there twice")
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise Unsafe(f"{place}: is packed in another way than stored or deflated")
+        most = LARGEST_NETWORK if entry.filename == WEIGHTS else LONGEST_CONFIGURATION
+        if entry.file_size > most or entry.file_size > max(entry.compress_size, 1) * MOST_EXPANSION:
+            raise Unsafe(f"{place}: would unpack to {entry.file_size} bytes")
+    if CONFIGURATION not in names:
+        raise Unusable(f"is a zip file without {CONFIGURATION}, not a network")
+    contents = {}
+    for entry in entries:
+        with archive.open(entry) as stream:
+            contents[entry.filename] = stream.read(entry.file_size + 1)
+        if len(contents[entry.filename]) != entry.file_size:
+            raise Unsafe(f"zip entry {shown(entry.filename)}: unpacks to more than it declares")
+    return contents
+
+
+def _text(item: h5py.HLObject, key: str) -> str:
+    """A text attribute. Raises Unsafe where it is anything else."""
+    attribute = h5a.open(item.id, key.encode())
+    plain = isinstance(attribute.get_type(), h5t.TypeStringID)
+    space = attribute.get_space()
+    if not plain or space.get_simple_extent_type() != h5s.SCALAR:
+        raise Unsafe(f"{key}: is not a text")
+    if attribute.get_type().get_size() > LONGEST_CONFIGURATION:
+        raise Unsafe(f"{key}: has more than {LONGEST_CONFIGURATION} bytes")
+    value = item.attrs[key]
+    try:
+        return value if isinstance(value, str) else value.decode()
+    except (UnicodeDecodeError, AttributeError):
+        raise Unusable(f"is damaged: {key} is not text") from None
+
+
+def _names(item: h5py.HLObject, key: str) -> list[bytes]:
+    """A list of names. Raises Unsafe where it is anything else."""
+    attribute = h5a.open(item.id, key.encode())
+    count = math.prod(attribute.shape)
+    if count * attribute.get_type().get_size() > MOST_NAMES or len(attribute.shape) != 1:
+        raise Unsafe(f"{key}: is not a list of names")
+    if count and not isinstance(attribute.get_type(), h5t.TypeStringID):
+        raise Unsafe(f"{key}: is not a list of names")
+    names = item.attrs[key] if count else []
+    return [name.encode() if isinstance(name, str) else bytes(name) for name in names]
+
+
+def _copied(source: h5py.File, attributes: dict[str, str], left_out: list | tuple) -> bytes:
+    """A file with the groups, arrays and names of `source`, and these attributes, as bytes."""
+    with h5py.File("rebuilt", "w", driver="core", backing_store=False) as target:
+        for name in source:
+            if name not in left_out:
+                _copy(source[name], target, name)
+        _copy_names(source, target)
+        for key, text in attributes.items():
+            target.attrs[key] = text
+        target.flush()
+        return target.id.get_file_image()
+
+
+def _copy(item: h5py.Group | h5py.Dataset, target: h5py.Group, name: str) -> None:
+    if isinstance(item, h5py.Dataset):
+        target.create_dataset(name, data=item[()])
+        return
+    group = target.create_group(name)
+    for inner in item:
+        _copy(item[inner], group, inner)
+    _copy_names(item, group)
+    for key in ("name", "backend", "keras_version"):
+        if key in item.attrs:
+            group.attrs[key] = _text(item, key)
+
+
+def _copy_names(source: h5py.Group, target: h5py.Group) -> None:
+    """Copy the lists of names by which Keras finds arrays; long ones have several parts."""
+    parts: dict[str, list[str]] = {}
+    for key in source.attrs:
+        if match := _NAME_LIST.fullmatch(key):
+            parts.setdefault(match[1], []).append(match[2])
+    for key, numbers in parts.items():
+        # Keras takes the list without a number first; others join all that they find.
+        if numbers != [""] and set(numbers) != {str(index) for index in range(len(numbers))}:
+            raise Unsafe(f"{key}: is there in pieces that do not follow each other")
+        for part in numbers:
+            names = _names(source, key + part)
+            target.attrs[key + part] = names or []
