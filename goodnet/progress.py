@@ -1,0 +1,27 @@
+"""How far long work has come: what computes tells it, and does not know who shows it."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+
+class Advance(Protocol):
+    """Is told how much more is done, in the units of the total."""
+
+    def __call__(self, amount: int, /) -> None: ...
+
+
+class Progress(Protocol):
+    """Opens a piece of work of a known size: a context, which gives the Advance to tell."""
+
+    def __call__(self, description: str, total: int, /) -> AbstractContextManager[Advance]: ...
+
+
+def ignore(amount: int) -> None:
+    """An Advance that shows nothing."""
+
+
+@contextmanager
+def no_progress(description: str, total: int) -> Iterator[Advance]:
+    """A Progress that shows nothing."""
+    yield ignore
