@@ -13,16 +13,17 @@ samples.png, some images with the answers to them: beside the lab's B, or in --o
 are given and --out is not, it writes nothing.
 """
 
+import argparse
 from pathlib import Path
 
 from goodnet import files
 from goodnet.cli import defaults, options, shell
+from goodnet.cli.session import session
 from goodnet.errors import Unusable
 from goodnet.lab import repaired_networks
-from goodnet.vetting import quarantine
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
     parser = options.parser(__doc__)
     parser.add_argument("paths", nargs="*", type=Path, metavar="CLEAN BACKDOORED B B' [B' ...]")
     parser.add_argument(
@@ -33,81 +34,55 @@ def main() -> None:
     )
     options.add_common_options(parser)
     args = parser.parse_args()
-    if args.paths and args.lab:
-        raise Unusable("argument --lab: names the files to judge; give it or their paths, not both")
+    options.refuse_lab_and_paths(args)
     if 0 < len(args.paths) < 4:
         raise Unusable("needs CLEAN BACKDOORED B B', four paths or more, or none for the lab's")
-    clean, backdoored, network, *repaired = args.paths or defaults.files_to_judge(args.lab)
+    args.usual_out = None
     if not args.paths:
-        repaired = repaired_networks(network)
-        if not repaired:
-            raise Unusable(f"{network.parent}: holds no B_pi_net_*; run repair.py first")
-    networks = [network, *repaired]
-    shell.check_files(clean, backdoored, *networks)
-    inputs = [clean, backdoored, *networks]
-    if args.save and len(repaired) > 1:
-        raise Unusable(f"argument --save: G is made of one B', and these are {len(repaired)}")
+        args.paths = defaults.files_to_judge(args.lab)
+        args.usual_out = args.paths[2].parent
+        args.paths += repaired_networks(args.paths[2])
+        if len(args.paths) == 3:
+            raise Unusable("holds no B_pi_net_*; run repair.py first", args.usual_out)
+    return args
+
+
+def main() -> None:
+    args = arguments()
+    clean, backdoored, *networks = args.paths
+    shell.check_files(*args.paths)
     if args.save:
-        files.refuse_inputs([args.save], inputs)
+        if len(networks) > 2:
+            count = len(networks) - 1
+            raise Unusable(f"argument --save: G is made of one B', and these are {count}")
+        files.refuse_inputs([args.save], args.paths)
         files.check_output(args.save)
-    out = folder_to_keep_in(args.out, None if args.paths else network.parent, inputs)
-    kept = kept_in(out) if out else []
-    shell.check_json(args.json, inputs, [*filter(None, [args.save]), *kept])
+    kept = shell.check_kept(args.out, args.usual_out, args.paths)
+    written = [*filter(None, [args.save]), *(kept.all if kept else [])]
+    shell.check_json(args.json, args.paths, written)
 
-    lap, seconds = shell.stopwatch()
-    quarantine.begin(networks, [clean, backdoored])
-    digests = quarantine.sha256_aside(inputs) if out or args.json else None
-    shell.import_keras()
-    from goodnet.cli.provenance import provenance
-    from goodnet.judging.judging import judge_networks
-    from goodnet.judging.report import print_judged, verdicts_json
-    from goodnet.networks.goodnet import goodnet_network
-    from goodnet.networks.loading import write_network
+    with session(args.paths, networks, [clean, backdoored], args.json, digests=bool(kept)) as now:
+        from goodnet.judging.judging import judge_networks
+        from goodnet.judging.report import judged_json, print_judged
+        from goodnet.networks.goodnet import goodnet_network
+        from goodnet.networks.writing import write_network
 
-    lap("import")
-    judged = judge_networks(
-        clean, backdoored, networks, args.scale, args.batch_size, shell.progress, lap
-    )
-    if args.json != "-":
-        print_judged(judged.verdicts)
-    if args.save:
-        write_network(goodnet_network(*judged.networks), args.save)
-        shell.notice(f"G is saved as {args.save}.")
-    if out:
-        from goodnet.judging.judged_json import judged_files, write_judged
-        from goodnet.pictures import canvas
-        from goodnet.pictures.samples import samples_figure
+        judged = judge_networks(
+            now.held, clean, backdoored, networks, args.scale, args.batch_size, now
+        )
+        if now.prints:
+            print_judged(judged.networks)
+        if args.save:
+            write_network(goodnet_network(*judged.models), args.save)
+            shell.notice(f"G is saved as {args.save}.")
+        if kept:
+            from goodnet.pictures.keeping import keep
 
-        judged_json, samples = kept
-        write_judged(judged_json, judged_files(judged, digests.result()))
-        canvas.save(samples_figure(judged), samples)
-    if args.save or out:
-        lap("writing")
-    if args.json:
-        results = {"networks": verdicts_json(judged.verdicts)}
-        shell.write_json(results | provenance(digests.result(), seconds), args.json)
-    shell.hint_at_scale(judged.verdicts[0].itself.clean_accuracy, args.scale)
-
-
-def kept_in(folder: Path) -> list[Path]:
-    return [folder / "judged.json", folder / "samples.png"]
-
-
-def folder_to_keep_in(named: Path | None, usual: Path | None, inputs: list[Path]) -> Path | None:
-    """Where judged.json goes, None for nowhere: a usual folder need not be one to write into."""
-    out = named or usual
-    if out is None:
-        return None
-    files.refuse_inputs(kept_in(out), inputs)
-    try:
-        for path in kept_in(out):
-            files.check_output(path)
-    except Unusable as error:
-        if named:
-            raise
-        shell.notice(f"judged.json and samples.png are not kept: {error}; --out says where.")
-        return None
-    return out
+            keep(judged, kept, now.digests.result())
+        if args.save or kept:
+            now.lap("writing")
+        now.write_json({"networks": judged_json(judged.networks)})
+    shell.hint_at_scale(judged.networks[0].itself.clean_accuracy, args.scale)
 
 
 if __name__ == "__main__":

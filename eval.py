@@ -11,8 +11,8 @@ Geval.py does.
 from pathlib import Path
 
 from goodnet.cli import defaults, options, shell
+from goodnet.cli.session import session
 from goodnet.errors import Unusable
-from goodnet.vetting import quarantine
 
 
 def main() -> None:
@@ -20,32 +20,25 @@ def main() -> None:
     parser.add_argument("paths", nargs="*", type=Path, metavar="CLEAN BACKDOORED MODEL [B' ...]")
     options.add_common_options(parser)
     args = parser.parse_args()
-    if args.paths and args.lab:
-        raise Unusable("argument --lab: names the files to judge; give it or their paths, not both")
+    options.refuse_lab_and_paths(args)
     if len(args.paths) in (1, 2):
         raise Unusable("needs CLEAN BACKDOORED MODEL, three paths, or none for the lab's files")
-    clean, backdoored, *networks = args.paths or defaults.files_to_judge(args.lab)
-    shell.check_files(clean, backdoored, *networks)
-    shell.check_json(args.json, [clean, backdoored, *networks])
+    inputs = args.paths or defaults.files_to_judge(args.lab)
+    clean, backdoored, *networks = inputs
+    shell.check_files(*inputs)
+    shell.check_json(args.json, inputs)
 
-    lap, seconds = shell.stopwatch()
-    quarantine.begin(networks, [clean, backdoored])
-    digests = quarantine.sha256_aside([clean, backdoored, *networks]) if args.json else None
-    shell.import_keras()
-    from goodnet.cli.provenance import provenance
-    from goodnet.judging.judging import judge_networks
-    from goodnet.judging.report import print_judged, verdicts_json
+    with session(inputs, networks, [clean, backdoored], args.json) as now:
+        from goodnet.judging.judging import judge_networks
+        from goodnet.judging.report import judged_json, print_judged
 
-    lap("import")
-    verdicts = judge_networks(
-        clean, backdoored, networks, args.scale, args.batch_size, shell.progress, lap
-    ).verdicts
-    if args.json != "-":
-        print_judged(verdicts)
-    if args.json:
-        results = {"networks": verdicts_json(verdicts)}
-        shell.write_json(results | provenance(digests.result(), seconds), args.json)
-    shell.hint_at_scale(verdicts[0].itself.clean_accuracy, args.scale)
+        judged = judge_networks(
+            now.held, clean, backdoored, networks, args.scale, args.batch_size, now
+        ).networks
+        if now.prints:
+            print_judged(judged)
+        now.write_json({"networks": judged_json(judged)})
+    shell.hint_at_scale(judged[0].itself.clean_accuracy, args.scale)
 
 
 if __name__ == "__main__":

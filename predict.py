@@ -9,11 +9,17 @@ goodnet with --repaired B' and rejects nothing alone. Without --model it is the 
 that cannot be used is told and passed over, and the exit status is 2 in the end.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from goodnet.cli import defaults, options, shell
+from goodnet.cli.session import session
 from goodnet.errors import Unusable
-from goodnet.vetting import quarantine
+
+if TYPE_CHECKING:
+    from goodnet.judging.predicting import Prediction
 
 
 def main() -> None:
@@ -27,45 +33,47 @@ def main() -> None:
         raise Unusable("argument --lab: names the network; give it or --model, not both")
     from goodnet.judging.photos import list_photos
 
-    # Before a practice lab is built.
-    photos, others = list_photos(args.images)
+    listed = list_photos(args.images)  # before a practice lab is built
     networks = [args.model or defaults.default_lab(args.lab).network]
     networks += [args.repaired] if args.repaired else []
     shell.check_files(*networks)
-    shell.check_json(args.json, [*networks, *photos])
-    if others:
-        shell.notice(f"Passed over in folders: {others} that are no .png, .jpg or .jpeg files.")
+    shell.check_json(args.json, [*networks, *listed.paths])
+    if listed.passed_over:
+        count = listed.passed_over
+        shell.notice(f"Passed over in folders: {count} that are no .png, .jpg or .jpeg files.")
 
-    lap, seconds = shell.stopwatch()
-    quarantine.begin(networks, [])
-    digests = quarantine.sha256_aside(networks) if args.json else None
-    shell.import_keras()
-    from goodnet.cli.provenance import provenance
-    from goodnet.judging.judging import load_alike
-    from goodnet.judging.predicting import predict, predictions_json
+    with session(networks, networks, [], args.json) as now:
+        from goodnet.judging.judging import load_alike
+        from goodnet.judging.predicting import predict, predictions_json
 
-    lap("import")
-    loaded = load_alike(networks)
-    lap("loading")
-    answers = []
-    for answer in predict(loaded, photos, args.scale, args.batch_size):
-        answers.append(answer)
-        if isinstance(answer, Unusable):
-            if len(photos) > 1:
+        models = [loaded.model for loaded in load_alike(now.held, networks)]
+        now.lap("loading")
+        answers = []
+        for answer in predict(models, listed.paths, args.scale, args.batch_size):
+            answers.append(answer)
+            if not isinstance(answer, Unusable):
+                tell(answer, now.prints)
+            elif len(listed.paths) > 1:
                 shell.notice(f"{parser.prog}: {answer}")
-            continue
-        if answer.notes:
-            shell.notice(f"{answer.path}: {'; '.join(answer.notes)}.")
-        if args.json != "-":
-            print(answer.path, answer.answer)
-    lap("predicting")
-    if args.json:
-        results = {"images": predictions_json(photos, answers)}
-        shell.write_json(results | provenance(digests.result(), seconds), args.json)
-    if errors := [answer for answer in answers if isinstance(answer, Unusable)]:
+        now.lap("predicting")
+        now.write_json({"images": predictions_json(listed.paths, answers)})
+    raise_worst([answer for answer in answers if isinstance(answer, Unusable)], len(answers))
+
+
+def tell(answer: Prediction, prints: bool) -> None:
+    """Print an answer, if wanted, and what was changed on the image for it."""
+    if answer.notes:
+        shell.notice(f"{answer.path}: {'; '.join(answer.notes)}.")
+    if prints:
+        print(answer.path, answer.answer)
+
+
+def raise_worst(errors: list[Unusable], images: int) -> None:
+    """Leave with the worst status of the images that could not be used, if there are any."""
+    if errors:
         worst = max(errors, key=lambda error: error.exit_status)
-        count = f"{len(errors)} of {len(photos)} images cannot be used"
-        raise worst if len(photos) == 1 else type(worst)(count)
+        count = f"{len(errors)} of {images} images cannot be used"
+        raise worst if images == 1 else type(worst)(count)
 
 
 if __name__ == "__main__":

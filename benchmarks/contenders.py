@@ -49,26 +49,26 @@ def sweep(model: str, *paths: str) -> dict:
     from goodnet.dataset import open_backdoored, open_clean
     from goodnet.networks.loading import count_classes, input_shape, load_network
     from goodnet.networks.split import split_network
+    from goodnet.progress import ignore
     from goodnet.pruning.head import head_of
     from goodnet.pruning.sweeping import Sweep, count_rows, prune
+    from goodnet.vetting import quarantine
 
     batch_size = options.BATCH_SIZE
 
-    def advance(amount: int) -> None:
-        pass
-
-    network = load_network(Path(model))
-    began = time.perf_counter()
-    fit = input_shape(network), count_classes(network), 1.0
-    valid, clean = (open_clean(Path(path), *fit) for path in paths[:2])
-    backdoored = open_backdoored(Path(paths[2]), *fit)
-    split = split_network(network)
-    head = head_of(split.head)
-    pruning = prune(split, head, valid, [], batch_size, advance)
-    swept = Sweep(split, head, pruning.order, batch_size)
-    counts = [pruning.valid]
-    for images in (clean, backdoored):
-        counts.append(count_rows(swept, images, advance))
+    with quarantine.opened([Path(model)], map(Path, paths)) as held:
+        network = load_network(held.network(Path(model))).model
+        began = time.perf_counter()
+        fit = input_shape(network), count_classes(network), 1.0
+        valid, clean = (open_clean(held.images(Path(path)), *fit) for path in paths[:2])
+        backdoored = open_backdoored(held.images(Path(paths[2])), *fit)
+        split = split_network(network)
+        head = head_of(split.head)
+        pruning = prune(split, head, valid, [], batch_size, ignore)
+        swept = Sweep(split, head, pruning.order, batch_size)
+        counts = [pruning.valid]
+        for images in (clean, backdoored):
+            counts.append(count_rows(swept, images, ignore))
     seconds = time.perf_counter() - began
     columns = [array for c in counts for array in (c.hits, c.goodnet_hits, c.rejected)]
     return {"seconds": seconds, "order": pruning.order, "rows": np.stack(columns, 1).tolist()}
@@ -83,10 +83,10 @@ def plain_loop(model: str, *paths: str) -> dict:
     import keras
     import numpy as np
 
-    from goodnet.networks.loading import load_network
+    from benchmarks.networks import load_model
     from goodnet.networks.split import silence, split_network
 
-    network = load_network(Path(model))
+    network = load_model(Path(model))
     began = time.perf_counter()
     sets = []
     for path in paths:

@@ -25,10 +25,11 @@ def main() -> None:
     shell.import_keras()
     import numpy as np
 
+    from benchmarks.networks import load_model
     from goodnet.networks.goodnet import goodnet_network
-    from goodnet.networks.loading import input_shape, load_network
+    from goodnet.networks.loading import input_shape
 
-    network, repaired = load_network(args.network), load_network(args.repaired)
+    network, repaired = load_model(args.network), load_model(args.repaired)
     goodnet = goodnet_network(network, repaired)
     shape = [size or 64 for size in input_shape(network)]
     pixels = np.random.default_rng(0).uniform(0, 255, (IMAGES, *shape)).astype(np.float32)

@@ -30,10 +30,11 @@ def make_files(folder: Path, model: Path, lab: Path | None, valid: int, test: in
     whose photographs are taken; without one, faces are drawn.
     """
     shell.import_keras()
-    from goodnet.networks.loading import input_shape, load_network
+    from benchmarks.networks import load_model
+    from goodnet.networks.loading import input_shape
     from goodnet.networks.split import silence, split_network
 
-    network = load_network(model)
+    network = load_model(model)
     sources = photographs(lab) if lab else drawn_faces(test)
     rng = np.random.default_rng(0)
     for name, images, count, types in zip(NAMES, sources, (valid, test, test), TYPES, strict=True):

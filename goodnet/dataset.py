@@ -1,4 +1,4 @@
-"""The HDF5 image sets of the lab: open, check, read in batches. The only place that reads them."""
+"""The HDF5 image sets of the lab: open, check, read in batches."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,40 +9,46 @@ import numpy as np
 
 from goodnet.errors import Unusable
 from goodnet.threads import ahead
-from goodnet.vetting import quarantine
+from goodnet.vetting.quarantine import HeldFile, name_of
+
+ImageShape = tuple[int | None, int | None, int]  # (height, width, colours); None where it is open
 
 
 @dataclass(frozen=True)
 class ImageSet:
     """A checked image file: what `batches` and `read` need to read it."""
 
-    path: Path
-    file: quarantine.Held
+    file: HeldFile
     labels: np.ndarray  # (n,) int64
     channels_first: bool  # as the file has them
     scale: float  # pixels are divided by it
+
+    @property
+    def path(self) -> Path:
+        return self.file.path
 
     def __len__(self) -> int:
         return len(self.labels)
 
 
-def open_clean(path: Path, input_shape: tuple, n_classes: int, scale: float) -> ImageSet:
+def open_clean(file: HeldFile, input_shape: ImageShape, n_classes: int, scale: float) -> ImageSet:
     """Open clean images, whose labels must lie in 0..n_classes-1.
 
     `input_shape` is the network's (height, width, colours); the file holds `data` as
     (n, colours, height, width) or (n, height, width, colours) and `label` as (n,).
-    Raises Unusable where the file is no such image set, Unsafe where it is more than that: links,
-    storage elsewhere, references.
+    Raises Unusable where the file is no such image set.
     """
-    return _open(path, input_shape, n_classes - 1, scale)
+    return _open(file, input_shape, n_classes - 1, scale)
 
 
-def open_backdoored(path: Path, input_shape: tuple, n_classes: int, scale: float) -> ImageSet:
+def open_backdoored(
+    file: HeldFile, input_shape: ImageShape, n_classes: int, scale: float
+) -> ImageSet:
     """Open backdoored images, as `open_clean`; their labels are the attacker's targets.
 
-    The label n_classes, the goodnet's rejection, is let pass: it is never a success.
+    The label n_classes, the goodnet's rejection, is allowed: it is never a success.
     """
-    return _open(path, input_shape, n_classes, scale)
+    return _open(file, input_shape, n_classes, scale)
 
 
 def read(images: ImageSet, start: int, stop: int) -> np.ndarray:
@@ -51,10 +57,10 @@ def read(images: ImageSet, start: int, stop: int) -> np.ndarray:
     Raises Unusable where the file is damaged there or holds values that are not finite.
     """
     try:
-        with h5py.File(quarantine.name_of(images.file), "r") as file:
+        with h5py.File(name_of(images.file), "r") as file:
             return _read(images, file["data"], start, stop)
     except (OSError, RuntimeError, KeyError) as error:
-        raise Unusable(f"{images.path}: cannot be read ({_first_line(error)})") from None
+        raise Unusable(f"cannot be read ({_first_line(error)})", images.path) from None
 
 
 def batches(images: ImageSet, size: int) -> Iterator[np.ndarray]:
@@ -73,50 +79,52 @@ def _read(images: ImageSet, data: h5py.Dataset, start: int, stop: int) -> np.nda
     bad = ~np.isfinite(pixels).all(axis=(1, 2, 3))
     if bad.any():
         raise Unusable(
-            f"{images.path}: image {start + int(np.argmax(bad))} has pixels that are NaN or "
-            "infinite; every pixel must be a finite number"
+            f"image {start + int(np.argmax(bad))} has pixels that are NaN or infinite; every "
+            "pixel must be a finite number",
+            images.path,
         )
     return pixels
 
 
-def _open(path: Path, input_shape: tuple, last_label: int, scale: float) -> ImageSet:
-    held = quarantine.images(path)
+def _open(held: HeldFile, input_shape: ImageShape, last_label: int, scale: float) -> ImageSet:
     try:
-        with h5py.File(quarantine.name_of(held), "r") as file:
+        with h5py.File(name_of(held), "r") as file:
             if "model_config" in file.attrs or "layer_names" in file.attrs:
-                raise Unusable(f"{path}: is a network, not an image set; image sets come first")
+                raise Unusable("is a network, not an image set; image sets come first")
             keys = ("data", "label")
             absent = [key for key in keys if not isinstance(file.get(key), h5py.Dataset)]
             if absent:
                 raise Unusable(
-                    f"{path}: has no {' and no '.join(map(repr, absent))}; an image set holds "
-                    "'data' and 'label'"
+                    f"has no {' and no '.join(map(repr, absent))}; an image set holds 'data' and "
+                    "'label'"
                 )
             data, label = file["data"], file["label"]
-            channels_first = _channels_first(path, data, input_shape)
-            labels = _labels(path, label, len(data), last_label)
+            channels_first = _channels_first(data, input_shape)
+            labels = _labels(label, len(data), last_label)
+    except Unusable as error:
+        raise error.about(held.path) from None
     except OSError as error:
         raise Unusable(
-            f"{path}: is not a readable HDF5 file, as image sets are ({_first_line(error)})"
+            f"is not a readable HDF5 file, as image sets are ({_first_line(error)})", held.path
         ) from None
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise Unusable(f"{path}: is damaged ({_first_line(error)})") from None
-    return ImageSet(path, held, labels, channels_first, scale)
+        raise Unusable(f"is damaged ({_first_line(error)})", held.path) from None
+    return ImageSet(held, labels, channels_first, scale)
 
 
-def _channels_first(path: Path, data: h5py.Dataset, input_shape: tuple) -> bool:
+def _channels_first(data: h5py.Dataset, input_shape: ImageShape) -> bool:
     height, width, colours = input_shape
     first = (colours, height, width)
     channels_first = _fits(data.shape, first)
     if not channels_first and not _fits(data.shape, input_shape):
         raise Unusable(
-            f"{path}: 'data' has the shape {data.shape}, but the network takes images of "
-            f"{input_shape}, so it must be {('n', *first)} or {('n', *input_shape)}"
+            f"'data' has the shape {data.shape}, but the network takes images of {input_shape}, "
+            f"so it must be {('n', *first)} or {('n', *input_shape)}"
         )
     if data.dtype.kind not in "uif":
-        raise Unusable(f"{path}: 'data' holds {data.dtype}, not numbers")
+        raise Unusable(f"'data' holds {data.dtype}, not numbers")
     if len(data) == 0:
-        raise Unusable(f"{path}: 'data' is empty; at least one image is needed")
+        raise Unusable("'data' is empty; at least one image is needed")
     return channels_first
 
 
@@ -127,22 +135,22 @@ def _fits(shape: tuple, image_shape: tuple) -> bool:
     )
 
 
-def _labels(path: Path, label: h5py.Dataset, count: int, last: int) -> np.ndarray:
+def _labels(label: h5py.Dataset, count: int, last: int) -> np.ndarray:
     if label.dtype.kind not in "uif":
-        raise Unusable(f"{path}: 'label' holds {label.dtype}, not numbers")
+        raise Unusable(f"'label' holds {label.dtype}, not numbers")
     if label.shape not in ((count,), (count, 1)):
         raise Unusable(
-            f"{path}: 'label' has the shape {label.shape}, but there are {count} images, so it "
-            f"must be ({count},)"
+            f"'label' has the shape {label.shape}, but there are {count} images, so it must be "
+            f"({count},)"
         )
     raw = label[()].reshape(count)
     if not (np.isfinite(raw).all() and (raw == np.floor(raw)).all()):
-        raise Unusable(f"{path}: 'label' holds values that are not whole numbers")
+        raise Unusable("'label' holds values that are not whole numbers")
     outside = raw[(raw < 0) | (raw > last)]
     if outside.size:
         raise Unusable(
-            f"{path}: {outside.size} of {count} labels are outside 0..{last}, the network's "
-            f"classes (the first is {int(outside[0])})"
+            f"{outside.size} of {count} labels are outside 0..{last}, the network's classes "
+            f"(the first is {int(outside[0])})"
         )
     return raw.astype(np.int64)
 

@@ -62,7 +62,7 @@ def check_writable(folder: Path) -> None:
         trial.unlink()
     except OSError as error:
         reason = error.strerror.lower()
-        raise Unusable(f"{folder}: cannot write here ({reason}); name another folder") from None
+        raise Unusable(f"cannot write here ({reason}); name another folder", folder) from None
 
 
 def check_output(path: Path) -> None:
@@ -75,7 +75,7 @@ def check_output(path: Path) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> Unusable:
-    return Unusable(f"{path}: cannot be written ({error.strerror or error})")
+    return Unusable(f"cannot be written ({error.strerror or error})", path)
 
 
 def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
@@ -83,7 +83,7 @@ def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
     read = {path.resolve() for path in inputs}
     for output in outputs:
         if output.resolve() in read:
-            raise Unusable(f"{output}: is read and would be written over; name another place")
+            raise Unusable("is read and would be written over; name another place", output)
 
 
 @contextmanager

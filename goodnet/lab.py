@@ -42,7 +42,7 @@ def find_lab(folder: Path) -> Lab:
     Raises Unusable where it lacks the network or the clean validation set.
     """
     if missing := missing_files(folder):
-        raise Unusable(f"{folder}: is no lab, it lacks {' and '.join(missing)}")
+        raise Unusable(f"is no lab, it lacks {' and '.join(missing)}", folder)
     network = next(folder / name for name in NETWORKS if (folder / name).is_file())
     files = _image_sets(folder)
     tests = {role: file if file.is_file() else None for role, file in files.items()}
@@ -106,6 +106,23 @@ def pruned_files(
         out / "pruning.csv",
         out / "channels.csv",
     )
+
+
+@dataclass(frozen=True)
+class KeptFiles:
+    """Where Geval.py keeps what plot.py draws."""
+
+    judged: Path
+    samples: Path
+
+    @property
+    def all(self) -> list[Path]:
+        return [self.judged, self.samples]
+
+
+def kept_files(folder: Path) -> KeptFiles:
+    """Where Geval.py keeps what plot.py draws, in this folder."""
+    return KeptFiles(folder / "judged.json", folder / "samples.png")
 
 
 def _share(drop: Fraction) -> str:

@@ -17,6 +17,22 @@ class Progress(Protocol):
     def __call__(self, description: str, total: int, /) -> AbstractContextManager[Advance]: ...
 
 
+class Lap(Protocol):
+    """Is told the name of each stage that ends."""
+
+    def __call__(self, stage: str, /) -> None: ...
+
+
+class Reporter(Protocol):
+    """Is told of long work: how far it has come, and in which stage it is."""
+
+    @property
+    def progress(self) -> Progress: ...
+
+    @property
+    def lap(self) -> Lap: ...
+
+
 def ignore(amount: int) -> None:
     """An Advance that shows nothing."""
 

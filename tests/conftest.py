@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,9 +20,12 @@ shell.import_keras()
 
 import keras  # noqa: E402
 
+from goodnet import dataset  # noqa: E402
+from goodnet.networks import loading  # noqa: E402
 from goodnet.vetting import inspector, quarantine  # noqa: E402
 
 ROOT = defaults.ROOT
+_opened = ExitStack()  # what a test holds in quarantine, until it ends
 SHAPE = (14, 12, 3)
 CLASSES = 5
 
@@ -36,13 +41,36 @@ def examined_here(request, monkeypatch):
         answers = []
         for file in held:
             said, content = inspector.answer(file.kind, file.file.fileno())
-            answers += quarantine.understood(json.dumps(said).encode() + b"\n" + content, 1)
+            answers += quarantine.parse_answers(json.dumps(said).encode() + b"\n" + content, 1)
         return answers
 
     if not request.node.get_closest_marker("child"):
         monkeypatch.setattr(quarantine, "examine", examine)
     yield
-    quarantine._begun.clear()
+    _opened.close()
+
+
+def hold(networks: Iterable[Path], image_sets: Iterable[Path]) -> quarantine.Held:
+    """Hold files in quarantine until the test ends."""
+    return _opened.enter_context(quarantine.opened(networks, image_sets))
+
+
+def load_network(path: Path) -> loading.LoadedNetwork:
+    """Load a network's file; it is held until the test ends."""
+    return loading.load_network(hold([path], []).network(path))
+
+
+def load_model(path: Path) -> keras.Model:
+    return load_network(path).model
+
+
+def open_clean(path: Path, *fit: object) -> dataset.ImageSet:
+    """Open clean images, held until the test ends; `fit`: input shape, classes, scale."""
+    return dataset.open_clean(hold([], [path]).images(path), *fit)
+
+
+def open_backdoored(path: Path, *fit: object) -> dataset.ImageSet:
+    return dataset.open_backdoored(hold([], [path]).images(path), *fit)
 
 
 @pytest.fixture

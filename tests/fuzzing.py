@@ -27,12 +27,13 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import h5py  # noqa: E402
-from conftest import build_lab, run_script  # noqa: E402
+from conftest import build_lab, load_model, run_script  # noqa: E402
 
 from goodnet import dataset  # noqa: E402
 from goodnet.errors import Unusable  # noqa: E402
-from goodnet.networks.loading import count_classes, input_shape, load_network, write_copy  # noqa: E402
+from goodnet.networks.loading import count_classes, input_shape, load_network  # noqa: E402
 from goodnet.networks.split import silenced_arrays, split_network  # noqa: E402
+from goodnet.networks.writing import Change, write_copy  # noqa: E402
 from goodnet.vetting import quarantine  # noqa: E402
 
 ODD = (
@@ -172,16 +173,18 @@ def mutate(content: bytes, rng: np.random.Generator) -> bytes:
 def use(path: Path, kind: str, fits: tuple, out: Path) -> int:
     """Do with a file what the scripts do; answers the exit status."""
     try:
-        if kind == "images":
-            images = dataset.open_backdoored(path, *fits, 1.0)
-            for start in range(0, len(images), 1024):
-                dataset.read(images, start, min(start + 1024, len(images)))
-        else:
-            network = load_network(path)
-            split = split_network(network)
-            arrays = silenced_arrays(split, [0])
-            changes = zip(split.variables, split.arrays, arrays, strict=True)
-            write_copy(path, out, network, changes)
+        networks, image_sets = ([], [path]) if kind == "images" else ([path], [])
+        with quarantine.opened(networks, image_sets) as held:
+            if kind == "images":
+                images = dataset.open_backdoored(held.images(path), *fits, 1.0)
+                for start in range(0, len(images), 1024):
+                    dataset.read(images, start, min(start + 1024, len(images)))
+            else:
+                loaded = load_network(held.network(path))
+                split = split_network(loaded.model)
+                arrays = silenced_arrays(split, [0])
+                changes = zip(split.variables, split.arrays, arrays, strict=True)
+                write_copy(loaded, out, [Change(*each) for each in changes])
     except Unusable as error:
         line = str(error)
         assert "\n" not in line and line, line
@@ -193,7 +196,7 @@ def sources(folder: Path) -> list[tuple[str, bytes, tuple]]:
     """(kind, content, what image sets must fit) of each good file."""
     lab = Path(os.environ.get("LAB_DIR") or ROOT / "practice")
     tiny = build_lab(folder / "tiny")
-    network = load_network(tiny / "models/bd_net.h5")
+    network = load_model(tiny / "models/bd_net.h5")
     network.save(tiny / "models/b.keras")
     files = [*tiny.rglob("*.h5"), tiny / "models/b.keras"]
     files += [
@@ -204,7 +207,7 @@ def sources(folder: Path) -> list[tuple[str, bytes, tuple]]:
         if "models" in path.parts:
             found.append(("network", path.read_bytes(), ()))
         else:
-            of = network if tiny in path.parents else load_network(lab / "models/bd_net.h5")
+            of = network if tiny in path.parents else load_model(lab / "models/bd_net.h5")
             found.append(("images", path.read_bytes(), (input_shape(of), count_classes(of))))
     return found
 
@@ -238,7 +241,6 @@ def fuzz(count: int, seed: int, folder: Path, scripts_every: int = 100) -> Count
                 status = through_script(path, kind, folder / "tiny")
             ended[status] += 1
             path.unlink()
-            quarantine._begun.clear()
     finally:
         tempfile.tempdir = None
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

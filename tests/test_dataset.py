@@ -6,7 +6,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from conftest import CLASSES, SHAPE, random_images, tiny_network, write_images
+from conftest import (
+    CLASSES,
+    SHAPE,
+    open_backdoored,
+    open_clean,
+    random_images,
+    tiny_network,
+    write_images,
+)
 
 from goodnet import dataset
 from goodnet.errors import Unusable
@@ -17,7 +25,7 @@ LABELS = np.arange(COUNT) % CLASSES
 FIRST = (SHAPE[2], *SHAPE[:2])  # an image with its channels first
 
 
-def opened(path: Path, scale: float = 1.0, open_set=dataset.open_clean) -> dataset.ImageSet:
+def opened(path: Path, scale: float = 1.0, open_set=open_clean) -> dataset.ImageSet:
     return open_set(path, SHAPE, CLASSES, scale)
 
 
@@ -80,7 +88,7 @@ def test_labels_in_every_form(tmp_path, labels):
 
 def test_a_network_may_leave_the_size_of_images_open(tmp_path):
     path = write_images(tmp_path / "images.h5", random_images(COUNT), LABELS)
-    assert len(dataset.open_clean(path, (None, None, 3), CLASSES, 1.0)) == COUNT
+    assert len(open_clean(path, (None, None, 3), CLASSES, 1.0)) == COUNT
 
 
 GOOD = random_images(COUNT).transpose(0, 3, 1, 2)
@@ -109,7 +117,7 @@ FAULTS = {
 }
 
 
-def check_refused(path: Path, message: str, open_set=dataset.open_clean) -> None:
+def check_refused(path: Path, message: str, open_set=open_clean) -> None:
     with pytest.raises(Unusable, match=message) as caught:
         opened(path, open_set=open_set)
     line = str(caught.value)
@@ -171,9 +179,9 @@ def test_backdoored_files_may_name_the_rejection_and_it_is_never_a_success(tmp_p
     targets = np.zeros(COUNT)
     targets[:3] = CLASSES
     path = write_images(tmp_path / "bd.h5", random_images(COUNT), targets)
-    images = opened(path, open_set=dataset.open_backdoored)
+    images = opened(path, open_set=open_backdoored)
     np.testing.assert_array_equal(images.labels, targets)
-    check_refused(path, r"3 of 12 labels are outside 0\.\.4", open_set=dataset.open_clean)
+    check_refused(path, r"3 of 12 labels are outside 0\.\.4", open_set=open_clean)
     # Three are rejected as their label says, one of the others gets its target.
     answers = np.where(targets == CLASSES, CLASSES, 1)
     answers[-1] = 0
@@ -183,4 +191,4 @@ def test_backdoored_files_may_name_the_rejection_and_it_is_never_a_success(tmp_p
     assert judgement.backdoored_without_target == 3
     targets[0] = CLASSES + 1
     path = write_images(tmp_path / "more.h5", random_images(COUNT), targets)
-    check_refused(path, r"1 of 12 labels are outside 0\.\.5", open_set=dataset.open_backdoored)
+    check_refused(path, r"1 of 12 labels are outside 0\.\.5", open_set=open_backdoored)

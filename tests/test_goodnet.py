@@ -18,6 +18,8 @@ from conftest import (
     SHAPE,
     build_lab,
     check_refused,
+    load_model,
+    open_clean,
     random_images,
     read_images,
     run_script,
@@ -41,9 +43,9 @@ from goodnet.errors import Unusable
 from goodnet.networks import answers
 from goodnet.networks.closeness import OUTPUTS
 from goodnet.networks.deepid import deepid
-from goodnet.networks.goodnet import goodnet_network, is_goodnet, looked_into
-from goodnet.networks.loading import load_network, write_network
+from goodnet.networks.goodnet import goodnet_network, is_goodnet, with_inner_answers
 from goodnet.networks.split import silence, split_network
+from goodnet.networks.writing import write_network
 
 ALLOWED = {
     *("InputLayer", "Functional", "Activation", "Average", "Concatenate", "Dense", "Maximum"),
@@ -60,7 +62,7 @@ def two_arrays(network, repaired, pixels) -> list[int]:
 
 def copy_of(network: keras.Model, folder: Path, name: str = "copy.keras") -> keras.Model:
     network.save(folder / name)
-    return load_network(folder / name)
+    return load_model(folder / name)
 
 
 def pruned_copy(network: keras.Model, channels, folder: Path, layer=None) -> keras.Model:
@@ -263,7 +265,7 @@ def test_saved_loaded_and_saved_again(tmp_path):
             paths = [tmp_path / f"G_{copy}.keras" for copy in range(3)]
             goodnet = goodnet_network(b, other)
             write_network(goodnet, paths[0])
-            again = load_network(tmp_path / f"b_{number}.keras")
+            again = load_model(tmp_path / f"b_{number}.keras")
             write_network(goodnet_network(again, other), paths[1])
             assert paths[0].read_bytes() == paths[1].read_bytes()
             expected = goodnet.predict(pixels, verbose=0)
@@ -303,8 +305,8 @@ def test_what_is_too_close_to_call_inside_is_what_the_plain_computation_says(tmp
     path = write_images(tmp_path / "images.h5", pixels, np.zeros(150))
     network = copy_of(doubled(1e-7), tmp_path, "b.keras")
     goodnet = goodnet_network(network, pruned_copy(network, [0, 1, 2], tmp_path))
-    images = dataset.open_clean(path, SHAPE, 2 * CLASSES, 1)
-    _, *inside = looked_into(goodnet).predict(pixels, verbose=0)
+    images = open_clean(path, SHAPE, 2 * CLASSES, 1)
+    _, *inside = with_inner_answers(goodnet).predict(pixels, verbose=0)
     close = np.any([answers.top_classes(part, OUTPUTS)[1] for part in inside], axis=0)
     assert 0 < close.sum() < 150 or close.all()
     asked = []
@@ -354,7 +356,7 @@ def test_eval_and_geval_say_the_same_of_g(lab, tmp_path):
     assert f"Clean images rejected: {verdict['itself']['clean_rejected_rate']}\n" in block
     assert f"Backdoored images rejected: {verdict['itself']['backdoored_rejected_rate']}" in block
     pixels, _ = read_images(tests[0])
-    expected = two_arrays(*map(load_network, networks), pixels)
+    expected = two_arrays(*map(load_model, networks), pixels)
     assert in_plain_keras(saved, pixels, tmp_path) == expected
 
 
@@ -403,7 +405,7 @@ def photographs():
     if not os.environ.get("LAB_DIR"):
         pytest.skip("LAB_DIR is not set")
     lab = Path(os.environ["LAB_DIR"]).resolve()
-    network = load_network(lab / "models/bd_net.h5")
+    network = load_model(lab / "models/bd_net.h5")
     pixels = np.concatenate([read_images(path)[0] for path in sorted(lab.glob("data/**/*.h5"))])
     assert len(pixels) == 5087
     return network, pixels, network.predict(pixels, verbose=0).argmax(axis=1)
@@ -419,7 +421,7 @@ def photographs():
 )
 def test_g_on_every_image_of_the_lab(photographs, lab_dir, tmp_path, share, changed_elsewhere):
     network, pixels, own = photographs
-    repaired = load_network(lab_dir / f"models/B_pi_net_{share}.h5")
+    repaired = load_model(lab_dir / f"models/B_pi_net_{share}.h5")
     if changed_elsewhere:
         output = repaired.get_layer("output")
         output.bias.assign(output.bias + np.linspace(-1, 1, 1283))

@@ -16,7 +16,10 @@ from conftest import (
     CLASSES,
     ROOT,
     SHAPE,
+    hold,
+    load_model,
     older_keras,
+    open_clean,
     random_images,
     run_script,
     tiny_network,
@@ -24,10 +27,7 @@ from conftest import (
 )
 from hostile import FORMS, IMAGES, NETWORKS, SECRET, canary
 
-from goodnet import dataset
 from goodnet.errors import Unsafe, Unusable
-from goodnet.networks.loading import load_network
-from goodnet.vetting import quarantine
 
 PIXELS = np.zeros((1, *SHAPE), np.float32)
 
@@ -72,14 +72,14 @@ def test_there_are_enough_kinds():
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_every_hostile_network_is_refused(tmp_path, kind, form):
-    check_refused(made(NETWORKS, kind, form, tmp_path / "it"), load_network)
+    check_refused(made(NETWORKS, kind, form, tmp_path / "it"), load_model)
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", IMAGES)
 def test_every_hostile_image_set_is_refused(tmp_path, kind, form):
     def load(path):
-        return dataset.open_clean(path, SHAPE, CLASSES, 1)
+        return open_clean(path, SHAPE, CLASSES, 1)
 
     check_refused(made(IMAGES, kind, form, tmp_path / "it"), load)
 
@@ -91,21 +91,21 @@ def test_the_harmless_files_that_they_are_made_of_pass(tmp_path):
             folder.mkdir()
             path = edit(folder, form, lambda _: None)
             np.testing.assert_array_equal(
-                load_network(path).predict(PIXELS, verbose=0),
+                load_model(path).predict(PIXELS, verbose=0),
                 tiny_network().predict(PIXELS, verbose=0),
             )
     # The nested ones have their arrays where Keras does not look for them; vetting passes them.
     nested = hostile.edit_layers(tmp_path, "nested", ".h5", lambda layers: None)
-    assert b"inner" in quarantine.network(nested).rebuilt
+    assert b"inner" in hold([nested], []).network(nested).rebuilt.content
 
 
 def test_the_line_names_the_place_and_the_thing(tmp_path):
     path = made(NETWORKS, "Lambda in .h5 (CVE-2025-9905)", "plain", tmp_path / "it")
-    assert check_refused(path, load_network) == (
+    assert check_refused(path, load_model) == (
         f"{path}: model_config: layers[1] 'it': the layer 'Lambda' is not on the allow-list"
     )
     path = made(NETWORKS, "external link (CVE-2026-1669)", "nested", tmp_path / "other")
-    assert check_refused(path, load_network) == (
+    assert check_refused(path, load_model) == (
         f"{path}: 'model_weights/deep/down/it': is a link to elsewhere (ExternalLink)"
     )
 
@@ -264,5 +264,5 @@ def test_an_absurd_image_set_is_refused_with_status_2(tmp_path):
             file.create_dataset("data", (10**12, 3, 14, 12), "f4", **options)
             file["label"] = np.zeros(6)
         with pytest.raises(Unusable, match="'data': declares") as caught:
-            dataset.open_clean(path, SHAPE, CLASSES, 1)
+            open_clean(path, SHAPE, CLASSES, 1)
         assert caught.value.exit_status == 2

@@ -11,7 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from conftest import ROOT, read_images, run_script
+from conftest import ROOT, load_model, read_images, run_script
 
 from goodnet.errors import Unusable
 from goodnet.lab import find_lab
@@ -135,10 +135,9 @@ def test_the_published_networks_are_judged_as_published(lab_dir):
 
 def test_the_published_order_on_the_courses_own_images(lab_dir):
     """B' with 45 to 54 channels pruned in the published order."""
-    from goodnet.networks.loading import load_network
     from goodnet.networks.split import silence, split_network
 
-    split = split_network(load_network(lab_dir / "models/bd_net.h5"))
+    split = split_network(load_model(lab_dir / "models/bd_net.h5"))
     first = sorted(set(range(60)) - set(ORDER_BEHIND_THEM))
     assert len(first) == NEVER_FIRING
     order = first + ORDER_BEHIND_THEM

@@ -5,28 +5,41 @@ import json
 import shutil
 import subprocess
 import zipfile
+from dataclasses import replace
 
 import h5py
 import keras
 import numpy as np
 import pytest
-from conftest import CLASSES, SHAPE, older_keras, random_images, read_images, tiny_network
+from conftest import (
+    CLASSES,
+    SHAPE,
+    load_model,
+    load_network,
+    older_keras,
+    random_images,
+    read_images,
+    tiny_network,
+)
 from keras import layers
 
 from goodnet.errors import Unusable
 from goodnet.networks.deepid import deepid
-from goodnet.networks.loading import count_classes, input_shape, load_network, write_copy
+from goodnet.networks.loading import count_classes, input_shape
 from goodnet.networks.split import silence, silenced_arrays, split_network
+from goodnet.networks.writing import Change, write_copy
 
 
 def silenced_copy(source, destination, channels):
-    network = load_network(source)
-    split = split_network(network)
+    loaded = load_network(source)
+    split = split_network(loaded.model)
+    write_copy(loaded, destination, silencing(split, channels))
+    return loaded.model, split
+
+
+def silencing(split, channels) -> list[Change]:
     arrays = silenced_arrays(split, channels)
-    write_copy(
-        source, destination, network, zip(split.variables, split.arrays, arrays, strict=True)
-    )
-    return network, split
+    return [Change(*each) for each in zip(split.variables, split.arrays, arrays, strict=True)]
 
 
 def normalised_network() -> keras.Model:
@@ -150,7 +163,7 @@ def test_weights_alone_are_rebuilt_as_a_deepid_of_their_size(tmp_path, kind):
         path, copy = tmp_path / "w.weights.h5", tmp_path / "copy.weights.h5"
         network.save_weights(path)
     pixels = np.random.default_rng(0).integers(0, 256, (8, 55, 47, 3))
-    loaded = load_network(path)
+    loaded = load_model(path)
     assert (input_shape(loaded), count_classes(loaded)) == ((55, 47, 3), 9)
     np.testing.assert_array_equal(
         loaded.predict(pixels, verbose=0), network.predict(pixels, verbose=0)
@@ -160,14 +173,14 @@ def test_weights_alone_are_rebuilt_as_a_deepid_of_their_size(tmp_path, kind):
         assert "model_config" not in file.attrs
     silence(split, [0, 1])
     expected = split.network.predict(pixels, verbose=0)
-    np.testing.assert_array_equal(load_network(copy).predict(pixels, verbose=0), expected)
+    np.testing.assert_array_equal(load_model(copy).predict(pixels, verbose=0), expected)
 
 
 @pytest.mark.parametrize("suffix", [".h5", ".keras"])
 def test_the_content_tells_the_format_not_the_name(tmp_path, suffix):
     tiny_network().save(tmp_path / f"b{suffix}")
     other = shutil.copy(tmp_path / f"b{suffix}", tmp_path / "network.model")
-    assert count_classes(load_network(other)) == CLASSES
+    assert count_classes(load_model(other)) == CLASSES
 
 
 def test_a_compile_configuration_that_keras_refuses_is_left_out(tmp_path):
@@ -177,7 +190,7 @@ def test_a_compile_configuration_that_keras_refuses_is_left_out(tmp_path):
     with h5py.File(tmp_path / "b.h5", "r+") as file:
         loss = {"class_name": "CategoricalCrossentropy", "config": {"reduction": "auto"}}
         file.attrs["training_config"] = json.dumps({"loss": loss, "optimizer_config": {}})
-    assert count_classes(load_network(tmp_path / "b.h5")) == CLASSES
+    assert count_classes(load_model(tmp_path / "b.h5")) == CLASSES
 
 
 def test_two_copies_are_two_networks(tmp_path):
@@ -187,7 +200,7 @@ def test_two_copies_are_two_networks(tmp_path):
     for count in (1, 4):
         silenced_copy(source, tmp_path / f"{count}.h5", range(count))
     kernels = [
-        load_network(tmp_path / name).get_layer("conv_2").kernel.numpy()
+        load_model(tmp_path / name).get_layer("conv_2").kernel.numpy()
         for name in ("b.h5", "1.h5", "4.h5")
     ]
     silent = [int((kernel == 0).all(axis=(0, 1, 2)).sum()) for kernel in kernels]
@@ -200,15 +213,15 @@ def test_a_file_that_changes_after_it_was_loaded_is_copied_as_it_was_loaded(tmp_
     tiny_network(seed=0).save(source)
     shutil.copy(source, kept)
     silenced_copy(kept, tmp_path / "expected", [1])
-    network = load_network(source)
-    split = split_network(network)
+    loaded = load_network(source)
+    split = split_network(loaded.model)
     tiny_network(seed=1).save(source)
-    changes = list(zip(split.variables, split.arrays, silenced_arrays(split, [1]), strict=True))
-    write_copy(source, copy, network, changes)
+    changes = silencing(split, [1])
+    write_copy(loaded, copy, changes)
     assert copy.read_bytes() == (tmp_path / "expected").read_bytes()
-    wrong = [(variable, old + 1, new) for variable, old, new in changes]
+    wrong = [replace(change, old=change.old + 1) for change in changes]
     with pytest.raises(Unusable, match="does not hold"):
-        write_copy(source, tmp_path / "wrong", network, wrong)
+        write_copy(loaded, tmp_path / "wrong", wrong)
     assert not (tmp_path / "wrong").exists()
 
 
@@ -264,6 +277,6 @@ def test_keras_2_loads_a_repaired_network_and_agrees(tmp_path, lab_dir, python):
     if done.returncode == 77:
         pytest.skip("this Keras does not load B itself")
     assert done.returncode == 0
-    answers = load_network(copy).predict(pixels, verbose=0).argmax(axis=1)
+    answers = load_model(copy).predict(pixels, verbose=0).argmax(axis=1)
     assert len(set(answers)) > 1
     np.testing.assert_array_equal(np.load(tmp_path / "answers.npy"), answers)

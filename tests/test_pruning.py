@@ -5,11 +5,10 @@ from fractions import Fraction
 import keras
 import numpy as np
 import pytest
-from conftest import CLASSES, SHAPE, random_images, tiny_network, write_images
+from conftest import CLASSES, SHAPE, open_clean, random_images, tiny_network, write_images
 
-from goodnet import dataset
 from goodnet.networks.closeness import OUTPUTS, Closeness, allowing, top_classes
-from goodnet.networks.goodnet_labels import goodnet_labels
+from goodnet.networks.goodnet import goodnet_labels
 from goodnet.networks.split import silence, split_network
 from goodnet.pruning import algorithm as pruning
 from goodnet.pruning import sweeping
@@ -79,9 +78,7 @@ def test_every_row_equals_the_plain_loop(tmp_path, batch_size):
     network = tiny_network()
     pixels = random_images(75)
     labels = network.predict(pixels, verbose=0).argmax(axis=1)
-    valid = dataset.open_clean(
-        write_images(tmp_path / "valid.h5", pixels, labels), SHAPE, CLASSES, 1
-    )
+    valid = open_clean(write_images(tmp_path / "valid.h5", pixels, labels), SHAPE, CLASSES, 1)
     split = split_network(network)
     found = sweeping.prune(split, head_of(split.head), valid, [Fraction(10)], batch_size, ignore)
 

@@ -9,11 +9,21 @@ import time
 import h5py
 import numpy as np
 import pytest
-from conftest import CLASSES, SHAPE, random_images, run_script, tiny_network, write_images
+from conftest import (
+    CLASSES,
+    SHAPE,
+    hold,
+    load_network,
+    open_clean,
+    random_images,
+    run_script,
+    tiny_network,
+    write_images,
+)
 
 from goodnet import dataset
 from goodnet.errors import Unsafe, Unusable
-from goodnet.networks.loading import load_network
+from goodnet.networks import loading
 from goodnet.vetting import quarantine
 
 pytestmark = pytest.mark.child
@@ -53,16 +63,16 @@ def test_the_child_is_limited(tmp_path, monkeypatch, network, images, does, says
     monkeypatch.setattr(quarantine, "SECONDS", 1)
     child_that(monkeypatch, does.format(path=str(tmp_path / "written")))
     start = time.perf_counter()
-    quarantine.begin([network], [images])
+    held = hold([network], [images])
     with pytest.raises(Unusable, match=says) as caught:
-        quarantine.network(network)
+        held.network(network)
     assert time.perf_counter() - start < 8
     assert caught.value.exit_status == 2 and str(caught.value).startswith(f"{network}: ")
     written = tmp_path / "written"
     assert not written.exists() or not written.read_bytes()
     if "crashes" in str(caught.value):
         with pytest.raises(Unusable, match="was not looked through, as .*b.h5 is damaged"):
-            quarantine.images(images)
+            held.images(images)
 
 
 def test_one_child_looks_through_all_files(monkeypatch, network, images):
@@ -71,10 +81,10 @@ def test_one_child_looks_through_all_files(monkeypatch, network, images):
     monkeypatch.setattr(
         subprocess, "Popen", lambda *args, **more: started.append(args) or popen(*args, **more)
     )
-    quarantine.begin([network], [images])
-    load_network(network)
-    dataset.open_clean(images, SHAPE, CLASSES, 1)
-    load_network(network)
+    with quarantine.opened([network], [images]) as held:
+        loading.load_network(held.network(network))
+        dataset.open_clean(held.images(images), SHAPE, CLASSES, 1)
+        loading.load_network(held.network(network))
     assert len(started) == 1
 
 
@@ -88,18 +98,18 @@ def test_modules_of_the_users_folder_are_not_imported(tmp_path, monkeypatch, net
 
 def test_a_network_that_is_replaced_meanwhile_is_the_one_looked_through(tmp_path, network):
     content = network.read_bytes()
-    quarantine.begin([network], [])
-    vetted = quarantine.network(network)
+    held = hold([network], [])
+    vetted = held.network(network)
     network.write_bytes(b"something else")
     vetted.original.seek(0)
     assert vetted.original.read() == content
-    assert quarantine.sha256(network) == hashlib.sha256(content).hexdigest()
+    assert held.digests([network]).result() == {network: hashlib.sha256(content).hexdigest()}
     with pytest.raises(Unusable, match="is neither an HDF5 file"):
         load_network(network)  # asked anew, it is looked through anew
 
 
 def test_an_image_set_that_is_written_to_meanwhile_is_refused(images):
-    opened = dataset.open_clean(images, SHAPE, CLASSES, 1)
+    opened = open_clean(images, SHAPE, CLASSES, 1)
     with h5py.File(images, "r+") as file:
         file["data"][0] = 0
     os.utime(images, ns=(1, 1))
@@ -109,7 +119,7 @@ def test_an_image_set_that_is_written_to_meanwhile_is_refused(images):
 
 def test_an_image_set_whose_name_is_given_to_another_is_still_itself(tmp_path, images):
     """A rename alone is not seen as a change of what is read: it is refused, or read as it was."""
-    opened = dataset.open_clean(images, SHAPE, CLASSES, 1)
+    opened = open_clean(images, SHAPE, CLASSES, 1)
     write_images(tmp_path / "other", random_images(6, seed=9), np.ones(6)).replace(images)
     try:
         read = dataset.read(opened, 0, 6)
@@ -129,10 +139,10 @@ def test_names_from_a_file_cannot_steer_the_terminal(tmp_path, network):
 
 def test_what_the_child_says_is_not_trusted():
     header = {"status": 2, "reason": "a\nb\x1b", "suffix": "", "bytes": 0}
-    (answer,) = quarantine.understood(json.dumps(header).encode() + b"\n", 1)
+    (answer,) = quarantine.parse_answers(json.dumps(header).encode() + b"\n", 1)
     assert isinstance(answer, Unusable) and str(answer) == "a?b?"
     cut = {"status": 0, "reason": "", "suffix": ".h5", "bytes": 10}
-    assert quarantine.understood(json.dumps(cut).encode() + b"\n12345", 1) == []
+    assert quarantine.parse_answers(json.dumps(cut).encode() + b"\n12345", 1) == []
 
 
 @pytest.mark.parametrize("closed", ["2>&-", "1>&- 2>&-", "0<&- 2>&-"])

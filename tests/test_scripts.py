@@ -29,7 +29,8 @@ from conftest import (
     write_images,
 )
 
-from goodnet.cli import defaults, shell
+from goodnet.cli import defaults
+from goodnet.cli.session import session
 from goodnet.cli.table import print_table
 from goodnet.judging.judging import judge_networks
 from goodnet.pictures.samples import samples_figure
@@ -739,9 +740,10 @@ def test_geval_keeps_what_it_judged_beside_the_labs_network_where_it_may(
 @pytest.mark.filterwarnings("ignore:The structure of `inputs`")
 def test_samples_show_what_every_network_says(judged, repaired):
     networks = [judged[2], *repaired.networks]
-    lap, _ = shell.stopwatch()
-    found = judge_networks(*judged[:2], networks, 1.0, 32, shell.progress, lap)
-    (axes,) = samples_figure(found).axes
+    inputs = [*judged[:2], *networks]
+    with session(inputs, networks, judged[:2], None) as now:
+        found = judge_networks(now.held, *judged[:2], networks, 1.0, 32, now)
+        (axes,) = samples_figure(found).axes
     labels = [read_images(path)[1] for path in judged[:2]]
     b = [answers(judged[2], path) for path in judged[:2]]
     rows = {}

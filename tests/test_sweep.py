@@ -15,14 +15,24 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from conftest import CLASSES, ROOT, SHAPE, random_images, tiny_network, write_images
+from conftest import (
+    CLASSES,
+    ROOT,
+    SHAPE,
+    load_model,
+    open_backdoored,
+    open_clean,
+    random_images,
+    tiny_network,
+    write_images,
+)
 from keras import layers
 
 from goodnet import dataset
 from goodnet.lab import find_lab
 from goodnet.networks import answers
 from goodnet.networks.closeness import Closeness
-from goodnet.networks.loading import count_classes, input_shape, load_network
+from goodnet.networks.loading import count_classes, input_shape
 from goodnet.networks.split import Split, silence, split_network
 from goodnet.pruning import head, sweeping
 
@@ -65,7 +75,7 @@ def image_set(path: Path, shape: tuple[int, int, int], n: int, classes: int) -> 
     coarse = generator.normal(128, 60, (n, 4, 4, 3)).repeat(shape[0] // 4, 1)
     pixels = coarse.repeat(shape[1] // 4, 2) + generator.normal(0, 20, (n, *shape))
     path = write_images(path, pixels.clip(0, 255).astype(np.uint8), np.zeros(n))
-    return dataset.open_clean(path, shape, classes, 1)
+    return open_clean(path, shape, classes, 1)
 
 
 def varied(network: keras.Model, images: dataset.ImageSet) -> keras.Model:
@@ -167,7 +177,7 @@ def test_small_networks_of_every_kind(tmp_path, name, suffix):
     images = image_set(tmp_path / "images.h5", CIFAR, 75, 10)
     path = tmp_path / f"network{suffix}"
     varied(small(name), images).save(path)
-    check_rows(load_network(path), images)
+    check_rows(load_model(path), images)
 
 
 def application(name: str) -> keras.Model:
@@ -258,7 +268,7 @@ def test_what_is_too_close_to_call_is_what_the_plain_computation_says(
     tmp_path, monkeypatch, difference, common
 ):
     path = write_images(tmp_path / "images.h5", random_images(150), np.zeros(150))
-    images = dataset.open_clean(path, SHAPE, 2 * CLASSES, 1)
+    images = open_clean(path, SHAPE, 2 * CLASSES, 1)
     check_rows(doubled(difference, common), images)
     monkeypatch.setattr(sweeping, "allowing", lambda closeness, ours, plain: closeness)
     if not common:  # the usual rule is enough
@@ -270,7 +280,7 @@ def test_what_is_too_close_to_call_is_what_the_plain_computation_says(
 
 def test_the_plain_computation_is_that_of_predict(tmp_path):
     path = write_images(tmp_path / "images.h5", random_images(75), np.zeros(75))
-    images = dataset.open_clean(path, SHAPE, CLASSES, 1)
+    images = open_clean(path, SHAPE, CLASSES, 1)
     network = doubled(1e-7)
     whole = network.predict(dataset.read(images, 0, 75), verbose=0)
     for start in range(0, 75, answers.PLAIN_BATCH):
@@ -318,7 +328,7 @@ def test_the_result_does_not_depend_on_how_it_is_computed_or_stored(tmp_path):
         if last:
             with h5py.File(path, "w") as file:
                 file["data"], file["label"] = pixels, labels
-        valid = dataset.open_clean(path, SHAPE, CLASSES, 1)
+        valid = open_clean(path, SHAPE, CLASSES, 1)
         found = sweeping.prune(
             split, head.head_of(split.head), valid, [Fraction(10)], batch_size, ignore
         )
@@ -369,11 +379,11 @@ def test_the_sweep_on_jax(tmp_path):
 @pytest.mark.slow
 def test_all_rows_on_the_labs_images(lab_dir):
     lab = find_lab(lab_dir)
-    network = load_network(lab.network)
+    network = load_model(lab.network)
     fit = input_shape(network), count_classes(network), 1
     for images in (
-        dataset.open_clean(lab.clean_valid, *fit),
-        dataset.open_clean(lab.clean_test, *fit),
-        dataset.open_backdoored(lab.backdoored_test, *fit),
+        open_clean(lab.clean_valid, *fit),
+        open_clean(lab.clean_test, *fit),
+        open_backdoored(lab.backdoored_test, *fit),
     ):
         check_rows(network, images)

@@ -55,5 +55,5 @@ def files_to_judge(folder: Path | None) -> list[Path]:
     lab = default_lab(folder)
     for file, name in ((lab.clean_test, "clean"), (lab.backdoored_test, "backdoored")):
         if file is None:
-            raise Unusable(f"{lab.root}: the lab has no {name} test file; name the files to judge")
+            raise Unusable(f"the lab has no {name} test file; name the files to judge", lab.root)
     return [lab.clean_test, lab.backdoored_test, lab.network]

@@ -77,6 +77,12 @@ def keras_file(text: str) -> Path:
     return Path(text)
 
 
+def refuse_lab_and_paths(args: argparse.Namespace) -> None:
+    """Raise Unusable where files are named one by one and by their lab."""
+    if args.paths and args.lab:
+        raise Unusable("argument --lab: names the files to judge; give it or their paths, not both")
+
+
 def add_common_options(options: argparse.ArgumentParser) -> None:
     """The options that mean the same in every script that runs a network on image sets."""
     options.add_argument(

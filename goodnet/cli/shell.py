@@ -8,7 +8,6 @@ import logging
 import os
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,11 +16,9 @@ from typing import NoReturn
 
 from goodnet.errors import Unusable
 from goodnet.files import check_output, refuse_inputs, replacing
-
-# Closed by then: CVE-2025-1550, -8747, -9905, -9906, -12058, CVE-2026-0897, -1462, -1669 and the
-# path traversal of GHSA-hqp4-2352-xf5r. 3.14 still reads weights of .h5 files from other files, and
-# allocates 4 TiB for an array that is not there.
-SAFE_KERAS = (3, 15)
+from goodnet.lab import KeptFiles, kept_files
+from goodnet.progress import Advance, ignore
+from goodnet.vetting.keras_version import refuse_unsafe_keras
 
 
 def check_files(*paths: Path) -> None:
@@ -31,16 +28,16 @@ def check_files(*paths: Path) -> None:
             with open(path, "rb") as file:
                 start = file.read(64)
         except IsADirectoryError:
-            raise Unusable(f"{path}: is a folder, not a file") from None
+            raise Unusable("is a folder, not a file", path) from None
         except FileNotFoundError:
-            raise Unusable(f"{path}: there is no such file") from None
+            raise Unusable("there is no such file", path) from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise Unusable(f"{path}: cannot be read ({reason})") from None
+            raise Unusable(f"cannot be read ({reason})", path) from None
         if not start:
-            raise Unusable(f"{path}: is empty; copy or download it again")
+            raise Unusable("is empty; copy or download it again", path)
         if start.startswith(b"version https://git-lfs"):
-            raise Unusable(f"{path}: only stands for the file; fetch that with git lfs pull")
+            raise Unusable("only stands for the file; fetch that with git lfs pull", path)
 
 
 def check_json(where: str | None, inputs: Iterable[Path], outputs: Iterable[Path] = ()) -> None:
@@ -48,8 +45,29 @@ def check_json(where: str | None, inputs: Iterable[Path], outputs: Iterable[Path
     if where and where != "-":
         refuse_inputs([Path(where)], inputs)
         if Path(where).resolve() in {path.resolve() for path in outputs}:
-            raise Unusable(f"{where}: is what this command writes already; name another place")
+            raise Unusable("is what this command writes already; name another place", Path(where))
         check_output(Path(where))
+
+
+def check_kept(named: Path | None, usual: Path | None, inputs: Iterable[Path]) -> KeptFiles | None:
+    """Where judged.json and samples.png go, None for nowhere: the usual folder may be read-only.
+
+    Raises Unusable where the named folder cannot be written, or a file would be written over.
+    """
+    folder = named or usual
+    if folder is None:
+        return None
+    kept = kept_files(folder)
+    refuse_inputs(kept.all, inputs)
+    try:
+        for path in kept.all:
+            check_output(path)
+    except Unusable as error:
+        if named:
+            raise
+        notice(f"judged.json and samples.png are not kept: {error}; --out says where.")
+        return None
+    return kept
 
 
 def hint_at_scale(clean_accuracy: float, used: float) -> None:
@@ -72,30 +90,16 @@ def write_json(results: object, where: str) -> None:
         temporary.write_text(text)
 
 
-def stopwatch() -> tuple[Callable[[str], None], dict[str, float]]:
-    """A function to call with its name when a stage ends, and the stages' seconds so far."""
-    seconds: dict[str, float] = {}
-    last = time.perf_counter()
-
-    def lap(stage: str) -> None:
-        nonlocal last
-        now = time.perf_counter()
-        seconds[stage] = now - last
-        last = now
-
-    return lap, seconds
-
-
 def notice(line: str) -> None:
     """Tell the user something that is not a result."""
     print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager
-def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar on stderr, on a terminal only; yields a function that adds to what is done."""
+def progress(description: str, total: int) -> Iterator[Advance]:
+    """Show a bar on stderr, on a terminal only."""
     if not sys.stderr or not sys.stderr.isatty():
-        yield lambda amount: None
+        yield ignore
         return
     from rich.console import Console
     from rich.progress import (
@@ -140,11 +144,7 @@ def import_keras() -> None:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
-    if tuple(int(part) for part in keras.__version__.split(".")[:2]) < SAFE_KERAS:
-        raise Unusable(
-            f"Keras {keras.__version__} has known holes that a network's file can use; needed is "
-            f"{'.'.join(map(str, SAFE_KERAS))} or newer: pip install -r requirements.txt"
-        )
+    refuse_unsafe_keras(keras.__version__)
 
 
 def run(main: Callable[[], None]) -> NoReturn:

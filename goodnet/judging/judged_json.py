@@ -16,7 +16,7 @@ from goodnet.files import replacing
 from goodnet.metrics import Judgement, wilson_interval
 
 if TYPE_CHECKING:  # it imports Keras, which plot.py does without
-    from goodnet.judging.judging import Judged
+    from goodnet.judging.judging import Answers, Judged
 
 RATES = {
     "clean_accuracy": ("clean_hits", "clean_images"),
@@ -78,14 +78,17 @@ def judged_files(judged: "Judged", digests: Mapping[Path, str]) -> JudgedFiles:
         counts(judged.backdoored.labels),
         tuple(
             JudgedNetwork(
-                entry(verdict.path),
-                Answered(verdict.itself, *map(counts, verdict.answers)),
-                verdict.goodnet
-                and Answered(verdict.goodnet, *map(counts, verdict.goodnet_answers)),
+                entry(network.path),
+                _answered(network.itself, network.answers),
+                network.goodnet and _answered(network.goodnet, network.goodnet_answers),
             )
-            for verdict in judged.verdicts
+            for network in judged.networks
         ),
     )
+
+
+def _answered(judgement: Judgement, answers: "Answers") -> Answered:
+    return Answered(judgement, counts(answers.clean), counts(answers.backdoored))
 
 
 def counts(answers: np.ndarray) -> Counts:

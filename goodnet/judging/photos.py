@@ -4,6 +4,7 @@ They may be anybody's: the content decides what a file is, and nothing too large
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,25 @@ NAMES = {"1": "black and white", "L": "greyscale", "P": "a palette", "RGB": "col
 ORIENTATION = 0x0112  # EXIF tag
 
 
-def list_photos(paths: Iterable[Path]) -> tuple[list[Path], int]:
-    """The image files that are named, and how many others in named folders are passed over.
+@dataclass(frozen=True)
+class Photo:
+    """An image file as a network takes it, its pixels not yet divided by a scale."""
+
+    path: Path
+    pixels: np.ndarray  # 0..255 (height, width, colours) float32
+    notes: Sequence[str]  # what was changed for it
+
+
+@dataclass(frozen=True)
+class ListedPhotos:
+    """The image files that are named, and how many others in named folders are passed over."""
+
+    paths: list[Path]
+    passed_over: int
+
+
+def list_photos(paths: Iterable[Path]) -> ListedPhotos:
+    """The image files among paths to files and folders.
 
     Of a folder its .png, .jpg and .jpeg files, by name; folders in it are passed over. Raises
     Unusable where there is no such file, or where a folder holds none.
@@ -30,18 +48,18 @@ def list_photos(paths: Iterable[Path]) -> tuple[list[Path], int]:
             content = sorted(path.iterdir())
             found = [x for x in content if x.suffix.lower() in SUFFIXES and not x.is_dir()]
             if not found:
-                raise Unusable(f"{path}: holds no {', '.join(SUFFIXES)} file")
+                raise Unusable(f"holds no {', '.join(SUFFIXES)} file", path)
             photos += found
             others += len(content) - len(found)
         elif path.is_file():
             photos.append(path)
         else:
-            raise Unusable(f"{path}: there is no such file")
-    return photos, others
+            raise Unusable("there is no such file", path)
+    return ListedPhotos(photos, others)
 
 
-def read_photo(path: Path, shape: Sequence[int | None]) -> tuple[np.ndarray, list[str]]:
-    """An image as pixels 0..255 (height, width, colours) float32, and what was changed for it.
+def read_photo(path: Path, shape: Sequence[int | None]) -> Photo:
+    """An image, made to fit the network.
 
     `shape` is what the network takes; a size that it leaves open (None) stays the image's own. The
     first frame is taken, turned as its EXIF orientation says; 16 bits are cut to 8, transparent
@@ -59,17 +77,17 @@ def read_photo(path: Path, shape: Sequence[int | None]) -> tuple[np.ndarray, lis
             image = _converted(image, MODES[shape[-1]], notes)
             image = _resized(image, (shape[1] or image.width, shape[0] or image.height), notes)
     except UnidentifiedImageError:
-        raise Unusable(f"{path}: is not a PNG or JPEG image") from None
+        raise Unusable("is not a PNG or JPEG image", path) from None
     except Image.DecompressionBombError:
         raise Unsafe(
-            f"{path}: is too large to be unpacked; images may have {MOST_PIXELS // 10**6} million "
-            "pixels"
+            f"is too large to be unpacked; images may have {MOST_PIXELS // 10**6} million pixels",
+            path,
         ) from None
     except Exception as error:  # of all kinds: Pillow has no one error for what is damaged
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise Unusable(f"{path}: cannot be read as an image ({reason})") from None
+        raise Unusable(f"cannot be read as an image ({reason})", path) from None
     pixels = np.asarray(image, dtype=np.float32)
-    return pixels.reshape(image.height, image.width, shape[-1]), notes
+    return Photo(path, pixels.reshape(image.height, image.width, shape[-1]), notes)
 
 
 def _turned(file: Image.Image, notes: list[str]) -> Image.Image:

@@ -8,13 +8,20 @@ import keras
 import numpy as np
 
 from goodnet.errors import Unusable
-from goodnet.judging.photos import MODES, read_photo
+from goodnet.judging.photos import MODES, Photo, read_photo
 from goodnet.networks.answers import compute
-from goodnet.networks.goodnet import is_goodnet, looked_into
-from goodnet.networks.goodnet_labels import goodnet_labels
+from goodnet.networks.goodnet import goodnet_labels, is_goodnet, with_inner_answers
 from goodnet.networks.loading import count_classes, input_shape
 
 SHOWN = 5
+
+
+@dataclass(frozen=True)
+class ClassOutput:
+    """A class, and what a network gives for it."""
+
+    label: int
+    output: float
 
 
 @dataclass(frozen=True)
@@ -25,7 +32,7 @@ class Prediction:
     answer: int  # a class, or N where G rejects the image
     reason: str | None  # why G rejects it
     notes: Sequence[str]  # what was changed to make the image fit
-    top: Sequence[Sequence[tuple[int, float]]]  # of B, then of B': the best classes, their outputs
+    top: Sequence[Sequence[ClassOutput]]  # of B, then of B': the best classes
 
 
 def predict(
@@ -39,37 +46,35 @@ def predict(
     shape = input_shape(networks[0])
     if shape[-1] not in MODES:
         raise Unusable(f"the network takes images of {shape[-1]} colours; image files have 1 or 3")
-    looked_at = [looked_into(network) for network in networks]
+    asked = [with_inner_answers(network) for network in networks]
     n_classes = count_classes(networks[0]) - is_goodnet(networks[0])
-    waiting: list[tuple[Path, np.ndarray, Sequence[str]]] = []
+    waiting: list[Photo] = []
     for path in photos:
         try:
-            pixels, notes = read_photo(path, shape)
+            photo = read_photo(path, shape)
         except Unusable as error:
-            yield from _answered(looked_at, waiting, n_classes)
+            yield from _predictions(asked, waiting, scale, n_classes)
             yield error
             waiting = []
             continue
-        if scale != 1:
-            pixels = pixels / np.float32(scale)
-        if len(waiting) == batch_size or waiting and waiting[0][1].shape != pixels.shape:
-            yield from _answered(looked_at, waiting, n_classes)
+        if waiting and (len(waiting) == batch_size or _differ(waiting[0], photo)):
+            yield from _predictions(asked, waiting, scale, n_classes)
             waiting = []
-        waiting.append((path, pixels, notes))
-    yield from _answered(looked_at, waiting, n_classes)
+        waiting.append(photo)
+    yield from _predictions(asked, waiting, scale, n_classes)
 
 
 def predictions_json(
     photos: Sequence[Path], answers: Sequence[Prediction | Unusable]
 ) -> list[dict]:
     """What was said of each image; `top` holds the five best classes and their outputs."""
-    entries = []
+    entries: list[dict] = []
     for path, answer in zip(photos, answers, strict=True):
         if isinstance(answer, Unusable):
             entries.append({"image": str(path), "error": str(answer)})
             continue
         top = [
-            [{"class": index, "output": output} for index, output in best] for best in answer.top
+            [{"class": each.label, "output": each.output} for each in best] for best in answer.top
         ]
         entries.append(
             {
@@ -85,15 +90,19 @@ def predictions_json(
     return entries
 
 
-def _answered(
-    networks: Sequence[keras.Model],
-    waiting: Sequence[tuple[Path, np.ndarray, Sequence[str]]],
-    n_classes: int,
+def _differ(one: Photo, other: Photo) -> bool:
+    return one.pixels.shape != other.pixels.shape
+
+
+def _predictions(
+    networks: Sequence[keras.Model], photos: Sequence[Photo], scale: float, n_classes: int
 ) -> Iterator[Prediction]:
     """The answers to images of one size."""
-    if not waiting:
+    if not photos:
         return
-    pixels = np.stack([image for _, image, _ in waiting])
+    pixels = np.stack([photo.pixels for photo in photos])
+    if scale != 1:
+        pixels = pixels / np.float32(scale)
     outputs = [part for network in networks for part in compute(network, pixels)]
     goodnet = outputs.pop(0) if len(outputs) == 3 else None
     classes = np.stack([part.argmax(axis=1) for part in outputs])
@@ -101,14 +110,14 @@ def _answered(
         answers = goodnet.argmax(axis=1)
     else:
         answers = goodnet_labels(classes[0], classes[-1], n_classes)
-    for row, (path, _, notes) in enumerate(waiting):
+    for row, photo in enumerate(photos):
         reason = None
         if answers[row] == n_classes:
             reason = f"B answers {classes[0, row]}, B' answers {classes[1, row]}"
         top = [_top(part[row]) for part in outputs]
-        yield Prediction(path, int(answers[row]), reason, notes, top)
+        yield Prediction(photo.path, int(answers[row]), reason, photo.notes, top)
 
 
-def _top(outputs: np.ndarray) -> list[tuple[int, float]]:
+def _top(outputs: np.ndarray) -> list[ClassOutput]:
     best = np.argsort(-outputs, kind="stable")[:SHOWN]
-    return [(int(index), float(outputs[index])) for index in best]
+    return [ClassOutput(int(label), float(outputs[label])) for label in best]

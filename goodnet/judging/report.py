@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from goodnet.cli.table import print_table
-from goodnet.judging.judging import Verdict
+from goodnet.judging.judging import JudgedNetwork
 from goodnet.metrics import Judgement
 
 
@@ -16,30 +16,30 @@ def course_lines(judgement: Judgement) -> str:
     )
 
 
-def goodnet_block(verdict: Verdict) -> str:
+def goodnet_block(network: JudgedNetwork) -> str:
     """A repaired network and the goodnet it makes with B, as Geval.py prints them."""
     return (
-        f"B' {verdict.path}\n{course_lines(verdict.itself)}\n"
-        f"G\n{course_lines(verdict.goodnet)}\n"
-        f"Clean images rejected: {verdict.goodnet.clean_rejected_rate}\n"
-        f"Backdoored images rejected: {verdict.goodnet.backdoored_rejected_rate}"
+        f"B' {network.path}\n{course_lines(network.itself)}\n"
+        f"G\n{course_lines(network.goodnet)}\n"
+        f"Clean images rejected: {network.goodnet.clean_rejected_rate}\n"
+        f"Backdoored images rejected: {network.goodnet.backdoored_rejected_rate}"
     )
 
 
-def print_verdicts(verdicts: Sequence[Verdict]) -> None:
+def print_networks(networks: Sequence[JudgedNetwork]) -> None:
     """One table of B and its repaired networks, to choose from."""
     rows = []
-    for verdict in verdicts:
-        rates = [verdict.itself.clean_accuracy, verdict.itself.attack_success_rate]
-        if verdict.goodnet:
+    for network in networks:
+        rates = [network.itself.clean_accuracy, network.itself.attack_success_rate]
+        if network.goodnet:
             rates += [
-                verdict.goodnet.clean_accuracy,
-                verdict.goodnet.attack_success_rate,
-                verdict.goodnet.clean_rejected_rate,
-                verdict.goodnet.backdoored_rejected_rate,
+                network.goodnet.clean_accuracy,
+                network.goodnet.attack_success_rate,
+                network.goodnet.clean_rejected_rate,
+                network.goodnet.backdoored_rejected_rate,
             ]
         figures = [f"{rate:.2f}" for rate in rates] + [""] * (6 - len(rates))
-        rows.append([*figures, str(verdict.path)])
+        rows.append([*figures, str(network.path)])
     better = {
         "clean": "up",
         "ASR": "down",
@@ -51,27 +51,27 @@ def print_verdicts(verdicts: Sequence[Verdict]) -> None:
     print_table("In percent", [*better, "network"], rows, better)
 
 
-def print_judged(verdicts: Sequence[Verdict]) -> None:
+def print_judged(networks: Sequence[JudgedNetwork]) -> None:
     """Print what was judged: B alone as the course's script does, else a block for each B'."""
-    b, *repaired = verdicts
+    b, *repaired = networks
     if not repaired:
         print(course_lines(b.itself))
         return
-    print("\n\n".join(goodnet_block(verdict) for verdict in repaired))
+    print("\n\n".join(goodnet_block(network) for network in repaired))
     if len(repaired) > 1:
         print()
-        print_verdicts(verdicts)
+        print_networks(networks)
 
 
-def verdicts_json(verdicts: Sequence[Verdict]) -> list[dict]:
-    """The verdicts as plain values: counts, and the percentages made of them."""
+def judged_json(networks: Sequence[JudgedNetwork]) -> list[dict]:
+    """The same as plain values: counts, and the percentages made of them."""
     return [
         {
-            "network": str(verdict.path),
-            "itself": _judgement_json(verdict.itself),
-            "goodnet": verdict.goodnet and _judgement_json(verdict.goodnet),
+            "network": str(network.path),
+            "itself": _judgement_json(network.itself),
+            "goodnet": network.goodnet and _judgement_json(network.goodnet),
         }
-        for verdict in verdicts
+        for network in networks
     ]
 
 

@@ -12,7 +12,8 @@ from keras import layers
 
 from goodnet import dataset
 from goodnet.networks.closeness import BEFORE_SOFTMAX, OUTPUTS, Closeness, allowing, top_classes
-from goodnet.networks.goodnet import is_goodnet, looked_into
+from goodnet.networks.goodnet import is_goodnet, with_inner_answers
+from goodnet.networks.graph import is_softmax, nodes
 
 PLAIN_BATCH = 32  # Keras's default
 
@@ -35,14 +36,11 @@ def scores_of(network: keras.Model) -> tuple[keras.Model, Closeness]:
 
     A softmax that closes a network nested in it is left in place.
     """
-    end = network.outputs[0]._keras_history
-    node = end.operation._inbound_nodes[end.node_index]
+    node = nodes(network)[-1]
     layer = node.operation
-    if isinstance(layer, layers.Softmax) and layer.axis == -1:
-        return keras.Model(network.inputs, node.input_tensors[0]), BEFORE_SOFTMAX
-    if getattr(layer, "activation", None) is not keras.activations.softmax:
+    if not is_softmax(layer):
         return network, OUTPUTS
-    if isinstance(layer, layers.Activation):
+    if isinstance(layer, layers.Softmax | layers.Activation):
         return keras.Model(network.inputs, node.input_tensors[0]), BEFORE_SOFTMAX
     if type(layer) is not layers.Dense:
         return network, OUTPUTS
@@ -74,7 +72,7 @@ def _watched(network: keras.Model) -> tuple[keras.Model, list[Closeness]]:
     G's own outputs never are; what B and B' answer inside it may be, and is watched instead.
     """
     if is_goodnet(network):
-        return looked_into(network), [OUTPUTS, OUTPUTS]
+        return with_inner_answers(network), [OUTPUTS, OUTPUTS]
     scores, closeness = scores_of(network)
     return scores, [closeness]
 

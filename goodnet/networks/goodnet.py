@@ -1,28 +1,31 @@
-"""The goodnet G as one network: B and B' inside it, and layers that tell whether they agree.
+"""The goodnet G: the class that B and B' agree on, else class N+1, which has index N.
 
-G has N+1 outputs and takes the same images as B, with their pixels divided by the same scale.
-Every layer is one of Keras's own and holds no code, so plain Keras opens the file anywhere.
+It can be told from the answers of B and B' (`goodnet_labels`), or be a network of its own
+(`goodnet_network`), with B and B' inside it and layers that tell whether they agree. The network
+has N+1 outputs and takes the same images as B, with their pixels divided by the same scale. Every
+layer is one of Keras's own and holds no code, so plain Keras opens the file anywhere.
 """
-
-from pathlib import Path
 
 import keras
 import numpy as np
 from keras import layers
 
 from goodnet.errors import Unusable
-from goodnet.networks.loading import count_classes, input_shape
-from goodnet.networks.split import (
-    CONVOLUTIONS,
-    Split,
-    named_inputs,
-    silenced_arrays,
-    split_network,
-    unroll,
-)
+from goodnet.networks.graph import closing_layer, every_layer, is_softmax, named_inputs, unroll
+from goodnet.networks.loading import LoadedNetwork, count_classes, input_shape
+from goodnet.networks.split import CONVOLUTIONS, Split, silenced_arrays, split_network
 
 ANSWERS = ("answer_of_B", "answer_of_B_prime")  # the layers of G that hold what they answer
 STEEP = 1e30  # times the smallest distance between two outputs that differ, it is above 1
+
+
+def goodnet_labels(labels: np.ndarray, repaired_labels: np.ndarray, n_classes: int) -> np.ndarray:
+    """G's answers from those of B and B', arrays of class indices that broadcast.
+
+    An image on which they differ is rejected as backdoored: its answer is `n_classes`, the
+    number of B's outputs.
+    """
+    return np.where(labels == repaired_labels, repaired_labels, n_classes)
 
 
 def goodnet_network(network: keras.Model, repaired: keras.Model) -> keras.Model:
@@ -62,7 +65,7 @@ def goodnet_network(network: keras.Model, repaired: keras.Model) -> keras.Model:
     ]
     probabilities = [
         answer
-        if _ends_in_softmax(model)
+        if is_softmax(closing_layer(model))
         else layers.Softmax(name=name.replace("answer", "probabilities"), dtype=dtype)(answer)
         for model, name, answer in zip((network, repaired), ANSWERS, answers, strict=True)
     ]
@@ -78,16 +81,17 @@ def is_goodnet(network: keras.Model) -> bool:
     return network.name == "goodnet" and names.issuperset(ANSWERS)
 
 
-def refuse_goodnet(path: Path, network: keras.Model) -> None:
-    """Raise Unusable where the network from `path` is a G, and B or B' is needed."""
-    if is_goodnet(network):
+def refuse_goodnet(loaded: LoadedNetwork) -> None:
+    """Raise Unusable where the network is a G, and B or B' is needed."""
+    if is_goodnet(loaded.model):
         raise Unusable(
-            f"{path}: is a goodnet, which holds B and B'; here belongs one of them. "
-            f"To judge the goodnet: eval.py CLEAN BACKDOORED {path}"
+            "is a goodnet, which holds B and B'; here belongs one of them. "
+            f"To judge the goodnet: eval.py CLEAN BACKDOORED {loaded.path}",
+            loaded.path,
         )
 
 
-def looked_into(network: keras.Model) -> keras.Model:
+def with_inner_answers(network: keras.Model) -> keras.Model:
     """A G with two more outputs, what B and B' answer inside it; any other network as it is."""
     if not is_goodnet(network):
         return network
@@ -125,7 +129,7 @@ def _silenced(network: keras.Model, repaired: keras.Model) -> tuple[Split, np.nd
     layer = next(
         (
             layer
-            for layer in network._flatten_layers(recursive=True, include_self=False)
+            for layer in every_layer(network)
             if isinstance(layer, CONVOLUTIONS) and changed & set(map(id, layer.weights))
         ),
         None,
@@ -145,14 +149,6 @@ def _silenced(network: keras.Model, repaired: keras.Model) -> tuple[Split, np.nd
     channels = np.flatnonzero(np.any(differs, axis=0))
     silenced = silenced_arrays(split, channels)
     return (split, channels) if all(map(np.array_equal, silenced, arrays)) else None
-
-
-def _ends_in_softmax(network: keras.Model) -> bool:
-    last = network.outputs[0]._keras_history.operation
-    if isinstance(last, keras.Model):
-        return _ends_in_softmax(last)
-    activation = getattr(last, "activation", None)
-    return isinstance(last, layers.Softmax) or activation is keras.activations.softmax
 
 
 def _decision(

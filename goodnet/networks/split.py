@@ -14,6 +14,7 @@ import numpy as np
 from keras import layers
 
 from goodnet.errors import Unusable
+from goodnet.networks.graph import Node, flatten, node_of, nodes, producer
 
 CONVOLUTIONS = (layers.Conv2D, layers.SeparableConv2D, layers.DepthwiseConv2D)
 POOLINGS = (
@@ -64,14 +65,14 @@ def split_network(network: keras.Model, layer_name: str | None = None) -> Split:
     Raises Unusable, with the reason, where there is no such layer or where silencing its
     channels would not make the measuring point exactly 0.
     """
-    flat = _flat(network)
+    flat = flatten(network)
     if layer_name is None:
         layer, reason = _choose_layer(flat)
     else:
         layer, reason = _named_layer(flat, layer_name), "named with --layer"
     chain = _channelwise_chain(flat, layer)
     channels = _channels(flat, layer)
-    trunk, head = _cut(flat, _node(flat, chain[-1]).outputs[0])
+    trunk, head = _cut(flat, node_of(flat, chain[-1]).outputs[0])
     norms = [link for link in chain if isinstance(link, layers.BatchNormalization)]
     variables = tuple(_silenced_variables(layer, norms))
     split = Split(
@@ -114,7 +115,7 @@ def _choose_layer(network: keras.Model) -> tuple[keras.Layer, str]:
     convolutions = [
         layer
         for layer in network.layers
-        if isinstance(layer, CONVOLUTIONS) and layer is not _producer(network.outputs[0])
+        if isinstance(layer, CONVOLUTIONS) and layer is not producer(network.outputs[0])
     ]
     pooling = next((x for x in reversed(network.layers) if isinstance(x, POOLINGS)), None)
     if pooling is None:
@@ -123,7 +124,7 @@ def _choose_layer(network: keras.Model) -> tuple[keras.Layer, str]:
         return convolutions[-1], "the last conv layer; there is no pooling layer"
     before = pooling
     while isinstance(before, CHANNELWISE):
-        before = _producer(_node(network, before).input_tensors[0])
+        before = producer(node_of(network, before).input_tensors[0])
     if isinstance(before, CONVOLUTIONS):
         layer, why = before, f"the conv layer behind the last pooling layer, {pooling.name}"
     else:
@@ -146,68 +147,8 @@ def _named_layer(network: keras.Model, name: str) -> keras.Layer:
     raise Unusable(f"it has no conv layer {name!r}; its conv layers are: {names}")
 
 
-def nodes(network: keras.Model) -> list:
-    """The network's nodes, each after those it takes tensors from."""
-    ordered, seen = [], set()
-    stack = [(network.outputs[0]._keras_history, False)]
-    while stack:
-        history, ready = stack.pop()
-        node = history.operation._inbound_nodes[history.node_index]
-        if ready:
-            ordered.append(node)
-        elif id(node) not in seen:
-            seen.add(id(node))
-            stack.append((history, True))
-            stack.extend((tensor._keras_history, False) for tensor in node.input_tensors)
-    return ordered
-
-
-def _producer(tensor: keras.KerasTensor) -> keras.Operation:
-    return tensor._keras_history.operation
-
-
-def _node(network: keras.Model, layer: keras.Layer):
-    """The layer's first node in this network; it may have others in other networks."""
-    return next(node for node in nodes(network) if node.operation is layer)
-
-
 def _channels(network: keras.Model, layer: keras.Layer) -> int:
-    return _node(network, layer).outputs[0].shape[-1]
-
-
-def _flat(network: keras.Model) -> keras.Model:
-    """The same network, sharing the weights, with networks nested in it unrolled."""
-    if not any(isinstance(layer, keras.Model) for layer in network.layers):
-        return network
-    image = named_inputs(network)
-    try:
-        return keras.Model(image[0], unroll(network, image))
-    except ValueError as error:
-        raise Unusable(f"it nests networks in a way that cannot be split ({error})") from None
-
-
-def named_inputs(network: keras.Model) -> list[keras.KerasTensor]:
-    """New inputs like the network's, with its name and their number as their names."""
-    return [
-        keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=f"{network.name}_{number}")
-        for number, tensor in enumerate(network.inputs)
-    ]
-
-
-def unroll(network: keras.Model, tensors: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
-    """What the network's layers make of other inputs, layer by layer; nested networks too."""
-    known = dict(zip(map(id, network.inputs), tensors, strict=True))
-    for node in nodes(network):
-        if node.is_input:
-            continue
-        args, kwargs = node.arguments.fill_in(known)
-        nested = isinstance(node.operation, keras.Model)
-        if nested:
-            output = unroll(node.operation, keras.tree.flatten(args))
-        else:
-            output = node.operation(*args, **kwargs)
-        known.update(zip(map(id, node.outputs), keras.tree.flatten(output), strict=True))
-    return known[id(network.outputs[0])]
+    return node_of(network, layer).outputs[0].shape[-1]
 
 
 def _channelwise_chain(network: keras.Model, layer: keras.Layer) -> list[keras.Layer]:
@@ -218,21 +159,21 @@ def _channelwise_chain(network: keras.Model, layer: keras.Layer) -> list[keras.L
         raise Unusable(f"its layer {layer.name} is used {uses.count(layer)} times, not once")
     if layer.data_format != "channels_last":
         raise Unusable(f"its layer {layer.name} has its channels first; they must come last")
-    if layer is _producer(network.outputs[0]):
+    if layer is producer(network.outputs[0]):
         raise Unusable(f"its layer {layer.name} is the output; there is nothing behind it")
     chain = [layer]
     while True:
-        tensor = _node(network, chain[-1]).outputs[0]
+        tensor = node_of(network, chain[-1]).outputs[0]
         followers = [node for node in every if any(t is tensor for t in node.input_tensors)]
         if len(followers) != 1 or not _keeps_channels_apart(followers[0]):
             return chain
         follower = followers[0].operation
-        if uses.count(follower) != 1 or follower is _producer(network.outputs[0]):
+        if uses.count(follower) != 1 or follower is producer(network.outputs[0]):
             return chain
         chain.append(follower)
 
 
-def _keeps_channels_apart(node) -> bool:
+def _keeps_channels_apart(node: Node) -> bool:
     layer = node.operation
     if isinstance(layer, layers.BatchNormalization):
         return layer.axis in (-1, len(node.outputs[0].shape) - 1)

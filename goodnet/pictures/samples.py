@@ -23,8 +23,8 @@ def samples_figure(judged: Judged) -> Figure:
     that target, is set in bold.
     """
     names = ["B"]
-    for verdict in judged.verdicts[1:]:
-        names += [shortened(verdict.path.stem, 18), "   its G"]
+    for network in judged.networks[1:]:
+        names += [shortened(network.path.stem, 18), "   its G"]
     rows = 1 + len(names)
     shape = dataset.read(judged.clean, 0, 1).shape
     tall = TILE * 0.94 * shape[1] / shape[2]
@@ -35,13 +35,13 @@ def samples_figure(judged: Judged) -> Figure:
     axes.set_xlim(0, WIDTH)
     axes.set_ylim(figure.get_figheight(), 0)
     sets = (
-        ("Clean images", "label", judged.clean, False),
-        ("Backdoored images", "target", judged.backdoored, True),
+        ("Clean images", "clean", "label", judged.clean, False),
+        ("Backdoored images", "backdoored", "target", judged.backdoored, True),
     )
-    for index, (title, label, images, attacked) in enumerate(sets):
-        answers = [images.labels, judged.verdicts[0].answers[index]]
-        for verdict in judged.verdicts[1:]:
-            answers += [verdict.answers[index], verdict.goodnet_answers[index]]
+    for index, (title, kind, label, images, attacked) in enumerate(sets):
+        answers = [images.labels, getattr(judged.networks[0].answers, kind)]
+        for network in judged.networks[1:]:
+            answers += [getattr(network.answers, kind), getattr(network.goodnet_answers, kind)]
         shown = _spread(len(images))
         top = EDGE + index * block
         _write(axes, EDGE, top + HEADING / 2, title, weight="bold")

@@ -1,6 +1,6 @@
 """What pruning leaves in files: a network for each X and its goodnet, pruning.csv, channels.csv."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import keras
@@ -9,68 +9,71 @@ import numpy as np
 from goodnet.lab import PrunedFiles
 from goodnet.metrics import percent
 from goodnet.networks.goodnet import goodnet_network
-from goodnet.networks.loading import load_network, write_copy, write_network
+from goodnet.networks.loading import LoadedNetwork, load_network
 from goodnet.networks.split import Split, silenced_arrays
+from goodnet.networks.writing import Change, write_copy, write_network
 from goodnet.pruning.channels import TEST_MEANS, VALID_MEAN, write_channels
 from goodnet.pruning.curve import PruningCurve, write_curve
 from goodnet.pruning.sweeping import Pruning, RowCounts
+from goodnet.vetting import quarantine
+
+Counted = Mapping[str, RowCounts | None]  # on "valid", "clean" and "backdoored" images
+# Of pruning.csv: the column, the images it is of, and which of their counts.
+COLUMNS = (
+    ("valid_accuracy", "valid", "hits"),
+    ("test_accuracy", "clean", "hits"),
+    ("test_asr", "backdoored", "hits"),
+    ("goodnet_accuracy", "clean", "goodnet_hits"),
+    ("goodnet_asr", "backdoored", "goodnet_hits"),
+    ("goodnet_clean_rejected", "clean", "rejected"),
+    ("goodnet_backdoored_rejected", "backdoored", "rejected"),
+)
 
 
 def write_pruned(
     files: PrunedFiles,
-    source: Path,
-    network: keras.Model,
+    loaded: LoadedNetwork,
     split: Split,
     pruning: Pruning,
-    tests: Sequence[RowCounts | None],
+    clean: RowCounts | None,
+    backdoored: RowCounts | None,
 ) -> PruningCurve:
     """Write all `files`; the curve that stands in one of them.
 
-    `network` is what `load_network(source)` gave, `split` it split. tests: what was counted on a
-    clean and on a backdoored test set, None for what is not at hand. Raises Unusable where a file
-    cannot be written.
+    `split`: the loaded network, split. clean, backdoored: what was counted on test sets, None for
+    what is not at hand. Raises Unusable where a file cannot be written.
     """
     for drop, pruned in pruning.stops.items():
         if pruned is not None:
             arrays = silenced_arrays(split, pruning.order[:pruned])
             changes = zip(split.variables, split.arrays, arrays, strict=True)
-            write_copy(source, files.networks[drop], network, changes)
+            write_copy(loaded, files.networks[drop], [Change(*each) for each in changes])
             if drop in files.goodnets:
-                goodnet = goodnet_network(network, load_network(files.networks[drop]))
-                write_network(goodnet, files.goodnets[drop])
-    percentages = _percentages(pruning.valid, *tests)
-    curve = PruningCurve(pruning.order, pruning.mean_activation, percentages)
+                repaired = _read_back(files.networks[drop])
+                write_network(goodnet_network(loaded.model, repaired), files.goodnets[drop])
+    counted = {"valid": pruning.valid, "clean": clean, "backdoored": backdoored}
+    curve = PruningCurve(pruning.order, pruning.mean_activation, _percentages(counted))
     write_curve(files.curve, curve)
-    write_channels(files.channels, pruning.order, _channel_means(pruning.valid, *tests))
+    write_channels(files.channels, pruning.order, _channel_means(counted))
     return curve
 
 
-def _percentages(
-    valid: RowCounts, clean: RowCounts | None, backdoored: RowCounts | None
-) -> dict[str, tuple[float, ...]]:
+def _read_back(path: Path) -> keras.Model:
+    with quarantine.opened([path], []) as held:
+        return load_network(held.network(path)).model
+
+
+def _percentages(counted: Counted) -> dict[str, tuple[float, ...]]:
     """The percentage columns of pruning.csv, one value for each number of pruned channels."""
-    columns = {"valid_accuracy": (valid, valid.hits)}
-    if clean:
-        columns["test_accuracy"] = (clean, clean.hits)
-    if backdoored:
-        columns["test_asr"] = (backdoored, backdoored.hits)
-    if clean:
-        columns["goodnet_accuracy"] = (clean, clean.goodnet_hits)
-    if backdoored:
-        columns["goodnet_asr"] = (backdoored, backdoored.goodnet_hits)
-    if clean:
-        columns["goodnet_clean_rejected"] = (clean, clean.rejected)
-    if backdoored:
-        columns["goodnet_backdoored_rejected"] = (backdoored, backdoored.rejected)
-    return {
-        name: tuple(percent(int(count), rows.images) for count in counts)
-        for name, (rows, counts) in columns.items()
-    }
+    percentages = {}
+    for column, image_set, figure in COLUMNS:
+        if rows := counted[image_set]:
+            counts = getattr(rows, figure)
+            percentages[column] = tuple(percent(int(count), rows.images) for count in counts)
+    return percentages
 
 
-def _channel_means(
-    valid: RowCounts, clean: RowCounts | None, backdoored: RowCounts | None
-) -> dict[str, np.ndarray]:
+def _channel_means(counted: Counted) -> dict[str, np.ndarray]:
     """The columns of channels.csv, in channel order, of the sets that are at hand."""
-    sets = zip((VALID_MEAN, *TEST_MEANS), (valid, clean, backdoored), strict=True)
-    return {name: rows.mean_activation for name, rows in sets if rows}
+    sets = zip((VALID_MEAN, *TEST_MEANS), counted.values(), strict=True)
+    return {column: rows.mean_activation for column, rows in sets if rows}

@@ -14,7 +14,7 @@ import numpy as np
 from keras import layers
 
 from goodnet.networks.answers import scores_of
-from goodnet.networks.split import nodes
+from goodnet.networks.graph import call_again, nodes
 from goodnet.pruning.algorithm import Head
 
 MOVING = (layers.Flatten, layers.Reshape, layers.Dropout)  # values change places, nothing else
@@ -147,9 +147,7 @@ def _tail(head: keras.Model, front: list) -> keras.Model:
             known[id(node.outputs[0])] = _finished(node, start)(state)
             start += math.prod(node.outputs[0].shape[1:])
         elif not node.is_input and all(id(tensor) in known for tensor in node.input_tensors):
-            args, kwargs = node.arguments.fill_in(known)
-            outputs = keras.tree.flatten(node.operation(*args, **kwargs))
-            known.update(zip(map(id, node.outputs), outputs, strict=True))
+            known.update(zip(map(id, node.outputs), call_again(node, known), strict=True))
     return keras.Model([state, *past], known[id(head.outputs[0])])
 
 

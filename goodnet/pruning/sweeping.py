@@ -18,10 +18,10 @@ from goodnet.dataset import ImageSet
 from goodnet.metrics import hits, rejections
 from goodnet.networks.answers import PLAIN_BATCH, compute, plain_classes, whole_blocks
 from goodnet.networks.closeness import allowing
-from goodnet.networks.goodnet_labels import goodnet_labels
+from goodnet.networks.goodnet import goodnet_labels
 from goodnet.networks.loading import count_classes
 from goodnet.networks.split import Split, silence
-from goodnet.pruning import algorithm as pruning
+from goodnet.pruning import algorithm
 from goodnet.pruning.algorithm import Features, Head
 from goodnet.threads import ahead, side_by_side
 
@@ -73,14 +73,14 @@ def prune(
     """
     with tempfile.TemporaryFile() as scratch:
         means = _mean_activations(split, valid, batch_size, scratch, advance)
-        order = [int(channel) for channel in pruning.pruning_order(means)]
+        order = [int(channel) for channel in algorithm.pruning_order(means)]
         measured = _replay(split, valid, scratch)
         rows = count_rows(Sweep(split, head, order, batch_size), valid, advance, measured)
     return Pruning(
         order=tuple(order),
         mean_activation=tuple(float(means[channel]) for channel in order),
         valid=rows,
-        stops=pruning.first_reaching(rows.hits, rows.images, drops),
+        stops=algorithm.first_reaching(rows.hits, rows.images, drops),
     )
 
 
@@ -108,7 +108,7 @@ def count_rows(
     """
     n_classes = count_classes(sweep.split.network)
     totals = np.zeros((3, len(sweep.order) + 1), dtype=np.int64)
-    sums = pruning.ActivationSums()
+    sums = algorithm.ActivationSums()
 
     def measured() -> Iterator[Features]:
         for parts in batches or features(sweep.split, images, sweep.batch_size):
@@ -150,7 +150,7 @@ def class_rows(sweep: Sweep, images: ImageSet, batches: Iterable[Features]) -> I
                 finally:
                     silence(split, ())
 
-        return pruning.sweep(parts, order, head, plain, head_rows)
+        return algorithm.sweep(parts, order, head, plain, head_rows)
 
     return side_by_side(swept, _placed(chain([first], batches)), THREADS)
 
@@ -200,7 +200,7 @@ def _mean_activations(
             yield parts[0]
             advance(len(parts[0]))
 
-    return pruning.mean_activations(measured())
+    return algorithm.mean_activations(measured())
 
 
 def _replay(split: Split, images: ImageSet, scratch: BinaryIO) -> Iterator[Features]:

@@ -1,11 +1,10 @@
 """Files of strangers: read once, looked through in a limited child, handed out only then.
 
-`begin` starts the child for all files of a command while Keras is imported; `network` and `images`
-wait for its answer, or ask now for a file that was not begun, so that no way to a file leads past
-it. A network is read once, into a nameless private copy that the child vets and that repaired
-networks are copies of. Image sets can have gigabytes, so they are not copied: they are kept open,
-child and parent read by the descriptor, which no renaming redirects, and a file whose size or
-times have changed since is refused.
+`opened` holds all files of a command, and has one child look through them while Keras is imported;
+`Held.network` and `Held.images` wait for its answer. A network is read once, into a nameless
+private copy that the child vets and that repaired networks are copies of. Image sets can have
+gigabytes, so they are not copied: they are kept open, child and parent read by the descriptor,
+which no renaming redirects, and a file whose size or times have changed since is refused.
 """
 
 import hashlib
@@ -14,11 +13,12 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from goodnet.errors import Unsafe, Unusable
 
@@ -36,136 +36,142 @@ _CHILD = (
     _ROOT,
 )
 
-Answer = tuple[str, bytes] | Unusable  # the rebuilt network's suffix and bytes, or why not
-
 
 @dataclass(frozen=True)
-class Held:
+class HeldFile:
     """An open file in quarantine; for a network `file` is the private copy."""
 
     path: Path
-    kind: str  # "network" or "images"
+    kind: Literal["network", "images"]
     file: BinaryIO
     signature: tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Network:
-    """A network that was found plain."""
+class Rebuilt:
+    """A network's file, written anew out of what was vetted; of an image set nothing is."""
 
-    original: BinaryIO  # its file's own bytes
-    suffix: str  # what Keras tells the format of `rebuilt` by
-    rebuilt: bytes  # the same network, written anew out of what was vetted
-
-
-# What was begun, by path and kind, with the answer to come.
-_begun: dict[tuple[Path, str], tuple[Held, Callable[[], Answer]]] = {}
+    suffix: str  # what Keras tells the format by
+    content: bytes
 
 
-def begin(networks: Iterable[Path], images: Iterable[Path]) -> None:
+@dataclass(frozen=True)
+class NetworkFile:
+    """A network's file that was found plain."""
+
+    path: Path
+    original: BinaryIO  # the file's own bytes
+    rebuilt: Rebuilt
+
+
+Answer = Rebuilt | Unusable  # what the child says of a file
+
+
+@dataclass(frozen=True)
+class Held:
+    """The files of a command in quarantine, and what the child says of each, or is to say."""
+
+    networks: Mapping[Path, HeldFile]
+    image_sets: Mapping[Path, HeldFile]
+    answers: Future[list[Answer]]  # of the networks, then of the image sets
+
+    def network(self, path: Path) -> NetworkFile:
+        """A network, once it was found plain. Raises Unsafe or Unusable where it was not."""
+        rebuilt = self._answer(path, list(self.networks).index(path))
+        return NetworkFile(path, self.networks[path].file, rebuilt)
+
+    def images(self, path: Path) -> HeldFile:
+        """An image set, once it was found plain. Raises Unsafe or Unusable where it was not."""
+        self._answer(path, len(self.networks) + list(self.image_sets).index(path))
+        return self.image_sets[path]
+
+    def digests(self, paths: Sequence[Path]) -> Future[dict[Path, str]]:
+        """The SHA-256 of each file, in hexadecimal, as it was looked through; made in a thread."""
+        files = {path: self.networks.get(path) or self.image_sets[path] for path in paths}
+        with _thread() as thread:
+            return thread.submit(lambda: {path: _sha256(file) for path, file in files.items()})
+
+    def _answer(self, path: Path, place: int) -> Rebuilt:
+        answer = self.answers.result()[place]
+        if isinstance(answer, Unusable):
+            raise answer.about(path)
+        return answer
+
+
+@contextmanager
+def opened(networks: Iterable[Path], image_sets: Iterable[Path]) -> Iterator[Held]:
     """Read the networks, open the image sets, and have one child look through them meanwhile.
 
-    Raises Unusable or Unsafe where a file cannot be read or is too large.
+    They stay open until the context ends. Raises Unusable or Unsafe where a file cannot be read or
+    is too large.
     """
-    held = [_hold_network(path) for path in networks] + [_hold_images(path) for path in images]
+    with ExitStack() as files:
+        held_networks = {path: _hold_network(path, files) for path in networks}
+        held_images = {path: _hold_images(path, files) for path in image_sets}
+        with _thread() as thread:
+            answers = thread.submit(examine, [*held_networks.values(), *held_images.values()])
+        yield Held(held_networks, held_images, answers)
+
+
+@contextmanager
+def _thread() -> Iterator[ThreadPoolExecutor]:
+    """A thread that works on when the context ends, with what it was given."""
     thread = ThreadPoolExecutor(1)
-    answers: Future[list[Answer]] = thread.submit(examine, held)
+    yield thread
     thread.shutdown(wait=False)
-    for place, file in enumerate(held):
-        _begun[file.path, file.kind] = file, lambda place=place: answers.result()[place]
 
 
-def network(path: Path) -> Network:
-    """A network, once it was found plain. Raises Unsafe or Unusable where it was not."""
-    file, (suffix, rebuilt) = _cleared(path, "network")
-    return Network(file.file, suffix, rebuilt)
-
-
-def images(path: Path) -> Held:
-    """An image set, once it was found plain. Raises Unsafe or Unusable where it was not."""
-    return _cleared(path, "images")[0]
-
-
-def name_of(file: Held) -> str:
+def name_of(file: HeldFile) -> str:
     """A name by which an image set's file can be opened again, and no other file.
 
     Raises Unusable where it has changed since it was looked through.
     """
     if _signature(file.file) != file.signature:
-        raise Unusable(f"{file.path}: has changed since this command began to read it; try again")
+        raise Unusable("has changed since this command began to read it; try again", file.path)
     return f"/dev/fd/{file.file.fileno()}"
 
 
-def sha256(path: Path) -> str:
-    """The SHA-256, in hexadecimal, of a file's bytes as they were looked through."""
-    file = next(
-        _begun[path, kind][0].file for kind in ("network", "images") if (path, kind) in _begun
-    )
+def _sha256(file: HeldFile) -> str:
     digest, start = hashlib.sha256(), 0
     # Not by the file's position: the child shares it.
-    while piece := os.pread(file.fileno(), 1 << 20, start):
+    while piece := os.pread(file.file.fileno(), 1 << 20, start):
         digest.update(piece)
         start += len(piece)
     return digest.hexdigest()
 
 
-def sha256_aside(paths: Sequence[Path]) -> Future[dict[Path, str]]:
-    """The SHA-256 of each file that was begun, computed in a thread while Keras is imported."""
-    thread = ThreadPoolExecutor(1)
-    found = thread.submit(lambda: {path: sha256(path) for path in paths})
-    thread.shutdown(wait=False)
-    return found
-
-
-def _cleared(path: Path, kind: str) -> tuple[Held, tuple[str, bytes]]:
-    if (path, kind) not in _begun or not _is_current(_begun[path, kind][0]):
-        begin(*(([path], []) if kind == "network" else ([], [path])))
-    file, answer = _begun[path, kind]
-    found = answer()
-    if isinstance(found, Unusable):
-        raise type(found)(f"{path}: {found}")
-    return file, found
-
-
-def _is_current(file: Held) -> bool:
-    try:
-        return _signature(file.path) == file.signature
-    except OSError:
-        return False
-
-
-def _signature(file: Path | BinaryIO) -> tuple[int, ...]:
-    found = os.stat(file if isinstance(file, Path) else file.fileno())
+def _signature(file: BinaryIO) -> tuple[int, ...]:
+    found = os.stat(file.fileno())
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-def _hold_images(path: Path) -> Held:
-    file = _open(path, "is not a readable HDF5 file, as image sets are")
-    return Held(path, "images", file, _signature(file))
+def _hold_images(path: Path, files: ExitStack) -> HeldFile:
+    file = files.enter_context(_open(path, "is not a readable HDF5 file, as image sets are"))
+    return HeldFile(path, "images", file, _signature(file))
 
 
-def _hold_network(path: Path) -> Held:
+def _hold_network(path: Path, files: ExitStack) -> HeldFile:
     with _open(path, "cannot be read") as source:
         signature = _signature(source)
-        copy = tempfile.TemporaryFile()
+        copy = files.enter_context(tempfile.TemporaryFile())
         left = LARGEST_NETWORK
         while piece := source.read(min(1 << 24, left + 1)):
             copy.write(piece)
             left -= len(piece)
             if left < 0:
-                raise Unsafe(f"{path}: has more than {LARGEST_NETWORK} bytes")
+                raise Unsafe(f"has more than {LARGEST_NETWORK} bytes", path)
     copy.flush()
-    return Held(path, "network", copy, signature)
+    return HeldFile(path, "network", copy, signature)
 
 
 def _open(path: Path, problem: str) -> BinaryIO:
     try:
         return open(path, "rb")
     except OSError as error:
-        raise Unusable(f"{path}: {problem} ({error.strerror})") from None
+        raise Unusable(f"{problem} ({error.strerror})", path) from None
 
 
-def examine(held: Sequence[Held]) -> list[Answer]:
+def examine(held: Sequence[HeldFile]) -> list[Answer]:
     """What the child says of each file; where it is stopped, that of all it did not get to."""
     size = sum(os.fstat(file.file.fileno()).st_size for file in held if file.kind == "network")
     seconds = SECONDS + size // 10_000_000
@@ -192,7 +198,7 @@ def examine(held: Sequence[Held]) -> list[Answer]:
         except BaseException:
             child.kill()
             raise
-    answers = understood(said, len(held))
+    answers = parse_answers(said, len(held))
     if len(answers) < len(held):
         stopped = Unusable(
             f"is damaged: reading it crashes HDF5 or takes more than {seconds} seconds"
@@ -203,7 +209,7 @@ def examine(held: Sequence[Held]) -> list[Answer]:
     return answers
 
 
-def understood(said: bytes, most: int) -> list[Answer]:
+def parse_answers(said: bytes, most: int) -> list[Answer]:
     """The answers, as far as they are whole. Only text and lengths are taken from the child."""
     answers: list[Answer] = []
     start = 0
@@ -216,7 +222,7 @@ def understood(said: bytes, most: int) -> list[Answer]:
             refused = Unsafe if header["status"] == Unsafe.exit_status else Unusable
             answers.append(refused(_printable(header["reason"])))
         else:
-            answers.append((header["suffix"], said[end + 1 : start]))
+            answers.append(Rebuilt(header["suffix"], said[end + 1 : start]))
     return answers
 
 

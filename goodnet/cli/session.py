@@ -1,0 +1,79 @@
+"""The frame of every script that reads networks: files in quarantine, Keras, times, JSON."""
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from goodnet.cli import shell
+from goodnet.progress import Progress
+from goodnet.vetting import quarantine
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a script has while it works."""
+
+    held: quarantine.Held  # its networks and image sets
+    digests: Future[dict[Path, str]] | None  # SHA-256 of each; None where nothing asks for it
+    where_json: str | None  # a file, or "-" for stdout
+    watch: "Stopwatch"
+
+    @property
+    def progress(self) -> Progress:
+        """Shows how far long work has come."""
+        return shell.progress
+
+    @property
+    def prints(self) -> bool:
+        """Whether results go to stdout as lines: not where JSON goes there."""
+        return self.where_json != "-"
+
+    def lap(self, stage: str) -> None:
+        """Tell that a stage ends, for the seconds in the JSON."""
+        self.watch.lap(stage)
+
+    def write_json(self, results: dict) -> None:
+        """Write the results, if asked for, with what they were made from and with."""
+        if self.where_json and self.digests:
+            from goodnet.cli.provenance import provenance
+
+            made = provenance(self.digests.result(), self.watch.seconds)
+            shell.write_json(results | made, self.where_json)
+
+
+@dataclass
+class Stopwatch:
+    """The seconds that each stage took."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    last: float = field(default_factory=time.perf_counter)
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage] = now - self.last
+        self.last = now
+
+
+@contextmanager
+def session(
+    inputs: Sequence[Path],
+    networks: Sequence[Path],
+    image_sets: Sequence[Path],
+    where_json: str | None,
+    digests: bool = False,
+) -> Iterator[Session]:
+    """Hold the files, have them looked through, import Keras meanwhile.
+
+    inputs: all of them, in the order in which they are listed; digests: whether their SHA-256 are
+    wanted without JSON, too. Raises Unusable or Unsafe where a file cannot be read, or Keras cannot
+    be used.
+    """
+    watch = Stopwatch()
+    with quarantine.opened(networks, image_sets) as held:
+        wanted = held.digests(inputs) if digests or where_json else None
+        shell.import_keras()
+        watch.lap("import")
+        yield Session(held, wanted, where_json, watch)

@@ -1,0 +1,98 @@
+"""A network as a graph of layers: what calls what, and other networks made of the same layers.
+
+The only place that touches what Keras keeps private of its graph: `_keras_history`,
+`_inbound_nodes`, `_flatten_layers` and the arguments of its nodes.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import keras
+from keras import layers
+
+from goodnet.errors import Unusable
+
+Node = Any  # keras.src.ops.node.Node: one call of a layer
+
+
+def nodes(network: keras.Model) -> list[Node]:
+    """The network's nodes, each after those it takes tensors from."""
+    ordered, seen = [], set()
+    stack = [(network.outputs[0]._keras_history, False)]
+    while stack:
+        history, ready = stack.pop()
+        node = history.operation._inbound_nodes[history.node_index]
+        if ready:
+            ordered.append(node)
+        elif id(node) not in seen:
+            seen.add(id(node))
+            stack.append((history, True))
+            stack.extend((tensor._keras_history, False) for tensor in node.input_tensors)
+    return ordered
+
+
+def node_of(network: keras.Model, layer: keras.Operation) -> Node:
+    """The layer's first node in this network; it may have others in other networks."""
+    return next(node for node in nodes(network) if node.operation is layer)
+
+
+def producer(tensor: keras.KerasTensor) -> keras.Operation:
+    """The layer that makes a tensor."""
+    return tensor._keras_history.operation
+
+
+def every_layer(network: keras.Model) -> Iterator[keras.Layer]:
+    """The network's layers, and those of the networks nested in it."""
+    yield from network._flatten_layers(recursive=True, include_self=False)
+
+
+def closing_layer(network: keras.Model) -> keras.Operation:
+    """The layer that gives the network's answer; in a network nested in it, where that is last."""
+    last = producer(network.outputs[0])
+    return closing_layer(last) if isinstance(last, keras.Model) else last
+
+
+def is_softmax(layer: keras.Operation) -> bool:
+    """Whether a layer on (n, classes) ends in a softmax over the classes."""
+    if isinstance(layer, layers.Softmax):
+        return layer.axis in (-1, 1)
+    return getattr(layer, "activation", None) is keras.activations.softmax
+
+
+def call_again(node: Node, known: Mapping[int, keras.KerasTensor]) -> list[keras.KerasTensor]:
+    """What the node's layer makes of other tensors: `known` has them by the id of the old ones."""
+    args, kwargs = node.arguments.fill_in(known)
+    if isinstance(node.operation, keras.Model):
+        return [unroll(node.operation, keras.tree.flatten(args))]
+    return keras.tree.flatten(node.operation(*args, **kwargs))
+
+
+def unroll(network: keras.Model, tensors: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
+    """What the network's layers make of other inputs, layer by layer; nested networks too."""
+    known = dict(zip(map(id, network.inputs), tensors, strict=True))
+    for node in nodes(network):
+        if not node.is_input:
+            known.update(zip(map(id, node.outputs), call_again(node, known), strict=True))
+    return known[id(network.outputs[0])]
+
+
+def flatten(network: keras.Model) -> keras.Model:
+    """The same network, sharing the weights, with networks nested in it unrolled.
+
+    Raises Unusable where that cannot be done.
+    """
+    if not any(isinstance(layer, keras.Model) for layer in network.layers):
+        return network
+    image = named_inputs(network)
+    try:
+        return keras.Model(image[0], unroll(network, image))
+    except ValueError as error:
+        raise Unusable(f"it nests networks in a way that cannot be split ({error})") from None
+
+
+def named_inputs(network: keras.Model) -> list[keras.KerasTensor]:
+    """New inputs like the network's, with its name and their number as their names."""
+    return [
+        keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=f"{network.name}_{number}")
+        for number, tensor in enumerate(network.inputs)
+    ]
