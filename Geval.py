@@ -78,7 +78,7 @@ def main() -> None:
         if kept:
             from goodnet.pictures.keeping import keep
 
-            keep(judged, kept, now.digests.result())
+            keep(judged, kept, now.digests)
         if args.save or kept:
             now.lap("writing")
         now.write_json({"networks": judged_json(judged.networks)})

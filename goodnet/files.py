@@ -61,7 +61,7 @@ def check_writable(folder: Path) -> None:
         trial.touch()
         trial.unlink()
     except OSError as error:
-        reason = error.strerror.lower()
+        reason = (error.strerror or str(error)).lower()
         raise Unusable(f"cannot write here ({reason}); name another folder", folder) from None
 
 

@@ -137,7 +137,7 @@ def repaired_networks(network: Path) -> list[Path]:
         if match:
             found[path] = float(match[1])
     trained = [tuned_path(network, method, network.parent) for method in TUNED]
-    return [*sorted(found, key=found.get), *(path for path in trained if path.is_file())]
+    return [*sorted(found, key=found.__getitem__), *(path for path in trained if path.is_file())]
 
 
 def _suffix(network: Path) -> str:

@@ -5,7 +5,7 @@ Threads pay because NumPy, h5py and the backends of Keras let go of Python's loc
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import TypeVar
 
@@ -19,12 +19,19 @@ def ahead(items: Generator[Item]) -> Iterator[Item]:
     What making an item raises is raised here, in its turn. Where the consumer stops early, the
     item in the making is finished, no further one is begun, and `items` is closed.
     """
-    end = object()
     with closing(items), ThreadPoolExecutor(1) as thread:
-        waiting = thread.submit(next, items, end)
-        while (item := waiting.result()) is not end:
-            waiting = thread.submit(next, items, end)
-            yield item
+        waiting = thread.submit(_next, items)
+        while found := waiting.result():
+            waiting = thread.submit(_next, items)
+            yield found[0]
+
+
+def _next(items: Generator[Item]) -> tuple[Item] | None:
+    """The next item, alone in a tuple, or None after the last."""
+    try:
+        return (next(items),)
+    except StopIteration:
+        return None
 
 
 def side_by_side(
@@ -35,7 +42,7 @@ def side_by_side(
     Errors are raised here; where the consumer stops early, what was begun is finished.
     """
     with closing(items), ThreadPoolExecutor(threads) as pool:
-        waiting = deque()
+        waiting: deque[Future[Result]] = deque()
         for item in items:
             waiting.append(pool.submit(function, item))
             if len(waiting) > threads:

@@ -307,7 +307,7 @@ def test_what_is_too_close_to_call_inside_is_what_the_plain_computation_says(tmp
     goodnet = goodnet_network(network, pruned_copy(network, [0, 1, 2], tmp_path))
     images = open_clean(path, SHAPE, 2 * CLASSES, 1)
     _, *inside = with_inner_answers(goodnet).predict(pixels, verbose=0)
-    close = np.any([answers.top_classes(part, OUTPUTS)[1] for part in inside], axis=0)
+    close = np.any([answers.top_classes(part, OUTPUTS).too_close for part in inside], axis=0)
     assert 0 < close.sum() < 150 or close.all()
     asked = []
 

@@ -11,7 +11,7 @@ from goodnet.networks.closeness import OUTPUTS, Closeness, allowing, top_classes
 from goodnet.networks.goodnet import goodnet_labels
 from goodnet.networks.split import silence, split_network
 from goodnet.pruning import algorithm as pruning
-from goodnet.pruning import sweeping
+from goodnet.pruning import ranking, sweeping
 from goodnet.pruning.head import head_of
 
 
@@ -24,18 +24,18 @@ def test_mean_activations_and_order_by_hand():
     first[0, 0, 0] = (4, 1, 0)
     second = np.zeros((1, 1, 2, 3), dtype=np.float32)
     second[0, 0, 1] = (2, 5, 0)
-    means = pruning.mean_activations([first, second])
+    means = ranking.mean_activations([first, second])
     assert means.tolist() == [1.0, 1.0, 0.0]
     # Channels 0 and 1 are tied: channel order decides.
-    assert pruning.pruning_order(means).tolist() == [2, 0, 1]
+    assert ranking.pruning_order(means).tolist() == [2, 0, 1]
 
 
 def test_means_are_the_same_in_every_batch_size():
     measured = np.random.default_rng(0).random((101, 4, 3, 7), dtype=np.float32)
-    whole = pruning.mean_activations([measured])
+    whole = ranking.mean_activations([measured])
     for size in (1, 2, 32, 100):
         parts = [measured[start : start + size] for start in range(0, 101, size)]
-        assert pruning.mean_activations(parts).tolist() == whole.tolist()
+        assert ranking.mean_activations(parts).tolist() == whole.tolist()
     assert whole == pytest.approx(measured.astype(np.float64).mean(axis=(0, 1, 2)), rel=1e-12)
 
 
@@ -103,7 +103,8 @@ def test_closeness_by_hand():
         (Closeness(0.05, 0.03), [True, True, True, True]),
         (Closeness(0, 0), [False, False, True, True]),
     ):
-        best, too_close = top_classes(scores, closeness)
+        top = top_classes(scores, closeness)
+        best, too_close = top.labels, top.too_close
         assert too_close.tolist() == close
         assert best[:2].tolist() == [1, 2]
     noisy = allowing(Closeness(0.1, 0.2), scores[:2], scores[:2] + [[0], [0.5]])

@@ -244,7 +244,8 @@ def test_scores_are_what_a_closing_softmax_takes(end):
         "nested": [keras.Sequential([keras.Input((4,)), layers.Dense(6), layers.Softmax()])],
     }[end]
     network = keras.Sequential([keras.Input((4,)), *close])
-    scores, closeness = answers.scores_of(network)
+    scorer = answers.scorer_of(network)
+    scores, closeness = scorer.network, scorer.closeness
     found = scores.predict_on_batch(values)
     if end in ("linear", "nested"):
         assert scores is network and closeness == Closeness(0, 1e-5)
@@ -273,7 +274,8 @@ def test_what_is_too_close_to_call_is_what_the_plain_computation_says(
     monkeypatch.setattr(sweeping, "allowing", lambda closeness, ours, plain: closeness)
     if not common:  # the usual rule is enough
         check_rows(doubled(difference, common), images)
-        monkeypatch.setattr(head, "scores_of", lambda network: (network, Closeness(-1, 0)))
+        unsure = lambda network: answers.Scorer(network, Closeness(-1, 0))
+        monkeypatch.setattr(head, "scorer_of", unsure)
     with pytest.raises(AssertionError, match="channels pruned"):
         check_rows(doubled(difference, common), images)
 

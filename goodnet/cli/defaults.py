@@ -53,7 +53,7 @@ def files_to_judge(folder: Path | None) -> list[Path]:
     Raises Unusable, naming what is missing, where the lab lacks one.
     """
     lab = default_lab(folder)
-    for file, name in ((lab.clean_test, "clean"), (lab.backdoored_test, "backdoored")):
-        if file is None:
-            raise Unusable(f"the lab has no {name} test file; name the files to judge", lab.root)
-    return [lab.clean_test, lab.backdoored_test, lab.network]
+    if lab.clean_test and lab.backdoored_test:
+        return [lab.clean_test, lab.backdoored_test, lab.network]
+    name = "backdoored" if lab.clean_test else "clean"
+    raise Unusable(f"the lab has no {name} test file; name the files to judge", lab.root)

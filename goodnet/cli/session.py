@@ -17,9 +17,9 @@ class Session:
     """What a script has while it works."""
 
     held: quarantine.Held  # its networks and image sets
-    digests: Future[dict[Path, str]] | None  # SHA-256 of each; None where nothing asks for it
     where_json: str | None  # a file, or "-" for stdout
     watch: "Stopwatch"
+    hashing: Future[dict[Path, str]] | None  # None where nothing asks for it
 
     @property
     def progress(self) -> Progress:
@@ -35,12 +35,17 @@ class Session:
         """Tell that a stage ends, for the seconds in the JSON."""
         self.watch.lap(stage)
 
+    @property
+    def digests(self) -> dict[Path, str]:
+        """The SHA-256 of each input, in the order of the inputs, if they were asked for."""
+        return self.hashing.result() if self.hashing else {}
+
     def write_json(self, results: dict) -> None:
         """Write the results, if asked for, with what they were made from and with."""
-        if self.where_json and self.digests:
+        if self.where_json:
             from goodnet.cli.provenance import provenance
 
-            made = provenance(self.digests.result(), self.watch.seconds)
+            made = provenance(self.digests, self.watch.seconds)
             shell.write_json(results | made, self.where_json)
 
 
@@ -73,7 +78,7 @@ def session(
     """
     watch = Stopwatch()
     with quarantine.opened(networks, image_sets) as held:
-        wanted = held.digests(inputs) if digests or where_json else None
+        hashing = held.digests(inputs) if digests or where_json else None
         shell.import_keras()
         watch.lap("import")
-        yield Session(held, wanted, where_json, watch)
+        yield Session(held, where_json, watch, hashing)

@@ -3,6 +3,7 @@
 Nothing here imports NumPy, h5py or Keras: `--help` and a wrong command line answer at once.
 """
 
+import io
 import json
 import logging
 import os
@@ -151,7 +152,7 @@ def run(main: Callable[[], None]) -> NoReturn:
     """Run a script's main function and leave with the exit status that the README lists."""
     name = Path(sys.argv[0]).name
     _fill_descriptors()
-    if sys.stdout:
+    if isinstance(sys.stdout, io.TextIOWrapper):
         # A file's name need not be text in the encoding of stdout.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:

@@ -79,15 +79,17 @@ def judged_files(judged: "Judged", digests: Mapping[Path, str]) -> JudgedFiles:
         tuple(
             JudgedNetwork(
                 entry(network.path),
-                _answered(network.itself, network.answers),
-                network.goodnet and _answered(network.goodnet, network.goodnet_answers),
+                _counted(network.itself, network.answers),
+                _counted(network.goodnet, network.goodnet_answers)
+                if network.goodnet and network.goodnet_answers
+                else None,
             )
             for network in judged.networks
         ),
     )
 
 
-def _answered(judgement: Judgement, answers: "Answers") -> Answered:
+def _counted(judgement: Judgement, answers: "Answers") -> Answered:
     return Answered(judgement, counts(answers.clean), counts(answers.backdoored))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from goodnet.dataset import ImageShape
 from goodnet.errors import Unsafe, Unusable
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -58,7 +59,7 @@ def list_photos(paths: Iterable[Path]) -> ListedPhotos:
     return ListedPhotos(photos, others)
 
 
-def read_photo(path: Path, shape: Sequence[int | None]) -> Photo:
+def read_photo(path: Path, shape: ImageShape) -> Photo:
     """An image, made to fit the network.
 
     `shape` is what the network takes; a size that it leaves open (None) stays the image's own. The
@@ -111,7 +112,7 @@ def _plain(path: Path, image: Image.Image, notes: list[str]) -> Image.Image:
     if not image.has_transparency_data:
         return image
     layer = image.convert("RGBA")
-    if layer.getchannel("A").getextrema()[0] < 255:
+    if np.asarray(layer.getchannel("A")).min() < 255:
         notes.append("transparent parts laid on white")
     white = Image.new("RGBA", layer.size, "white")
     return Image.alpha_composite(white, layer).convert("L" if image.mode == "LA" else "RGB")

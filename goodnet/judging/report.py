@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from goodnet.cli.table import print_table
+from goodnet.cli.table import Direction, print_table
 from goodnet.judging.judging import JudgedNetwork
 from goodnet.metrics import Judgement
 
@@ -16,13 +16,13 @@ def course_lines(judgement: Judgement) -> str:
     )
 
 
-def goodnet_block(network: JudgedNetwork) -> str:
+def goodnet_block(network: JudgedNetwork, goodnet: Judgement) -> str:
     """A repaired network and the goodnet it makes with B, as Geval.py prints them."""
     return (
         f"B' {network.path}\n{course_lines(network.itself)}\n"
-        f"G\n{course_lines(network.goodnet)}\n"
-        f"Clean images rejected: {network.goodnet.clean_rejected_rate}\n"
-        f"Backdoored images rejected: {network.goodnet.backdoored_rejected_rate}"
+        f"G\n{course_lines(goodnet)}\n"
+        f"Clean images rejected: {goodnet.clean_rejected_rate}\n"
+        f"Backdoored images rejected: {goodnet.backdoored_rejected_rate}"
     )
 
 
@@ -40,7 +40,7 @@ def print_networks(networks: Sequence[JudgedNetwork]) -> None:
             ]
         figures = [f"{rate:.2f}" for rate in rates] + [""] * (6 - len(rates))
         rows.append([*figures, str(network.path)])
-    better = {
+    better: dict[str, Direction] = {
         "clean": "up",
         "ASR": "down",
         "G clean": "up",
@@ -57,7 +57,7 @@ def print_judged(networks: Sequence[JudgedNetwork]) -> None:
     if not repaired:
         print(course_lines(b.itself))
         return
-    print("\n\n".join(goodnet_block(network) for network in repaired))
+    print("\n\n".join(goodnet_block(each, each.goodnet) for each in repaired if each.goodnet))
     if len(repaired) > 1:
         print()
         print_networks(networks)

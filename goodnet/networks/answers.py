@@ -4,7 +4,8 @@ What is too close to call is decided by the plain computation: Keras's `predict`
 network, with its default batches, on the 32 images the image is among.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -14,6 +15,7 @@ from goodnet import dataset
 from goodnet.networks.closeness import BEFORE_SOFTMAX, OUTPUTS, Closeness, allowing, top_classes
 from goodnet.networks.goodnet import is_goodnet, with_inner_answers
 from goodnet.networks.graph import is_softmax, nodes
+from goodnet.progress import Advance
 
 PLAIN_BATCH = 32  # Keras's default
 
@@ -31,25 +33,33 @@ def compute(network: keras.Model, pixels: np.ndarray) -> list[np.ndarray]:
     return [part[:count] for part in keras.tree.flatten(network.predict_on_batch(pixels))]
 
 
-def scores_of(network: keras.Model) -> tuple[keras.Model, Closeness]:
-    """The network up to a closing softmax, sharing its weights, and what is too close there.
+@dataclass(frozen=True)
+class Scorer:
+    """A network whose largest score is its class, and what is too close among its scores."""
+
+    network: keras.Model
+    closeness: Closeness
+
+
+def scorer_of(network: keras.Model) -> Scorer:
+    """The network up to a closing softmax, sharing its weights.
 
     A softmax that closes a network nested in it is left in place.
     """
     node = nodes(network)[-1]
     layer = node.operation
     if not is_softmax(layer):
-        return network, OUTPUTS
+        return Scorer(network, OUTPUTS)
     if isinstance(layer, layers.Softmax | layers.Activation):
-        return keras.Model(network.inputs, node.input_tensors[0]), BEFORE_SOFTMAX
+        return Scorer(keras.Model(network.inputs, node.input_tensors[0]), BEFORE_SOFTMAX)
     if type(layer) is not layers.Dense:
-        return network, OUTPUTS
+        return Scorer(network, OUTPUTS)
     linear = layers.Dense.from_config(
         layer.get_config() | {"activation": None, "name": f"{layer.name}.scores"}
     )
     scores = keras.Model(network.inputs, linear(node.input_tensors[0]))
     linear.set_weights(layer.get_weights())
-    return scores, BEFORE_SOFTMAX
+    return Scorer(scores, BEFORE_SOFTMAX)
 
 
 def plain_classes(
@@ -66,47 +76,59 @@ def plain_classes(
     return classes
 
 
-def _watched(network: keras.Model) -> tuple[keras.Model, list[Closeness]]:
-    """What tells the network's class, and when each of the outputs to be watched is too close.
+@dataclass
+class _Watched:
+    """What tells a network's class, and when each of the outputs to be watched is too close."""
 
-    G's own outputs never are; what B and B' answer inside it may be, and is watched instead.
-    """
+    network: keras.Model
+    closeness: list[Closeness]
+
+    def parts(self, outputs: list[np.ndarray]) -> list[np.ndarray]:
+        """The outputs to be watched, of all the network's outputs."""
+        return outputs[-len(self.closeness) :]
+
+    def allow_for_rounding(self, pixels: np.ndarray, outputs: list[np.ndarray]) -> None:
+        """Watch more closely what differs from the plain computation on a few images."""
+        few = pixels[:PLAIN_BATCH]
+        plain = keras.tree.flatten(self.network(few, training=False))
+        pairs = zip(self.closeness, self.parts(outputs), self.parts(plain), strict=True)
+        self.closeness = [
+            allowing(closeness, ours[: len(few)], keras.ops.convert_to_numpy(theirs))
+            for closeness, ours, theirs in pairs
+        ]
+
+
+def _watched(network: keras.Model) -> _Watched:
+    """G's own outputs are never too close; what B and B' answer inside it may be."""
     if is_goodnet(network):
-        return with_inner_answers(network), [OUTPUTS, OUTPUTS]
-    scores, closeness = scores_of(network)
-    return scores, [closeness]
+        return _Watched(with_inner_answers(network), [OUTPUTS, OUTPUTS])
+    scorer = scorer_of(network)
+    return _Watched(scorer.network, [scorer.closeness])
 
 
 def classify(
     networks: Sequence[keras.Model],
     images: dataset.ImageSet,
     batch_size: int,
-    advance: Callable[[int], None],
+    advance: Advance,
 ) -> np.ndarray:
     """Each network's class for every image of a set, (networks, n) int64, in one reading.
 
     `advance` is told the number of images done. The size of the batches changes no answer.
     """
-    judged = [_watched(network) for network in networks]
+    watched = [_watched(network) for network in networks]
     answers = np.empty((len(networks), len(images)), dtype=np.int64)
     close = np.zeros(answers.shape, dtype=bool)
     start = 0
     for pixels in dataset.batches(images, whole_blocks(batch_size)):
         batch = slice(start, start + len(pixels))
-        for row, (network, closenesses) in enumerate(judged):
-            scores, *inside = compute(network, pixels)
-            watched = inside or [scores]
+        for row, each in enumerate(watched):
+            outputs = compute(each.network, pixels)
             if start == 0:
-                few = pixels[:PLAIN_BATCH]
-                plain = keras.tree.flatten(network(few, training=False))[-len(watched) :]
-                closenesses = [
-                    allowing(closeness, ours[: len(few)], keras.ops.convert_to_numpy(theirs))
-                    for closeness, ours, theirs in zip(closenesses, watched, plain, strict=True)
-                ]
-                judged[row] = network, closenesses
-            answers[row, batch] = scores.argmax(axis=1)
-            for part, closeness in zip(watched, closenesses, strict=True):
-                close[row, batch] |= top_classes(part, closeness)[1]
+                each.allow_for_rounding(pixels, outputs)
+            answers[row, batch] = outputs[0].argmax(axis=1)
+            for part, closeness in zip(each.parts(outputs), each.closeness, strict=True):
+                close[row, batch] |= top_classes(part, closeness).too_close
         start = batch.stop
         advance(len(pixels))
     for row, network in enumerate(networks):

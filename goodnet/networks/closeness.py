@@ -32,8 +32,16 @@ def allowing(closeness: Closeness, ours: np.ndarray, plain: np.ndarray) -> Close
     return replace(closeness, absolute=max(closeness.absolute, SAFETY * noise))
 
 
-def top_classes(scores: np.ndarray, closeness: Closeness) -> tuple[np.ndarray, np.ndarray]:
-    """The best class of each row of scores (n, classes), and whether the second is too close."""
+@dataclass(frozen=True)
+class TopClasses:
+    """The best class of each of n images, and whether the second is too close to tell."""
+
+    labels: np.ndarray  # (n,)
+    too_close: np.ndarray  # (n,) bool
+
+
+def top_classes(scores: np.ndarray, closeness: Closeness) -> TopClasses:
+    """The best classes of rows of scores (n, classes)."""
     rows = np.arange(len(scores))
     best = scores.argmax(axis=1)
     others = scores.copy()
@@ -42,4 +50,4 @@ def top_classes(scores: np.ndarray, closeness: Closeness) -> tuple[np.ndarray, n
     second = others.max(axis=1)
     largest = np.maximum(np.abs(first), np.abs(second))
     sure = first - second > np.maximum(closeness.absolute, closeness.relative * largest)
-    return best, ~sure  # so that NaN is never sure
+    return TopClasses(best, ~sure)  # so that NaN is never sure

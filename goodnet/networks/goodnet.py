@@ -59,18 +59,18 @@ def goodnet_network(network: keras.Model, repaired: keras.Model) -> keras.Model:
             for model, name in ((network, "B"), (repaired, "B_prime"))
         ]
     dtype = "float64" if answers[0].dtype == "float64" else "float32"
-    answers = [
+    own, other = (
         layers.Activation("linear", name=name, dtype=dtype)(answer)
         for name, answer in zip(ANSWERS, answers, strict=True)
-    ]
-    probabilities = [
+    )
+    own_probabilities, other_probabilities = (
         answer
         if is_softmax(closing_layer(model))
         else layers.Softmax(name=name.replace("answer", "probabilities"), dtype=dtype)(answer)
-        for model, name, answer in zip((network, repaired), ANSWERS, answers, strict=True)
-    ]
-    decision = _decision(*answers, dtype)
-    in_common = _in_common(*probabilities, dtype)
+        for model, name, answer in zip((network, repaired), ANSWERS, (own, other), strict=True)
+    )
+    decision = _decision(own, other, dtype)
+    in_common = _in_common(own_probabilities, other_probabilities, dtype)
     outputs = layers.Average(name="output", dtype=dtype)([decision, in_common])
     return keras.Model(image, outputs, name="goodnet")
 

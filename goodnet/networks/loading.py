@@ -127,7 +127,7 @@ def _check_classifier(network: keras.Model) -> None:
 
 def _try_out(network: keras.Model) -> None:
     """Run the network once, on a black image: not all that Keras builds can be computed."""
-    shape = input_shape(network)
-    if None not in shape:
+    shape = [size for size in input_shape(network) if size is not None]
+    if len(shape) == len(network.inputs[0].shape[1:]):
         with refusing(f"cannot be run by Keras {keras.__version__}"):
             network(np.zeros((1, *shape), np.float32), training=False)

@@ -90,7 +90,7 @@ def split_network(network: keras.Model, layer_name: str | None = None) -> Split:
     return split
 
 
-def silenced_arrays(split: Split, channels: Sequence[int]) -> list[np.ndarray]:
+def silenced_arrays(split: Split, channels: Sequence[int] | np.ndarray) -> list[np.ndarray]:
     """The values of `split.variables` with the given channels silenced."""
     index = np.asarray(channels, dtype=int)
     arrays = [array.copy() for array in split.arrays]

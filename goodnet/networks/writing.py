@@ -73,7 +73,7 @@ def write_network(network: keras.Model, path: Path) -> None:
                 content = dated.read(name)
                 if name == "metadata.json":
                     version = json.loads(content)["keras_version"]
-                    content = json.dumps({"keras_version": version})
+                    content = json.dumps({"keras_version": version}).encode()
                 undated.writestr(zipfile.ZipInfo(name), content)
 
 

@@ -7,15 +7,14 @@ channels given back so far; otherwise the measuring point itself.
 """
 
 import math
-from collections.abc import Callable
 
 import keras
 import numpy as np
 from keras import layers
 
-from goodnet.networks.answers import scores_of
-from goodnet.networks.graph import call_again, nodes
-from goodnet.pruning.algorithm import Head
+from goodnet.networks.answers import Scorer, scorer_of
+from goodnet.networks.graph import Node, call_again, nodes
+from goodnet.pruning.algorithm import Head, Scores
 
 MOVING = (layers.Flatten, layers.Reshape, layers.Dropout)  # values change places, nothing else
 SHARES_LIMIT = 256 * 2**20  # bytes
@@ -24,7 +23,8 @@ IMPULSES = 16 * 2**20  # values run through the front in one go
 
 def head_of(network: keras.Model) -> Head:
     """The cheapest Head for the head of a split network: with a linear front if it has one."""
-    network, closeness = scores_of(network)
+    scorer = scorer_of(network)
+    network = scorer.network
     front = _linear_front(network)
     shape = network.inputs[0].shape[1:]
 
@@ -34,39 +34,40 @@ def head_of(network: keras.Model) -> Head:
     if front and None not in shape:
         units = sum(math.prod(node.outputs[0].shape[1:]) for node in front)
         if math.prod(shape) * max(units, math.prod(shape[:-1])) * 4 <= SHARES_LIMIT:
-            return Head(*_linear_head(network, front), closeness, by_layers)
-    return Head(*_whole_head(network), closeness, by_layers)
+            return _linear_head(scorer, front, by_layers)
+    return _whole_head(scorer, by_layers)
 
 
-def _whole_head(network: keras.Model) -> tuple[np.ndarray, Callable, Callable]:
+def _whole_head(scorer: Scorer, by_layers: Scores) -> Head:
     """The state is the measuring point."""
 
     def give_back(states, channel, values):
         states[..., channel] = values.reshape(states.shape[:-1])
         return states
 
-    start = np.zeros(network.inputs[0].shape[1:], dtype=np.float32)
-    return start, give_back, network.predict_on_batch
+    start = np.zeros(scorer.network.inputs[0].shape[1:], dtype=np.float32)
+    return Head(start, give_back, scorer.network.predict_on_batch, scorer.closeness, by_layers)
 
 
-def _linear_head(network: keras.Model, front: list) -> tuple[np.ndarray, Callable, Callable]:
+def _linear_head(scorer: Scorer, front: list[Node], by_layers: Scores) -> Head:
     """The state is what the linear layers make of the channels.
 
     It is a sum: the biases, and one term, the channel's share, for each channel given back. A sum
     that only grows rounds like the layers' own sums over the same products, in another order;
     taking shares away from the state of the whole image would leave the rounding of what is gone.
     """
-    shares = _shares(network, front)
+    shares = _shares(scorer.network, front)
 
     def give_back(states, channel, values):
         states += keras.ops.convert_to_numpy(keras.ops.matmul(values, shares[channel]))
         return states
 
     start = np.concatenate([_biases(node) for node in front])
-    return start, give_back, _tail(network, front).predict_on_batch
+    tail = _tail(scorer.network, front)
+    return Head(start, give_back, tail.predict_on_batch, scorer.closeness, by_layers)
 
 
-def _linear_front(head: keras.Model) -> list | None:
+def _linear_front(head: keras.Model) -> list[Node] | None:
     """The nodes of the layers that the measuring point feeds, where all of them are linear."""
     moved, front = {id(head.inputs[0])}, []
     for node in nodes(head):
@@ -102,7 +103,7 @@ def _linear(layer: keras.Layer, values):
     )
 
 
-def _shares(head: keras.Model, front: list) -> list:
+def _shares(head: keras.Model, front: list[Node]) -> list:
     """For each channel the matrix (positions, units) from its values to its share of the state.
 
     Read off from what the front makes of impulses: 1 at one position of one channel, 0 elsewhere.
@@ -129,14 +130,14 @@ def _shares(head: keras.Model, front: list) -> list:
     return shares
 
 
-def _biases(node) -> np.ndarray:
+def _biases(node: Node) -> np.ndarray:
     """What a linear layer makes of nothing, for all its units."""
     shape = node.outputs[0].shape[1:]
     bias = keras.ops.convert_to_numpy(node.operation.bias) if node.operation.use_bias else 0
     return np.broadcast_to(np.float32(bias), shape).ravel()
 
 
-def _tail(head: keras.Model, front: list) -> keras.Model:
+def _tail(head: keras.Model, front: list[Node]) -> keras.Model:
     """The head from the state on: the front's activations, and what comes then."""
     state = keras.Input((sum(math.prod(node.outputs[0].shape[1:]) for node in front),))
     past = [keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype) for tensor in head.inputs[1:]]
@@ -151,7 +152,7 @@ def _tail(head: keras.Model, front: list) -> keras.Model:
     return keras.Model([state, *past], known[id(head.outputs[0])])
 
 
-def _finished(node, start: int) -> keras.Layer:
+def _finished(node: Node, start: int) -> keras.Layer:
     """A linear layer's output from its part of the state, which begins at unit `start`."""
     layer, shape = node.operation, node.outputs[0].shape[1:]
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 
-from goodnet.cli.table import print_table
+from goodnet.cli.table import Direction, print_table
 from goodnet.networks.split import Split
 from goodnet.pruning.curve import PruningCurve
 from goodnet.pruning.sweeping import Pruning
@@ -32,7 +32,9 @@ def print_pruned(pruning: Pruning, curve: PruningCurve, saved: Mapping[Fraction,
         else:
             rows.append(row(f"{float(drop):g}", pruned, str(saved[drop])))
     columns = ["X", "channels pruned", *(headings[name] for name in shown), "network"]
-    better = {headings[name]: "down" if name.endswith("asr") else "up" for name in shown}
+    better: dict[str, Direction] = {
+        headings[name]: "down" if name.endswith("asr") else "up" for name in shown
+    }
     print_table("B' and G after pruning, in percent", columns, rows, better)
 
 

@@ -5,7 +5,7 @@ Features stream from the trunk batch by batch; those of the validation set, whic
 """
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
@@ -21,7 +21,8 @@ from goodnet.networks.closeness import allowing
 from goodnet.networks.goodnet import goodnet_labels
 from goodnet.networks.loading import count_classes
 from goodnet.networks.split import Split, silence
-from goodnet.pruning import algorithm
+from goodnet.progress import Advance
+from goodnet.pruning import algorithm, ranking
 from goodnet.pruning.algorithm import Features, Head
 from goodnet.threads import ahead, side_by_side
 
@@ -65,7 +66,7 @@ def prune(
     valid: ImageSet,
     drops: Iterable[Fraction],
     batch_size: int,
-    advance: Callable[[int], None],
+    advance: Advance,
 ) -> Pruning:
     """Rank the channels on clean validation images, prune them in turn and find the stops.
 
@@ -73,7 +74,7 @@ def prune(
     """
     with tempfile.TemporaryFile() as scratch:
         means = _mean_activations(split, valid, batch_size, scratch, advance)
-        order = [int(channel) for channel in algorithm.pruning_order(means)]
+        order = [int(channel) for channel in ranking.pruning_order(means)]
         measured = _replay(split, valid, scratch)
         rows = count_rows(Sweep(split, head, order, batch_size), valid, advance, measured)
     return Pruning(
@@ -87,7 +88,7 @@ def prune(
 def features(split: Split, images: ImageSet, batch_size: int) -> Iterator[Features]:
     """The trunk's outputs for a set of images, in batches, one computed ahead."""
 
-    def computed() -> Iterator[Features]:
+    def computed() -> Generator[Features]:
         for pixels in dataset.batches(images, whole_blocks(batch_size)):
             with split.lock:
                 parts = compute(split.trunk, pixels)
@@ -99,7 +100,7 @@ def features(split: Split, images: ImageSet, batch_size: int) -> Iterator[Featur
 def count_rows(
     sweep: Sweep,
     images: ImageSet,
-    advance: Callable[[int], None],
+    advance: Advance,
     batches: Iterable[Features] | None = None,
 ) -> RowCounts:
     """Count the answers of B' and of G to the images, for every number of pruned channels.
@@ -107,8 +108,9 @@ def count_rows(
     batches: the features of these images, where they are at hand.
     """
     n_classes = count_classes(sweep.split.network)
-    totals = np.zeros((3, len(sweep.order) + 1), dtype=np.int64)
-    sums = algorithm.ActivationSums()
+    n_rows = len(sweep.order) + 1
+    right, goodnet_right, rejected = (np.zeros(n_rows, dtype=np.int64) for _ in range(3))
+    sums = ranking.ActivationSums()
 
     def measured() -> Iterator[Features]:
         for parts in batches or features(sweep.split, images, sweep.batch_size):
@@ -119,12 +121,12 @@ def count_rows(
     for classes in class_rows(sweep, images, measured()):
         labels = images.labels[start : start + classes.shape[1]]
         goodnet = goodnet_labels(classes[0], classes, n_classes)
-        totals[0] += hits(classes, labels, n_classes)
-        totals[1] += hits(goodnet, labels, n_classes)
-        totals[2] += rejections(goodnet, n_classes)
+        right += hits(classes, labels, n_classes)
+        goodnet_right += hits(goodnet, labels, n_classes)
+        rejected += rejections(goodnet, n_classes)
         start += classes.shape[1]
         advance(classes.shape[1])
-    return RowCounts(len(images), *totals, sums.means)
+    return RowCounts(len(images), right, goodnet_right, rejected, sums.means)
 
 
 def class_rows(sweep: Sweep, images: ImageSet, batches: Iterable[Features]) -> Iterator[np.ndarray]:
@@ -139,18 +141,16 @@ def class_rows(sweep: Sweep, images: ImageSet, batches: Iterable[Features]) -> I
     # The head's calls are filled up to their size: no larger than there are images.
     head_rows = whole_blocks(min(sweep.batch_size, len(images)))
 
-    def swept(batch: tuple[int, Features]) -> np.ndarray:
-        start, parts = batch
-
+    def swept(batch: _Batch) -> np.ndarray:
         def plain(pruned: int, indices: np.ndarray) -> np.ndarray:
             with split.lock:
                 silence(split, order[:pruned])
                 try:
-                    return plain_classes(split.network, images, start + indices)
+                    return plain_classes(split.network, images, batch.start + indices)
                 finally:
                     silence(split, ())
 
-        return algorithm.sweep(parts, order, head, plain, head_rows)
+        return algorithm.sweep(batch.parts, order, head, plain, head_rows)
 
     return side_by_side(swept, _placed(chain([first], batches)), THREADS)
 
@@ -173,11 +173,18 @@ def _allowing_for_rounding(split: Split, head: Head, images: ImageSet, parts: Fe
     return replace(head, closeness=allowing(head.closeness, ours, plain))
 
 
-def _placed(batches: Iterable[Features]) -> Iterator[tuple[int, Features]]:
-    """Each batch with the number of images before it."""
+@dataclass(frozen=True)
+class _Batch:
+    """The features of some images, and the number of images before them."""
+
+    start: int
+    parts: Features
+
+
+def _placed(batches: Iterable[Features]) -> Generator[_Batch]:
     start = 0
     for parts in batches:
-        yield start, parts
+        yield _Batch(start, parts)
         start += len(parts[0])
 
 
@@ -186,7 +193,7 @@ def _mean_activations(
     images: ImageSet,
     batch_size: int,
     scratch: BinaryIO,
-    advance: Callable[[int], None],
+    advance: Advance,
 ) -> np.ndarray:
     """Each channel's mean over the clean validation images, (channels,) float64.
 
@@ -200,7 +207,7 @@ def _mean_activations(
             yield parts[0]
             advance(len(parts[0]))
 
-    return algorithm.mean_activations(measured())
+    return ranking.mean_activations(measured())
 
 
 def _replay(split: Split, images: ImageSet, scratch: BinaryIO) -> Iterator[Features]:
