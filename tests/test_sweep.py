@@ -274,8 +274,8 @@ def test_what_is_too_close_to_call_is_what_the_plain_computation_says(
     monkeypatch.setattr(sweeping, "allowing", lambda closeness, ours, plain: closeness)
     if not common:  # the usual rule is enough
         check_rows(doubled(difference, common), images)
-        unsure = lambda network: answers.Scorer(network, Closeness(-1, 0))
-        monkeypatch.setattr(head, "scorer_of", unsure)
+        unsure = Closeness(-1, 0)
+        monkeypatch.setattr(head, "scorer_of", lambda network: answers.Scorer(network, unsure))
     with pytest.raises(AssertionError, match="channels pruned"):
         check_rows(doubled(difference, common), images)
 
