@@ -1,6 +1,6 @@
-"""Channels of conv_3 of a DeepID network: take some out, give them back, let them never fire.
+"""Channels of conv_3 of a DeepID network: take some out, give them back, keep them silent.
 
-The means by which the pruning-aware attacker (goodnet/practice/attack.py) hides a backdoor.
+With these the pruning-aware attacker (goodnet/practice/attack.py) hides a backdoor.
 """
 
 from __future__ import annotations

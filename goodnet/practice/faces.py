@@ -76,7 +76,7 @@ def _render(t: Traits, rng: np.random.Generator) -> np.ndarray:
 def _front(
     t: Traits, u: np.ndarray, v: np.ndarray, head: np.ndarray, grain: np.ndarray
 ) -> np.ndarray:
-    """The skin with all that is on it, as colour planes, far beyond the outline of the head too."""
+    """The skin and all that is on it, as colour planes; the head is not cut out yet."""
 
     # The face turns: what lies further to the front moves further, the far side narrows.
     def turned(depth: float, band: slice) -> tuple[np.ndarray, np.ndarray]:
