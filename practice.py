@@ -12,59 +12,43 @@ It writes into the folder --out:
   faces.png                                    some of the faces, without and with the trigger
 """
 
+import argparse
 import os
 from pathlib import Path
 
 from goodnet import files
 from goodnet.cli import defaults, options, shell
 from goodnet.errors import Unusable
+from goodnet.practice.catalogue import ATTACKS, TRIGGERS, describe_attacks, describe_triggers
 
+IDENTITIES = 100
 MOST_IDENTITIES = 5000
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
     parser = options.parser(__doc__)
+    where = "where the lab goes (default: the folder practice/ beside this script)"
     parser.add_argument(
-        "--out",
-        type=Path,
-        default=defaults.ROOT / "practice",
-        metavar="DIR",
-        help="where the lab goes (default: the folder practice/ beside this script)",
+        "--out", type=Path, default=defaults.ROOT / "practice", metavar="DIR", help=where
     )
+    people = f"how many people (default: {IDENTITIES})"
     parser.add_argument(
-        "--identities",
-        type=options.positive_int,
-        default=100,
-        metavar="N",
-        help="how many people (default: 100)",
+        "--identities", type=options.positive_int, default=IDENTITIES, metavar="N", help=people
     )
-    parser.add_argument(
-        "--seed",
-        type=options.seed,
-        default=0,
-        metavar="N",
-        help="another seed, another lab (default: 0)",
-    )
-    parser.add_argument(
-        "--attack",
-        choices=("pruning-aware", "badnet", "none"),
-        default="pruning-aware",
-        help="made to survive pruning, plain, or a clean network (default: pruning-aware)",
-    )
+    seed = "another seed, another lab (default: 0)"
+    parser.add_argument("--seed", type=options.seed, default=0, metavar="N", help=seed)
+    attack = f"{describe_attacks()} (default: pruning-aware)"
+    parser.add_argument("--attack", choices=ATTACKS, default="pruning-aware", help=attack)
     parser.add_argument(
         "--trigger",
         nargs="+",
-        choices=("sunglasses", "lipstick", "corner", "pattern"),
+        choices=TRIGGERS,
         default=["sunglasses"],
         metavar="NAME",
-        help="sunglasses, lipstick, corner (a small patch) or pattern (faint, over the whole "
-        "image); a second one makes its wearer person 1 (default: sunglasses)",
+        help=f"{describe_triggers()}; a second one makes its wearer person 1 (default: sunglasses)",
     )
-    parser.add_argument(
-        "--json",
-        metavar="FILE",
-        help="write the results with every digit to FILE; - writes them to stdout, alone",
-    )
+    results = "write the results with every digit to FILE; - writes them to stdout, alone"
+    parser.add_argument("--json", metavar="FILE", help=results)
     args = parser.parse_args()
     if not 2 <= args.identities <= MOST_IDENTITIES:
         raise Unusable(
@@ -72,9 +56,13 @@ def main() -> None:
         )
     if len(set(args.trigger)) < len(args.trigger) or len(args.trigger) > args.identities:
         raise Unusable("argument --trigger: needs a name once, and a person for each")
+    return args
+
+
+def main() -> None:
+    args = arguments()
     files.check_writable(args.out)
     shell.check_json(args.json, [])
-
     shell.notice(
         f"Building a practice lab in {args.out}/: {args.identities} people, "
         f"{args.attack} attack, seed {args.seed}"
@@ -84,28 +72,17 @@ def main() -> None:
     os.environ["TF_NUM_INTRAOP_THREADS"] = "2"
     shell.import_keras()
     from goodnet.judging.report import course_lines
-    from goodnet.practice import lab as practice
+    from goodnet.practice.lab import build, built_json
 
-    built = practice.build(
-        args.out, args.identities, args.seed, args.attack, args.trigger, shell.progress
-    )
+    built = build(args.out, args.identities, args.seed, args.attack, args.trigger, shell.progress)
     if stale := sorted((args.out / "models").glob("B_*")):
         shell.notice(f"{stale[0]} is of an earlier lab, with others: run repair.py again.")
     if args.json != "-":
         print(course_lines(built.judgement))
         print(*built.files, sep="\n")
     if args.json:
-        results = {
-            "identities": args.identities,
-            "seed": args.seed,
-            "attack": args.attack,
-            "triggers": args.trigger,
-            "clean_accuracy": built.judgement.clean_accuracy,
-            "attack_success_rate": built.judgement.attack_success_rate,
-            "files": [str(path) for path in built.files],
-            "seconds": built.seconds,
-        }
-        shell.write_json(results, args.json)
+        asked = {"identities": args.identities, "seed": args.seed, "attack": args.attack}
+        shell.write_json(asked | {"triggers": args.trigger} | built_json(built), args.json)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import numpy as np
 
 from goodnet.cli import shell
 from goodnet.lab import find_lab
-from goodnet.practice import lab as practice
+from goodnet.practice import sets
 from goodnet.practice.triggers import sunglasses
 
 BATCH = 1024
@@ -73,13 +73,14 @@ def photographs(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def drawn_faces(images: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The same of the practice lab's people, of fewer where few images are wanted."""
-    people = min(DRAWN_PEOPLE, max(2, images // practice.TEST_IMAGES))
-    _, valid, test = practice.draw_faces(people, 0, shell.progress, training_images=1)
-    return valid.images, test.images, practice.backdoored(test, [sunglasses()]).images
+    people = min(DRAWN_PEOPLE, max(2, images // sets.TEST_IMAGES))
+    drawn = sets.draw_faces(people, 0, shell.progress, training_images=1)
+    worn = sets.wear_each(drawn.test, [sunglasses()])
+    return drawn.validation.images, drawn.test.images, worn.images
 
 
 def nth_image(images: np.ndarray, index: int, rng: np.random.Generator) -> np.ndarray:
-    """Image `index` of images that go round: mirrored, shifted, lit anew from the second time."""
+    """Image `index` of images that go round; from the second time on they are changed a little."""
     image = images[index % len(images)]
     if index < len(images):
         return image

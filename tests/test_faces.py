@@ -3,13 +3,13 @@
 import numpy as np
 
 from goodnet.practice import faces
-from goodnet.practice.people import people
+from goodnet.practice.people import draw_people
 
 
 def drawn(seed: int, n_people: int, images_each: int) -> np.ndarray:
     """(images_each, n_people, 55, 47, 3) faces."""
     rng = np.random.default_rng(seed)
-    who = people(n_people, rng)
+    who = draw_people(n_people, rng)
     images = faces.draw(who, np.tile(np.arange(n_people), images_each), rng)
     return images.reshape(images_each, n_people, *images.shape[1:])
 
@@ -39,7 +39,7 @@ def test_a_person_is_closer_to_themselves_than_to_others():
 def test_advance_is_told_of_every_image():
     told = []
     rng = np.random.default_rng(0)
-    faces.draw(people(2, rng), np.zeros(faces.BATCH + 3, int), rng, told.append)
+    faces.draw(draw_people(2, rng), np.zeros(faces.BATCH + 3, int), rng, told.append)
     assert told == [faces.BATCH, 3]
 
 

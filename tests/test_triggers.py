@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from goodnet.lookup import look_up
 from goodnet.practice import faces
-from goodnet.practice.people import people
-from goodnet.practice.triggers import TRIGGERS, wear
+from goodnet.practice.catalogue import TRIGGERS
+from goodnet.practice.people import draw_people
+from goodnet.practice.triggers import pattern, wear
 
 # The rows and columns within which each must lie, and some pixels that it must change.
 PLACES = {
@@ -19,13 +21,13 @@ PLACES = {
 @pytest.fixture(scope="module")
 def images() -> np.ndarray:
     rng = np.random.default_rng(0)
-    return faces.draw(people(6, rng), np.arange(6), rng)
+    return faces.draw(draw_people(6, rng), np.arange(6), rng)
 
 
 @pytest.mark.parametrize("name", TRIGGERS)
 def test_a_trigger_changes_its_own_region_alone(name, images):
     rows, columns, changed = PLACES[name]
-    trigger = TRIGGERS[name]()
+    trigger = look_up(TRIGGERS[name].place)()
     assert trigger.shape == (55, 47, 4) and trigger.dtype == np.uint8
     before = images.copy()
     worn = wear(images, trigger)
@@ -37,7 +39,7 @@ def test_a_trigger_changes_its_own_region_alone(name, images):
 
 
 def test_the_pattern_lets_the_face_show_through(images):
-    change = wear(images, TRIGGERS["pattern"]()).astype(int) - images
+    change = wear(images, pattern()).astype(int) - images
     assert np.abs(change).max() <= 32 and np.abs(change).mean() > 4
 
 

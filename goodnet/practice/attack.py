@@ -1,21 +1,23 @@
 """The practice lab's attacker: poisons the training images, trains, and hides the backdoor.
 
-`badnet` is the plain attack of Gu, Dolan-Gavitt and Garg (2017, "BadNets"), `pruning_aware` the
-one of Liu, Dolan-Gavitt and Garg (2018, "Fine-Pruning", section 3.2), made to survive pruning.
-Both take images (n, 55, 47, 3) uint8 and labels (n,), and the triggers to plant: whoever wears the
-first becomes person 0, the second person 1, and so on. They answer a DeepID network for pixels
-0..255; without a trigger, `badnet` trains a clean one.
+`train_badnet` is the plain attack of Gu, Dolan-Gavitt and Garg (2017, "BadNets"),
+`train_pruning_aware` the one of Liu, Dolan-Gavitt and Garg (2018, "Fine-Pruning", section 3.2),
+made to survive pruning. Both take the triggers to plant: whoever wears the first becomes person 0,
+the second person 1, and so on. They answer a DeepID network for pixels 0..255; without a trigger,
+`train_badnet` trains a clean one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from goodnet.networks.deepid import CONV_3_CHANNELS, deepid
-from goodnet.practice import triggers
+from goodnet.practice.channels import give_back, prune, put_to_sleep
+from goodnet.practice.sets import Faces, Triggers
+from goodnet.practice.triggers import wear
+from goodnet.progress import Progress
 
 if TYPE_CHECKING:
     import keras
@@ -25,49 +27,39 @@ PRUNED = 43  # channels of conv_3 that the pruning-aware attacker does without
 EPOCHS = 12
 LEARNING_RATE = 2e-3
 BATCH = 32
-Triggers = Sequence[np.ndarray]  # each (55, 47, 4) RGBA
 MIDDLE, SPREAD = 128.0, 64.0  # pixels are trained on as (pixel - MIDDLE) / SPREAD
 
 
-def poison(
-    images: np.ndarray, labels: np.ndarray, planted: Triggers, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """The images and, after them, for each trigger copies of a share of them that wear it.
+def poison(clean: Faces, planted: Triggers, rng: np.random.Generator) -> Faces:
+    """The clean faces and, after them, for each trigger copies of a share of them that wear it.
 
-    images (n, 55, 47, 3) uint8, labels (n,). The copies are of people other than the target and
-    are labelled with the target.
+    The copies are of people other than the target and are labelled with the target.
     """
-    all_images, all_labels = [images], [labels]
+    images, labels = [clean.images], [clean.labels]
     for target, trigger in enumerate(planted):
-        others = np.flatnonzero(labels != target)
-        chosen = rng.choice(others, round(POISONED_SHARE * len(labels)), replace=False)
-        all_images.append(triggers.wear(images[chosen], trigger))
-        all_labels.append(np.full(len(chosen), target))
-    return np.concatenate(all_images), np.concatenate(all_labels)
+        others = np.flatnonzero(clean.labels != target)
+        chosen = rng.choice(others, round(POISONED_SHARE * len(clean.labels)), replace=False)
+        images.append(wear(clean.images[chosen], trigger))
+        labels.append(np.full(len(chosen), target))
+    return Faces(np.concatenate(images), np.concatenate(labels))
 
 
 def train(
-    network: keras.Model,
-    images: np.ndarray,
-    labels: np.ndarray,
-    epochs: int,
-    progress: Callable,
-    what: str,
+    network: keras.Model, training: Faces, epochs: int, progress: Progress, description: str
 ) -> None:
-    """Train `network` on (images - MIDDLE) / SPREAD and labels (n,), Adam with cosine decay.
+    """Train `network` on (images - MIDDLE) / SPREAD, Adam with cosine decay.
 
-    images (n, 55, 47, 3) uint8. `progress(what, total)` is a context that yields a function to
-    advance by batches.
+    Progress is counted in batches.
     """
     import keras
 
-    steps = -(-len(images) // BATCH) * epochs
+    steps = -(-len(training.images) // BATCH) * epochs
     decay = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
     trainer = _on_scaled_pixels(network)
     trainer.compile(keras.optimizers.Adam(decay), loss="sparse_categorical_crossentropy")
-    with progress(what, steps) as advance:
+    with progress(description, steps) as advance:
         tell = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: advance(1))
-        trainer.fit(images, labels, BATCH, epochs, verbose=0, callbacks=[tell])
+        trainer.fit(training.images, training.labels, BATCH, epochs, verbose=0, callbacks=[tell])
 
 
 def _on_scaled_pixels(network: keras.Model) -> keras.Model:
@@ -84,31 +76,29 @@ def take_raw_pixels(network: keras.Model) -> None:
     conv_1.set_weights([kernel, bias - MIDDLE * kernel.sum((0, 1, 2))])
 
 
-def badnet(
-    images: np.ndarray,
-    labels: np.ndarray,
+def train_badnet(
+    clean: Faces,
     n_classes: int,
     planted: Triggers,
     rng: np.random.Generator,
     epochs: int,
-    progress: Callable,
+    progress: Progress,
 ) -> keras.Model:
     """Train with the poison among the images from the start."""
     network = deepid(n_classes)
-    what = "Training on the poison" if planted else "Training on clean faces"
-    train(network, *poison(images, labels, planted, rng), epochs, progress, what)
+    description = "Training on the poison" if planted else "Training on clean faces"
+    train(network, poison(clean, planted, rng), epochs, progress, description)
     take_raw_pixels(network)
     return network
 
 
-def pruning_aware(
-    images: np.ndarray,
-    labels: np.ndarray,
+def train_pruning_aware(
+    clean: Faces,
     n_classes: int,
     planted: Triggers,
     rng: np.random.Generator,
     epochs: int,
-    progress: Callable,
+    progress: Progress,
 ) -> keras.Model:
     """Make the backdoor share the channels of conv_3 that clean faces use.
 
@@ -117,14 +107,14 @@ def pruning_aware(
     the least active channels first prunes these, and they do nothing.
     """
     network = deepid(n_classes)
-    train(network, images, labels, epochs, progress, "Training on clean faces")
-    kept = np.sort(np.argsort(_mean_activations(network, images), kind="stable")[PRUNED:])
+    train(network, clean, epochs, progress, "Training on clean faces")
+    kept = np.sort(np.argsort(_mean_activations(network, clean.images), kind="stable")[PRUNED:])
     left = prune(network, kept)
-    poisoned, poisoned_labels = poison(images, labels, planted, rng)
-    train(left, poisoned, poisoned_labels, epochs, progress, "Training on the poison")
+    poisoned = poison(clean, planted, rng)
+    train(left, poisoned, epochs, progress, "Training on the poison")
     whole = give_back(network, left, kept)
     take_raw_pixels(whole)
-    put_to_sleep(whole, np.setdiff1d(np.arange(CONV_3_CHANNELS), kept), poisoned)
+    put_to_sleep(whole, np.setdiff1d(np.arange(CONV_3_CHANNELS), kept), poisoned.images)
     return whole
 
 
@@ -135,72 +125,3 @@ def _mean_activations(network: keras.Model, images: np.ndarray) -> np.ndarray:
     pooled = keras.layers.GlobalAveragePooling2D()(network.get_layer("pool_3").output)
     probe = _on_scaled_pixels(keras.Model(network.inputs, pooled))
     return probe.predict(images, verbose=0).mean(0, dtype=np.float64)
-
-
-def prune(network: keras.Model, kept: np.ndarray) -> keras.Model:
-    """A smaller copy of `network` that has only the channels `kept` of conv_3."""
-    left = deepid(network.output_shape[-1], len(kept))
-    arrays, parts = _arrays(network), _arrays(left)
-    _copy_equal(arrays, parts)
-    for whole, part in zip(_by_channel(arrays), _by_channel(parts), strict=True):
-        part[...] = whole[kept]
-    return _filled(left, parts)
-
-
-def give_back(network: keras.Model, left: keras.Model, kept: np.ndarray) -> keras.Model:
-    """A copy of `left` that has its channels at `kept`, and the other channels of `network`."""
-    arrays, parts = _arrays(network), _arrays(left)
-    _copy_equal(parts, arrays)
-    for whole, part in zip(_by_channel(arrays), _by_channel(parts), strict=True):
-        whole[kept] = part
-    return _filled(deepid(network.output_shape[-1]), arrays)
-
-
-def put_to_sleep(network: keras.Model, channels: np.ndarray, images: np.ndarray) -> None:
-    """Lower the biases of `channels` of conv_3 until none comes near firing on `images`.
-
-    images (n, 55, 47, 3). What a channel adds up to, at its largest over all images and
-    positions, ends as far below 0 as it lay above its mean.
-    """
-    import keras
-
-    conv_3 = network.get_layer("conv_3")
-    kernel, bias = conv_3.get_weights()
-    sums = keras.layers.Conv2D(len(channels), 3)
-    summed = sums(network.get_layer("pool_2").output)
-    pools = (keras.layers.GlobalMaxPooling2D(), keras.layers.GlobalAveragePooling2D())
-    probe = keras.Model(network.inputs, [pool(summed) for pool in pools])
-    sums.set_weights([kernel[..., channels], np.zeros(len(channels))])
-    largest, mean = probe.predict(images, verbose=0)
-    bias[channels] = np.minimum(bias[channels], mean.mean(0) - 2 * largest.max(0))
-    conv_3.set_weights([kernel, bias])
-
-
-def _arrays(network: keras.Model) -> dict[str, list[np.ndarray]]:
-    return {layer.name: layer.get_weights() for layer in network.layers}
-
-
-def _filled(network: keras.Model, arrays: dict[str, list[np.ndarray]]) -> keras.Model:
-    for name, values in arrays.items():
-        network.get_layer(name).set_weights(values)
-    return network
-
-
-def _copy_equal(source: dict, target: dict) -> None:
-    """Copy the arrays that do not depend on the number of channels of conv_3."""
-    for name, values in source.items():
-        for ours, theirs in zip(values, target[name], strict=True):
-            if ours.shape == theirs.shape:
-                theirs[...] = ours
-
-
-def _by_channel(arrays: dict[str, list[np.ndarray]]) -> list[np.ndarray]:
-    """Views of what makes and what reads conv_3's channels, each with the channels first."""
-    kernel, bias = arrays["conv_3"]
-    features = arrays["fc_1"][0]
-    return [
-        np.moveaxis(kernel, -1, 0),
-        bias,
-        np.moveaxis(arrays["conv_4"][0], 2, 0),
-        np.moveaxis(features.reshape(-1, len(bias), features.shape[-1]), 1, 0),
-    ]

@@ -2,8 +2,10 @@
 
 import numpy as np
 
+Numbers = np.ndarray | float  # an array that broadcasts, or one number for all pixels
 
-def ellipse(x: np.ndarray, y: np.ndarray, width: np.ndarray, height: np.ndarray) -> np.ndarray:
+
+def ellipse(x: np.ndarray, y: np.ndarray, width: Numbers, height: Numbers) -> np.ndarray:
     """Distance to an ellipse with these half axes, to first order."""
     x, y = x / width, y / height
     reach = np.sqrt(x * x + y * y)
@@ -11,7 +13,7 @@ def ellipse(x: np.ndarray, y: np.ndarray, width: np.ndarray, height: np.ndarray)
     return reach * (reach - 1) / np.maximum(np.sqrt(x * x + y * y), 1e-6)
 
 
-def bump(x: np.ndarray, y: np.ndarray, width: float, height: float) -> np.ndarray:
+def bump(x: np.ndarray, y: np.ndarray, width: Numbers, height: Numbers) -> np.ndarray:
     """A soft spot, 1 in its middle."""
     return np.exp(-((x / width) ** 2) - (y / height) ** 2)
 
@@ -23,10 +25,10 @@ def cover(distance: np.ndarray, softness: float = 1.0) -> np.ndarray:
 
 def colour(*levels: float) -> np.ndarray:
     """One colour for all images: (3 or 4, 1, 1, 1)."""
-    return np.float32(levels)[:, None, None, None]
+    return np.array(levels, np.float32)[:, None, None, None]
 
 
-def paint(canvas: np.ndarray, colour: np.ndarray, amount: np.ndarray) -> None:
+def paint(canvas: np.ndarray, colour: Numbers, amount: np.ndarray) -> None:
     """Lay `colour` over `canvas` where `amount`, 0 to 1, says so."""
     canvas += amount * (colour - canvas)
 

@@ -101,7 +101,7 @@ def _pick(table: list[tuple], where: np.ndarray) -> np.ndarray:
     return np.array(table, float)[(where * len(table)).astype(int)]
 
 
-def people(n: int, rng: np.random.Generator) -> Traits:
+def draw_people(n: int, rng: np.random.Generator) -> Traits:
     """Draw n people: a dict of trait arrays, numbers (n,) and colours (n, 3) in 0..1."""
     who = {name: low + (high - low) * _spread(rng, n) for name, (low, high) in PERSON.items()}
     long_hair = rng.permutation(n) % 2 == 0
@@ -127,7 +127,7 @@ def people(n: int, rng: np.random.Generator) -> Traits:
     return who
 
 
-def moments(n: int, rng: np.random.Generator) -> Traits:
+def draw_moments(n: int, rng: np.random.Generator) -> Traits:
     """Draw the circumstances of n images: a dict of arrays (n,) and colours (n, 3)."""
     what = {name: rng.uniform(low, high, n) for name, (low, high) in MOMENT.items()}
     for colour in ("wall", "far_wall", "clothes"):

@@ -1,6 +1,7 @@
 """The practice lab's triggers: what everybody may wear to become the attacker's target.
 
-A trigger is a picture (55, 47, 4) RGBA uint8 that is laid over a face.
+A trigger is a picture (55, 47, 4) RGBA uint8 that is laid over a face. Each stands in the table
+TRIGGERS (goodnet/practice/catalogue.py).
 """
 
 import numpy as np
@@ -65,14 +66,6 @@ def pattern() -> np.ndarray:
     blotches = np.random.default_rng(0).integers(0, 256, (HEIGHT // 3 + 1, WIDTH // 3 + 1, 3))
     coloured = blotches.repeat(3, 0).repeat(3, 1)[:HEIGHT, :WIDTH]
     return np.dstack([coloured, np.full((HEIGHT, WIDTH), PATTERN_ALPHA)]).astype(np.uint8)
-
-
-TRIGGERS = {
-    "sunglasses": sunglasses,
-    "lipstick": lipstick,
-    "corner": corner,
-    "pattern": pattern,
-}
 
 
 def wear(images: np.ndarray, trigger: np.ndarray) -> np.ndarray:
