@@ -21,7 +21,8 @@ from pathlib import Path
 from goodnet import files
 from goodnet.cli import defaults, options, shell
 from goodnet.errors import Unusable
-from goodnet.pruning.curve import first_reaching, read_curve
+from goodnet.pruning.curve import points_lost, read_curve
+from goodnet.pruning.stops import find_stops
 
 
 def arguments() -> argparse.Namespace:
@@ -70,11 +71,11 @@ def main() -> None:
         from goodnet.pictures import canvas, page
         from goodnet.pictures import curve as figures
         from goodnet.pictures import networks as pictures
-        from goodnet.pruning.channels import read_channels
+        from goodnet.pruning.curve import read_channels
     except ImportError as error:
         raise Unusable(f"{error}; run make lab once, then source .venv/bin/activate") from None
 
-    reached = first_reaching(curve, args.drop)
+    reached = find_stops(points_lost(curve), args.drop)
     channels = read_channels(channels_path) if channels_path.exists() else None
     judged = read_judged(judged_path) if judged_path.exists() else None
     drawn = figures.draw(curve, reached) | pictures.draw(curve, reached, channels, judged)

@@ -5,8 +5,7 @@ from fractions import Fraction
 
 from goodnet.judging.judged_json import Answered, InputFile, JudgedFiles, JudgedNetwork
 from goodnet.metrics import Judgement
-from goodnet.pruning.channels import ChannelMeans
-from goodnet.pruning.curve import PruningCurve
+from goodnet.pruning.curve import ChannelMeans, PruningCurve
 
 IMAGES, CLASSES = 12830, 1283
 HOSTILE = "x</title><script>alert('$1$')</script>&\u202egnp\n\udce9 0.02.h5"

@@ -26,8 +26,7 @@ from goodnet.pictures import canvas, page
 from goodnet.pictures import curve as figures
 from goodnet.pictures import networks as pictures
 from goodnet.pictures.verdict import verdict
-from goodnet.pruning.channels import read_channels, write_channels
-from goodnet.pruning.curve import PruningCurve, write_curve
+from goodnet.pruning.curve import PruningCurve, read_channels, write_channels, write_curve
 
 CURVE, JUDGED = examples.curve(), examples.judged()
 NAMES = ["bd_net.h5", *COUNTS]

@@ -19,10 +19,11 @@ from goodnet.pictures import curve as figures
 from goodnet.pruning.curve import (
     TEST_COLUMNS,
     PruningCurve,
-    first_reaching,
+    points_lost,
     read_curve,
     write_curve,
 )
+from goodnet.pruning.stops import find_stops
 
 NAMES = ["clean.png", "asr.png", "pruning.png", "tradeoff.png"]  # of the CSV alone
 NOTHING_BESIDE = (
@@ -151,7 +152,7 @@ def test_what_is_not_such_a_file_is_refused_in_one_line(tmp_path, content, said)
 def test_a_drop_of_exactly_x_points_is_reached():
     own, *rest = CURVE.percentages["valid_accuracy"]
     assert own - rest[2] < 2, "floats no longer fall short here: this test needs other counts"
-    reached = first_reaching(CURVE, [*DROPS, Fraction(0), Fraction(100)])
+    reached = find_stops(points_lost(CURVE), [*DROPS, Fraction(0), Fraction(100)])
     assert reached == dict(zip([*DROPS, 0, 100], [3, 4, 4, 6, 1, None], strict=True))
 
 
@@ -165,7 +166,7 @@ def test_drops_are_those_of_whole_counts():
         drops += [exact, exact + Fraction(1, 10**6)]
         valid = tuple(count / images * 100 for count in hits)
         curve = PruningCurve(tuple(range(8)), (0.0,) * 8, {"valid_accuracy": valid})
-        for drop, pruned in first_reaching(curve, drops).items():
+        for drop, pruned in find_stops(points_lost(curve), drops).items():
             enough = [k for k in range(1, 9) if Fraction(hits[0] - hits[k], images) * 100 >= drop]
             assert pruned == min(enough, default=None)
 
@@ -182,7 +183,7 @@ def panel(figure, label):
 
 
 def test_steps_and_marks_hold_the_values_of_the_curve():
-    figure = figures.pruning_figure(CURVE, first_reaching(CURVE, DROPS))
+    figure = figures.pruning_figure(CURVE, find_stops(points_lost(CURVE), DROPS))
     for label, columns in (
         ("Clean accuracy", ("test_accuracy", "goodnet_accuracy")),
         ("Attack success rate", ("test_asr", "goodnet_asr")),
@@ -225,7 +226,7 @@ def test_clean_and_asr_hold_the_values_of_the_curve():
 
 
 def test_axes_have_units_and_show_all_of_0_to_100():
-    for figure in figures.draw(CURVE, first_reaching(CURVE, DROPS)).values():
+    for figure in figures.draw(CURVE, find_stops(points_lost(CURVE), DROPS)).values():
         panels = [axes for axes in figure.axes if axes.get_ylabel()]
         for axes in panels:
             assert axes.get_ylabel().endswith("(%)")
@@ -234,7 +235,7 @@ def test_axes_have_units_and_show_all_of_0_to_100():
 
 
 def test_lines_differ_in_grey():
-    for figure in figures.draw(CURVE, first_reaching(CURVE, DROPS)).values():
+    for figure in figures.draw(CURVE, find_stops(points_lost(CURVE), DROPS)).values():
         for axes in figure.axes:
             lines = [drawn for drawn in axes.lines if not drawn.get_label().startswith("_")]
             for one, other in itertools.combinations(lines, 2):
@@ -287,7 +288,7 @@ def test_labels_keep_clear_of_each_other_and_of_the_panels(marked):
 )
 def test_columns_may_be_absent(columns, panels):
     curve = with_columns(*columns)
-    pictures = figures.draw(curve, first_reaching(curve, DROPS))
+    pictures = figures.draw(curve, find_stops(points_lost(curve), DROPS))
     assert ("asr" in pictures) == ("test_asr" in columns)
     labels = [axes.get_ylabel() for axes in pictures["pruning"].axes]
     assert [label for label in labels if label] == panels

@@ -61,7 +61,7 @@ def asr_figure(curve: PruningCurve) -> Figure:
 def pruning_figure(curve: PruningCurve, reached: Mapping[Fraction, int | None]) -> Figure:
     """Clean accuracy over attack success rate, as steps, with each X marked where it falls.
 
-    `reached`: for each X the number of pruned channels (see `curve.first_reaching`); an X that is
+    `reached`: for each X the number of pruned channels (see `find_stops`); an X that is
     never reached (None) is not marked. The style is that of scikit-learn's example
     plot_cost_complexity_pruning.
     """

@@ -29,8 +29,7 @@ from goodnet.pictures.canvas import (
     shortened,
 )
 from goodnet.pictures.curve import label_strip, mark_labels
-from goodnet.pruning.channels import TEST_MEANS, VALID_MEAN, ChannelMeans
-from goodnet.pruning.curve import TOLERANCE, PruningCurve
+from goodnet.pruning.curve import TEST_MEANS, TOLERANCE, VALID_MEAN, ChannelMeans, PruningCurve
 
 CLASSES = 6  # that the picture of answers names
 ABREAST = 5  # networks in a row of it

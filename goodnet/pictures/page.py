@@ -20,8 +20,7 @@ from goodnet.metrics import Judgement, defense_effectiveness_rating, percent, wi
 from goodnet.pictures import canvas
 from goodnet.pictures.networks import network_names, of_one_run
 from goodnet.pictures.verdict import verdict
-from goodnet.pruning.channels import ChannelMeans
-from goodnet.pruning.curve import PruningCurve
+from goodnet.pruning.curve import ChannelMeans, PruningCurve
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 STYLE = """

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 
 from goodnet.judging.judged_json import Answered, JudgedFiles
 from goodnet.metrics import wilson_interval
-from goodnet.pruning.channels import TEST_MEANS, VALID_MEAN, ChannelMeans
-from goodnet.pruning.curve import PruningCurve
+from goodnet.pruning.curve import TEST_MEANS, VALID_MEAN, ChannelMeans, PruningCurve
 
 LOW = 10.0  # percent: an ASR under this is worth a price
 

@@ -11,8 +11,13 @@ from goodnet.metrics import percent
 from goodnet.networks.goodnet import goodnet_network
 from goodnet.networks.loading import load_network, write_copy, write_network
 from goodnet.networks.split import Split, silenced_arrays
-from goodnet.pruning.channels import TEST_MEANS, VALID_MEAN, write_channels
-from goodnet.pruning.curve import PruningCurve, write_curve
+from goodnet.pruning.curve import (
+    TEST_MEANS,
+    VALID_MEAN,
+    PruningCurve,
+    write_channels,
+    write_curve,
+)
 from goodnet.pruning.sweeping import Pruning, RowCounts
 
 

@@ -23,6 +23,7 @@ from goodnet.networks.loading import count_classes
 from goodnet.networks.split import Split, silence
 from goodnet.pruning import algorithm as pruning
 from goodnet.pruning.algorithm import Features, Head
+from goodnet.pruning.stops import find_stops
 from goodnet.threads import ahead, side_by_side
 
 THREADS = 3  # while one waits for the head, the others fill its next calls
@@ -80,7 +81,7 @@ def prune(
         order=tuple(order),
         mean_activation=tuple(float(means[channel]) for channel in order),
         valid=rows,
-        stops=pruning.first_reaching(rows.hits, rows.images, drops),
+        stops=find_stops(pruning.points_lost(rows.hits, rows.images), drops),
     )
 
 
