@@ -74,13 +74,14 @@ def main() -> None:
         write_network(goodnet_network(*judged.networks), args.save)
         shell.notice(f"G is saved as {args.save}.")
     if out:
-        from goodnet.judging.judged_json import judged_files, write_judged
+        from goodnet.judging.judged_json import write_record
+        from goodnet.judging.record import record_of
         from goodnet.pictures import canvas
-        from goodnet.pictures.samples import samples_figure
+        from goodnet.pictures.samples import draw_samples
 
         judged_json, samples = kept
-        write_judged(judged_json, judged_files(judged, digests.result()))
-        canvas.save(samples_figure(judged), samples)
+        write_record(judged_json, record_of(judged, digests.result()))
+        canvas.save(draw_samples(judged), samples)
     if args.save or out:
         lap("writing")
     if args.json:

@@ -32,7 +32,7 @@ from conftest import (
 from goodnet.cli import defaults, shell
 from goodnet.cli.table import print_table
 from goodnet.judging.judging import judge_networks
-from goodnet.pictures.samples import samples_figure
+from goodnet.pictures.samples import draw_samples
 
 SCRIPTS = ("eval.py", "Geval.py", "repair.py")
 DROPS = (2.5, 10, 40)
@@ -741,7 +741,7 @@ def test_samples_show_what_every_network_says(judged, repaired):
     networks = [judged[2], *repaired.networks]
     lap, _ = shell.stopwatch()
     found = judge_networks(*judged[:2], networks, 1.0, 32, shell.progress, lap)
-    (axes,) = samples_figure(found).axes
+    (axes,) = draw_samples(found).axes
     labels = [read_images(path)[1] for path in judged[:2]]
     b = [answers(judged[2], path) for path in judged[:2]]
     rows = {}
