@@ -6,7 +6,7 @@ or matplotlib, as the help of plot.py is made of this table.
 
 from dataclasses import dataclass
 
-ACCURACIES = ("test_accuracy", "goodnet_accuracy")
+ACCURACIES = ("test_accuracy", "goodnet_accuracy")  # columns of pruning.csv
 ASRS = ("test_asr", "goodnet_asr")
 CHANNELS, RECORD, SAMPLES = "channels.csv", "judged.json", "samples.png"
 
@@ -29,8 +29,8 @@ class Picture:
     name: str  # of its file, without the suffix
     place: str  # "module:name" of its function
     shows: str  # for --help
-    columns: tuple[str, ...] = ()  # of test files, in pruning.csv: shown where they are there
-    needs: tuple[str, ...] = ()  # columns and files beside it: without one of them, no picture
+    needs: tuple[str, ...] = ()  # columns of pruning.csv and files beside it: all of them
+    columns: tuple[str, ...] = ()  # further ones that it shows where they are there
     caption: Caption | None = None  # None: the report does not show it
 
 
@@ -55,8 +55,8 @@ PICTURES = (
         name="asr",
         place="goodnet.pictures.curve:draw_asr",
         shows="attack success rate against the number of channels pruned",
-        columns=ASRS,
         needs=("test_asr",),
+        columns=("goodnet_asr",),
     ),
     Picture(
         name="pruning",
