@@ -3,13 +3,33 @@
 import csv
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from goodnet.errors import Unusable
 from goodnet.files import replacing
 
-Cells = dict[str, str]  # a row by column, and under "" where it stands, for messages
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a file that was read: its texts by column, and where it stands."""
+
+    path: Path
+    line: int
+    texts: Mapping[str, str]
+
+    def refusal(self, column: str, reason: str) -> Unusable:
+        """The error that names line and column."""
+        return Unusable(f"line {self.line}, column {column}: {reason}", self.path)
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a CSV file holds."""
+
+    columns: list[str]
+    rows: list[Row]
 
 
 def write(path: Path, columns: Sequence[str], rows: Iterable[Sequence]) -> None:
@@ -20,10 +40,8 @@ def write(path: Path, columns: Sequence[str], rows: Iterable[Sequence]) -> None:
         writer.writerows(rows)
 
 
-def read(
-    path: Path, required: Sequence[str], optional: Sequence[str], right: str
-) -> tuple[list[str], list[Cells]]:
-    """Read a table: its columns, and its rows as they stand; further columns are passed over.
+def read(path: Path, required: Sequence[str], optional: Sequence[str], right: str) -> Table:
+    """Read a table as it stands; it may have columns that are neither required nor optional.
 
     `right` says what the file should be. Raises Unusable, which names line and column, where it
     is no such table.
@@ -34,49 +52,65 @@ def read(
         rows = [(lines.line_num, row) for row in lines if row]
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise Unusable(f"{path}: cannot be read ({reason}); name {right}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        reason = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error
-        raise Unusable(f"{path}: is not a CSV file ({reason})") from None
+        raise Unusable(f"cannot be read ({reason}); name {right}", path) from None
+    except UnicodeDecodeError:
+        raise Unusable("is not a CSV file (not UTF-8 text)", path) from None
+    except csv.Error as error:
+        raise Unusable(f"is not a CSV file ({error})", path) from None
     if not rows:
-        raise Unusable(f"{path}: is empty; repair.py writes this file")
+        raise Unusable("is empty; repair.py writes this file", path)
     (_, header), *rows = rows
     if missing := [name for name in required if name not in header]:
-        raise Unusable(f"{path}: has no column {', '.join(missing)}; name {right}")
+        raise Unusable(f"has no column {', '.join(missing)}; name {right}", path)
     if twice := [name for name in (*required, *optional) if header.count(name) > 1]:
-        raise Unusable(f"{path}: has the column {', '.join(twice)} more than once")
-    return header, [_cells(f"{path}: line {line}", header, row) for line, row in rows]
+        raise Unusable(f"has the column {', '.join(twice)} more than once", path)
+    return Table(header, [_named(path, line, header, texts) for line, texts in rows])
 
 
-def channels(cells: Sequence[Cells]) -> tuple[int, ...]:
-    """The column `channel`: each of 0..C-1 once; a file that was cut off shows in this too."""
-    left = {str(channel): channel for channel in range(len(cells))}
+def _named(path: Path, line: int, header: list[str], texts: list[str]) -> Row:
+    if len(texts) < len(header):
+        raise Unusable(f"line {line}: ends before column {header[len(texts)]}", path)
+    if len(texts) > len(header):
+        raise Unusable(f"line {line}: has {len(texts)} values for {len(header)} columns", path)
+    return Row(path, line, dict(zip(header, texts, strict=True)))
+
+
+def read_channels(rows: Sequence[Row]) -> tuple[int, ...]:
+    """The column `channel`: each of 0..C-1 once; a file that was cut off shows in this too.
+
+    Raises Unusable, which names line and column, where it is not so.
+    """
+    left = {str(channel): channel for channel in range(len(rows))}
     order = []
-    for row in cells:
-        if row["channel"] not in left:
-            raise Unusable(
-                f"{row['']}, column channel: is {row['channel']!r}; the {len(cells)} rows "
-                f"must hold the channels 0..{len(cells) - 1} once each"
+    for row in rows:
+        text = row.texts["channel"]
+        if text not in left:
+            reason = (
+                f"is {text!r}; the {len(rows)} rows "
+                f"must hold the channels 0..{len(rows) - 1} once each"
             )
-        order.append(left.pop(row["channel"]))
+            raise row.refusal("channel", reason)
+        order.append(left.pop(text))
     return tuple(order)
 
 
-def number(row: Cells, name: str, low: float, high: float) -> float:
-    """The number in a column of a row, from `low` to `high`."""
+def read_numbers(
+    rows: Sequence[Row], column: str, low: float = -math.inf, high: float = math.inf
+) -> tuple[float, ...]:
+    """The finite numbers in a column, from `low` to `high`.
+
+    Raises Unusable, which names line and column, where one is none.
+    """
+    return tuple(_number(row, column, low, high) for row in rows)
+
+
+def _number(row: Row, column: str, low: float, high: float) -> float:
+    text = row.texts[column]
     try:
-        value = float(row[name])
+        value = float(text)
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and low <= value <= high):
         right = "a finite number" if high == math.inf else f"a number from {low} to {high}"
-        raise Unusable(f"{row['']}, column {name}: {row[name]!r} is not {right}")
+        raise row.refusal(column, f"{text!r} is not {right}")
     return value
-
-
-def _cells(where: str, header: list[str], row: list[str]) -> Cells:
-    if len(row) < len(header):
-        raise Unusable(f"{where}: ends before column {header[len(row)]}")
-    if len(row) > len(header):
-        raise Unusable(f"{where}: has {len(row)} values for {len(header)} columns")
-    return dict(zip(header, row, strict=True)) | {"": where}

@@ -3,10 +3,9 @@
 import hashlib
 from fractions import Fraction
 
-from goodnet.judging.judged_json import Answered, InputFile, JudgedFiles, JudgedNetwork
+from goodnet.judging.record import AnswerRecord, FileRecord, NetworkRecord, Record
 from goodnet.metrics import Judgement
-from goodnet.pruning.channels import ChannelMeans
-from goodnet.pruning.curve import PruningCurve
+from goodnet.pruning.curve import ChannelMeans, PruningCurve
 
 IMAGES, CLASSES = 12830, 1283
 HOSTILE = "x</title><script>alert('$1$')</script>&\u202egnp\n\udce9 0.02.h5"
@@ -53,29 +52,28 @@ def curve() -> PruningCurve:
     )
 
 
-def judged(counts=COUNTS, b=B_COUNTS) -> JudgedFiles:
-    networks = [JudgedNetwork(file("lab/bd_net.h5"), answered(b), None)]
+def record(counts=COUNTS, b=B_COUNTS) -> Record:
+    networks = [NetworkRecord(file("lab/bd_net.h5"), answers(b), None)]
     networks += [
-        JudgedNetwork(file(f"lab/{name}"), answered(itself), answered(goodnet))
+        NetworkRecord(file(f"lab/{name}"), answers(itself), answers(goodnet))
         for name, (itself, goodnet) in counts.items()
     ]
     sets = file("lab/test.h5"), file("lab/bd_test.h5")
-    return JudgedFiles(CLASSES, *sets, {0: IMAGES}, tuple(networks))
+    return Record(CLASSES, *sets, {0: IMAGES}, tuple(networks))
 
 
-def file(name: str) -> InputFile:
+def file(name: str) -> FileRecord:
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
-    return InputFile(name, 1000 + len(name), digest)
+    return FileRecord(name, 1000 + len(name), digest)
 
 
-def answered(counts: tuple[int, int, int, int]) -> Answered:
+def answers(counts: tuple[int, int, int, int]) -> AnswerRecord:
     """Clean images are all given class 1, or rejected; what no attack makes of an image is 7."""
     clean_hits, clean_rejected, hits, rejected = counts
     judgement = Judgement(IMAGES, clean_hits, clean_rejected, IMAGES, 0, hits, rejected)
     clean = {1: IMAGES - clean_rejected, CLASSES: clean_rejected}
     backdoored = {0: hits, 7: IMAGES - hits - rejected, CLASSES: rejected}
     present = [
-        {index: count for index, count in answers.items() if count}
-        for answers in (clean, backdoored)
+        {index: count for index, count in given.items() if count} for given in (clean, backdoored)
     ]
-    return Answered(judgement, *present)
+    return AnswerRecord(judgement, *present)

@@ -11,10 +11,9 @@ import pytest
 from conftest import ROOT, build_lab
 from examples import CHANNELS, COUNTS, DROPS, HOSTILE
 
-from goodnet.judging.judged_json import read_judged, write_judged
-from goodnet.pictures import curve as figures
-from goodnet.pictures import networks as pictures
+from goodnet.judging.judged_json import read_record, write_record
 from goodnet.pictures import page
+from goodnet.pictures.findings import Findings, draw
 
 pytestmark = pytest.mark.browser
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
@@ -52,11 +51,11 @@ def report(request, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     if request.param == "made up":
         names = (HOSTILE, "long" * 60, "B_pi_net_0.02.h5")
-        made_up = examples.judged({name: COUNTS["B_pi_net_0.1.h5"] for name in names})
-        write_judged(folder / "judged.json", made_up)
-        judged, curve = read_judged(folder / "judged.json"), examples.curve()
-        drawn = figures.draw(curve, DROPS) | pictures.draw(curve, DROPS, CHANNELS, judged)
-        page.write_page(folder / "report.html", judged, curve, CHANNELS, drawn, None)
+        made_up = examples.record({name: COUNTS["B_pi_net_0.1.h5"] for name in names})
+        write_record(folder / "judged.json", made_up)
+        record = read_record(folder / "judged.json")
+        findings = Findings(examples.curve(), DROPS, CHANNELS, record)
+        page.write_page(folder / "report.html", findings, draw(findings), None)
         return folder / "report.html"
     if request.param == "tiny lab":
         return report_of(build_lab(folder / "lab"), folder / "out")

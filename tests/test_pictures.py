@@ -20,17 +20,26 @@ from PIL import Image
 
 from goodnet.cli.table import print_table
 from goodnet.errors import Unusable
-from goodnet.judging.judged_json import read_judged, write_judged
+from goodnet.judging.judged_json import read_record, write_record
 from goodnet.metrics import defense_effectiveness_rating, wilson_interval
 from goodnet.pictures import canvas, page
-from goodnet.pictures import curve as figures
-from goodnet.pictures import networks as pictures
-from goodnet.pictures.verdict import verdict
-from goodnet.pruning.channels import read_channels, write_channels
-from goodnet.pruning.curve import PruningCurve, write_curve
+from goodnet.pictures.answers import draw_answers
+from goodnet.pictures.catalogue import PICTURES, SOURCES, explain, list_captions
+from goodnet.pictures.channels import draw_channels
+from goodnet.pictures.findings import Findings, draw
+from goodnet.pictures.tradeoff import draw_tradeoff
+from goodnet.pictures.verdict import describe
+from goodnet.pruning.curve import (
+    TEST_COLUMNS,
+    PruningCurve,
+    read_channels,
+    write_channels,
+    write_curve,
+)
 
-CURVE, JUDGED = examples.curve(), examples.judged()
+CURVE, RECORD = examples.curve(), examples.record()
 NAMES = ["bd_net.h5", *COUNTS]
+FINDINGS = Findings(CURVE, DROPS, CHANNELS, RECORD)
 
 
 # ---------------------------------------------------------------- figures
@@ -48,7 +57,7 @@ def test_wilson_interval_ends_where_the_rate_is_at_the_edge_of_belief(count, n):
 
 def test_der_is_that_of_the_papers_table():
     """Zhu et al. (2023), table 1: fine-tuning and ABL on BadNets, FP on the input-aware attack."""
-    b = JUDGED.networks[0].itself.judgement
+    b = RECORD.networks[0].itself.judgement
     for before, after, der in (
         ((91.82, 93.79), (90.29, 1.70), 95.28),
         ((91.82, 93.79), (80.10, 0.00), 91.03),
@@ -91,8 +100,8 @@ def test_channels_csv_is_as_documented_and_read_back(tmp_path):
 
 
 def test_judged_json_is_read_back(tmp_path):
-    write_judged(tmp_path / "judged.json", JUDGED)
-    assert read_judged(tmp_path / "judged.json") == JUDGED
+    write_record(tmp_path / "judged.json", RECORD)
+    assert read_record(tmp_path / "judged.json") == RECORD
     content = json.loads((tmp_path / "judged.json").read_text())
     best = content["networks"][4]["itself"]
     assert best["attack_success_rate"] == 893 / 12830 * 100
@@ -130,15 +139,14 @@ def _first(content):
 )
 def test_a_judged_json_that_is_none_is_refused_in_one_line(tmp_path, harm, says):
     path = tmp_path / "judged.json"
-    write_judged(path, JUDGED)
+    write_record(path, RECORD)
     content = json.loads(path.read_text())
     harm(content)
     path.write_text(json.dumps(content))
     with pytest.raises(Unusable) as refusal:
-        read_judged(path)
-    assert str(refusal.value).startswith(f"{path}: is no judged.json") and says in str(
-        refusal.value
-    )
+        read_record(path)
+    assert refusal.value.path == path and says in refusal.value.reason
+    assert refusal.value.reason.startswith("is no judged.json")
     assert len(str(refusal.value)) < 400
 
 
@@ -146,10 +154,42 @@ def test_a_judged_json_that_is_none_is_refused_in_one_line(tmp_path, harm, says)
 def test_what_is_no_json_is_refused(tmp_path, text):
     (tmp_path / "judged.json").write_text(text, encoding="latin-1")
     with pytest.raises(Unusable, match="judged.json: is n"):
-        read_judged(tmp_path / "judged.json")
+        read_record(tmp_path / "judged.json")
 
 
 # ---------------------------------------------------------------- pictures
+
+
+def test_every_row_of_the_table_is_explained_drawn_and_shown(tmp_path):
+    explained = f"{explain(beside=False)}\n{explain(beside=True)}"
+    assert [row.split(maxsplit=1) for row in explained.splitlines()] == [
+        [f"{picture.name}.png", picture.shows] for picture in PICTURES
+    ]
+    assert list(draw(FINDINGS)) == [picture.name for picture in PICTURES]
+    sources = {source.name for source in SOURCES}
+    for picture in PICTURES:
+        assert {*picture.columns, *picture.needs} <= {*TEST_COLUMNS, *sources}, picture.name
+    positions = [row.caption.position for row in (*PICTURES, *SOURCES) if row.caption]
+    assert len(set(positions)) == len(positions)
+    samples = tmp_path / "samples.png"
+    Image.new("RGB", (40, 30)).save(samples)
+    shown = [image["alt"] for image in Reader(written(tmp_path, samples=samples)).images]
+    assert shown == list(list_captions().values())
+    assert list(list_captions()) == ["tradeoff", "pruning", "channels", "answers", "samples"]
+
+
+@pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: picture.name)
+def test_a_picture_is_left_out_where_what_it_needs_is_not_there(picture):
+    for need in picture.needs:
+        percentages = {name: p for name, p in CURVE.percentages.items() if name != need}
+        lacking = Findings(
+            replace(CURVE, percentages=percentages),
+            DROPS,
+            None if need == "channels.csv" else CHANNELS,
+            None if need == "judged.json" else RECORD,
+        )
+        others = [other.name for other in PICTURES if need not in other.needs]
+        assert list(draw(lacking)) == others
 
 
 def line(axes, label):
@@ -157,7 +197,7 @@ def line(axes, label):
 
 
 def test_the_trade_off_holds_every_row_and_every_network():
-    (axes,) = pictures.tradeoff_figure(CURVE, JUDGED).axes
+    (axes,) = draw_tradeoff(FINDINGS).axes
     for label, columns in (
         ("B', pruned more and more", ("test_accuracy", "test_asr")),
         ("its G", ("goodnet_accuracy", "goodnet_asr")),
@@ -180,13 +220,13 @@ def test_the_trade_off_holds_every_row_and_every_network():
 
 def test_the_trade_off_needs_rows_or_networks():
     bare = PruningCurve(CURVE.channels, CURVE.mean_activation, {"valid_accuracy": (1.0,) * 6})
-    assert pictures.tradeoff_figure(bare, None) is None
-    for curve, judged in ((bare, JUDGED), (CURVE, None), (CURVE, examples.judged({}))):
-        pictures.tradeoff_figure(curve, judged).canvas.draw()
+    assert draw_tradeoff(Findings(bare, DROPS)) is None
+    for curve, record in ((bare, RECORD), (CURVE, None), (CURVE, examples.record({}))):
+        draw_tradeoff(Findings(curve, DROPS, None, record)).canvas.draw()
 
 
 def test_channels_stand_in_pruning_order_with_the_marks_between_them():
-    figure = pictures.channels_figure(CHANNELS, DROPS)
+    figure = draw_channels(FINDINGS)
     axes = figure.axes[0]
     for label, name in (("clean images", "test"), ("backdoored images", "backdoored")):
         (stairs,) = [patch for patch in axes.patches if patch.get_label() == label]
@@ -198,12 +238,12 @@ def test_channels_stand_in_pruning_order_with_the_marks_between_them():
     only_valid = replace(
         CHANNELS, means={"valid_mean_activation": CHANNELS.means["valid_mean_activation"]}
     )
-    axes = pictures.channels_figure(only_valid, DROPS).axes[0]
+    axes = draw_channels(replace(FINDINGS, channels=only_valid)).axes[0]
     assert [patch.get_label() for patch in axes.patches] == ["clean images (validation)"]
 
 
 def test_answers_hold_the_largest_shares_of_each_network():
-    figure = pictures.answers_figure(JUDGED)
+    figure = draw_answers(FINDINGS)
     assert [axes.get_title() for axes in figure.axes] == ["B", "B' 1", "B' 2", "B' 3", "B' 4"]
     ticks = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
     assert ticks == ["class 0, target", "class 7"]
@@ -217,12 +257,13 @@ def test_what_is_not_among_the_largest_shares_is_summed_up():
     networks = [
         replace(network, itself=replace(network.itself, backdoored_answers=answers))
         for network, answers in zip(
-            JUDGED.networks,
+            RECORD.networks,
             ({0: IMAGES}, {index: 1 for index in range(IMAGES)}, *[{3: IMAGES}] * 3),
             strict=True,
         )
     ]
-    figure = pictures.answers_figure(replace(JUDGED, networks=tuple(networks)))
+    record = replace(RECORD, networks=tuple(networks))
+    figure = draw_answers(replace(FINDINGS, record=record))
     ticks = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
     assert ticks == [
         *("class 0, target", "class 3", "class 1", "class 2", "class 4", "class 5"),
@@ -235,10 +276,10 @@ def test_what_is_not_among_the_largest_shares_is_summed_up():
 def test_what_stands_for_clean_and_for_backdoored_differs_in_grey():
     greys = [np.dot(to_rgb(color), (0.299, 0.587, 0.114)) for color in (canvas.LIGHT, canvas.DARK)]
     assert greys[0] - greys[1] > 0.3
-    figure = pictures.channels_figure(CHANNELS, DROPS)
+    figure = draw_channels(FINDINGS)
     clean, backdoored = (patch for patch in figure.axes[0].patches)
     assert to_rgb(clean.get_facecolor()) == to_rgb(canvas.LIGHT) and not backdoored.get_fill()
-    bars = [axes.patches[0].get_facecolor() for axes in pictures.answers_figure(JUDGED).axes]
+    bars = [axes.patches[0].get_facecolor() for axes in draw_answers(FINDINGS).axes]
     assert [to_rgb(bar) for bar in bars[:2]] == [to_rgb(canvas.DARK), to_rgb(canvas.LIGHT)]
 
 
@@ -246,11 +287,11 @@ def test_what_stands_for_clean_and_for_backdoored_differs_in_grey():
 @pytest.mark.parametrize("name", ["n.h5", "a very long name " * 9 + ".h5", HOSTILE])
 def test_nothing_leaves_the_pictures_or_overlaps(tmp_path, repaired, name, recwarn):
     entry = COUNTS["B_pi_net_0.3.h5"]
-    judged = examples.judged({f"{number}{name}": entry for number in range(repaired)})
-    write_judged(tmp_path / "judged.json", judged)
-    judged = read_judged(tmp_path / "judged.json")
-    for figure in (pictures.tradeoff_figure(CURVE, judged), pictures.answers_figure(judged)):
-        canvas.png(figure)
+    record = examples.record({f"{number}{name}": entry for number in range(repaired)})
+    write_record(tmp_path / "judged.json", record)
+    findings = replace(FINDINGS, record=read_record(tmp_path / "judged.json"))
+    for figure in (draw_tradeoff(findings), draw_answers(findings)):
+        canvas.render_png(figure)
         boxes = [text.get_window_extent() for text in figure.texts]
         boxes += [legend.get_window_extent() for legend in figure.legends]
         boxes += [axes.get_tightbbox() for axes in figure.axes]
@@ -293,12 +334,11 @@ class Reader(HTMLParser):
             self.rows[-1][-1] += data
 
 
-def written(tmp_path, judged=JUDGED, curve=CURVE, samples=None) -> str:
-    """The page for what was judged, which went through a file as it does for users."""
-    write_judged(tmp_path / "judged.json", judged)
-    judged = read_judged(tmp_path / "judged.json")
-    drawn = figures.draw(curve, DROPS) | pictures.draw(curve, DROPS, CHANNELS, judged)
-    page.write_page(tmp_path / "report.html", judged, curve, CHANNELS, drawn, samples)
+def written(tmp_path, record=RECORD, samples=None) -> str:
+    """The page for a record, which went through a file as it does for users."""
+    write_record(tmp_path / "judged.json", record)
+    findings = replace(FINDINGS, record=read_record(tmp_path / "judged.json"))
+    page.write_page(tmp_path / "report.html", findings, draw(findings), samples)
     return (tmp_path / "report.html").read_text()
 
 
@@ -311,7 +351,7 @@ def test_the_page_tells_the_figures_with_intervals_and_counts(tmp_path):
         "B' 1: B_pi_net_0.02.h5",
         "G of B and B' 1",
     ]
-    b = examples.judged().networks[0].itself.judgement
+    b = examples.record().networks[0].itself.judgement
     for number, (itself, goodnet) in enumerate(COUNTS.values(), 1):
         for label, counts in (
             (f"B' {number}: {NAMES[number]}", itself),
@@ -327,9 +367,9 @@ def test_the_page_tells_the_figures_with_intervals_and_counts(tmp_path):
                     f"{counts[index] / IMAGES * 100:.2f} % {low:.2f} to {high:.2f} "
                     f"{counts[index]} of {IMAGES}"
                 )
-            der = defense_effectiveness_rating(b, examples.answered(counts).judgement)
+            der = defense_effectiveness_rating(b, examples.answers(counts).judgement)
             assert cells[4] == f"{der:.3f}"
-    for entry in (JUDGED.clean, JUDGED.backdoored, *(n.file for n in JUDGED.networks)):
+    for entry in (RECORD.clean, RECORD.backdoored, *(n.file for n in RECORD.networks)):
         assert [entry.name, f"{entry.bytes:,} bytes", entry.sha256] in rows.values()
 
 
@@ -343,7 +383,7 @@ def test_the_page_is_one_file_without_scripts_or_addresses(tmp_path):
     assert len(read.images) == 5 and all(image["alt"] for image in read.images)
     pngs = [base64.b64decode(image["src"].partition("base64,")[2]) for image in read.images]
     assert pngs[-1] == samples.read_bytes()
-    assert pngs[0] == canvas.png(pictures.tradeoff_figure(CURVE, JUDGED))
+    assert pngs[0] == canvas.render_png(draw_tradeoff(FINDINGS))
     assert (read.images[-1]["width"], read.images[-1]["height"]) == ("40", "30")
     assert html == written(tmp_path, samples=samples)
     samples.write_bytes(b"\x89PNG\r\n\x1a\n and no more")
@@ -352,8 +392,8 @@ def test_the_page_is_one_file_without_scripts_or_addresses(tmp_path):
 
 
 def test_names_from_strangers_are_text(tmp_path):
-    judged = examples.judged({HOSTILE: COUNTS["B_pi_net_0.02.h5"]})
-    read = Reader(written(tmp_path, judged))
+    record = examples.record({HOSTILE: COUNTS["B_pi_net_0.02.h5"]})
+    read = Reader(written(tmp_path, record))
     assert "script" not in read.tags and read.tags.count("title") == 1
     assert f"B' 1: {SHOWN.rpartition('/')[2]}" in [row[0] for row in read.rows]
     assert any(f"lab/{SHOWN}" in row for row in read.rows)
@@ -362,7 +402,7 @@ def test_names_from_strangers_are_text(tmp_path):
 def test_the_page_is_valid_html(tmp_path):
     html5lib = pytest.importorskip("html5lib")
     for name in ("B_pi_net_0.02.h5", HOSTILE):
-        html = written(tmp_path, examples.judged({name: COUNTS["B_pi_net_0.02.h5"]}))
+        html = written(tmp_path, examples.record({name: COUNTS["B_pi_net_0.02.h5"]}))
         html5lib.HTMLParser(strict=True).parse(html)
 
 
@@ -370,7 +410,7 @@ def test_the_page_is_valid_html(tmp_path):
 
 
 def test_the_verdict_is_made_of_the_figures():
-    said = verdict(JUDGED, NAMES, CURVE, CHANNELS)
+    said = describe(RECORD, NAMES, CURVE, CHANNELS)
     assert said[1] == (
         "No X brings the ASR under 10 % for less than 43.9 points of clean accuracy: "
         "B_pi_net_0.3.h5 has an ASR of 6.96 % (95 % interval 6.53 to 7.41) and a clean accuracy "
@@ -389,30 +429,30 @@ def test_the_verdict_is_made_of_the_figures():
 
 def test_the_verdict_where_no_repair_helps_or_one_costs_nothing_or_there_was_no_attack():
     few = dict(list(COUNTS.items())[:3])
-    said = verdict(examples.judged(few), NAMES[:4], None, None)
+    said = describe(examples.record(few), NAMES[:4], None, None)
     assert said[1] == (
         "No X brings the ASR under 10 %. The lowest, of B_pi_net_0.1.h5, is 77.21 %, "
         "for 14.1 points of clean accuracy."
     )
-    said = verdict(examples.judged(dict(list(COUNTS.items())[:2])), NAMES[:3], None, None)
+    said = describe(examples.record(dict(list(COUNTS.items())[:2])), NAMES[:3], None, None)
     assert said[3] == (
         "No goodnet tells them apart: the one made with B_pi_net_0.02.h5 rejects 0.00 % of the "
         "backdoored images and 2.90 % of the clean ones."
     )
     good = {"fixed.h5": ((12653, 0, 12, 0), (12600, 50, 12, 12818))}
-    said = verdict(examples.judged(good), ["bd_net.h5", "fixed.h5"], None, None)
+    said = describe(examples.record(good), ["bd_net.h5", "fixed.h5"], None, None)
     assert said[1].startswith("fixed.h5 has an ASR of 0.09 % (95 % interval 0.05 to 0.16)")
     assert said[1].endswith("which costs no clean accuracy.")
-    weak = examples.judged(good, b=(12653, 0, 500, 0))
-    said = verdict(weak, ["bd_net.h5", "fixed.h5"], None, None)
+    weak = examples.record(good, b=(12653, 0, 500, 0))
+    said = describe(weak, ["bd_net.h5", "fixed.h5"], None, None)
     assert "before any repair" in said[1] and not any("fixed.h5 has" in text for text in said)
 
 
 @pytest.mark.parametrize("b", [examples.B_COUNTS, (12653, 0, 0, 0)])
 @pytest.mark.parametrize("repaired", range(5))
 def test_the_verdict_never_says_that_a_network_is_clean(b, repaired):
-    judged = examples.judged(dict(list(COUNTS.items())[:repaired]), b)
-    said = " ".join(verdict(judged, NAMES[: repaired + 1], CURVE, CHANNELS))
+    record = examples.record(dict(list(COUNTS.items())[:repaired]), b)
+    said = " ".join(describe(record, NAMES[: repaired + 1], CURVE, CHANNELS))
     assert said.endswith("No figure here shows that a network has no backdoor.")
     assert not re.search(r"\b(is|are|looks?|seems?) (clean|safe|harmless|not backdoored)\b", said)
 
@@ -472,7 +512,7 @@ def folder(tmp_path):
         for name, values in CHANNELS.means.items()
     }
     write_channels(tmp_path / "channels.csv", CHANNELS.channels, means)
-    write_judged(tmp_path / "judged.json", JUDGED)
+    write_record(tmp_path / "judged.json", RECORD)
     Image.new("RGB", (40, 30)).save(tmp_path / "samples.png")
     return tmp_path
 
@@ -511,7 +551,7 @@ def test_what_is_missing_or_of_another_run_is_said(folder):
         "samples.png (Geval.py writes it): no example images in the report.\n"
     )
     few = (12000, 0, 12830, 0)
-    write_judged(folder / "judged.json", examples.judged(b=few))
+    write_record(folder / "judged.json", examples.record(b=few))
     done = plot("pruning.csv", cwd=folder)
     assert done.returncode == 0
     assert done.stderr.endswith(

@@ -15,14 +15,16 @@ from conftest import ROOT, check_refused
 from matplotlib import colors
 
 from goodnet.errors import Unusable
-from goodnet.pictures import curve as figures
+from goodnet.pictures.curve import draw_asr, draw_clean, draw_pruning
+from goodnet.pictures.findings import Findings, draw
 from goodnet.pruning.curve import (
     TEST_COLUMNS,
     PruningCurve,
-    first_reaching,
+    points_lost,
     read_curve,
     write_curve,
 )
+from goodnet.pruning.stops import find_stops
 
 NAMES = ["clean.png", "asr.png", "pruning.png", "tradeoff.png"]  # of the CSV alone
 NOTHING_BESIDE = (
@@ -48,6 +50,10 @@ BACKDOORED_ONLY = ("valid_accuracy", "test_asr", "goodnet_asr", "goodnet_backdoo
 def with_columns(*names):
     percentages = {name: CURVE.percentages[name] for name in names}
     return PruningCurve(CURVE.channels, CURVE.mean_activation, percentages)
+
+
+def findings_of(curve):
+    return Findings(curve, find_stops(points_lost(curve), DROPS))
 
 
 def plot(*args, cwd, script=ROOT / "plot.py", env=None):
@@ -142,7 +148,7 @@ def test_what_is_not_such_a_file_is_refused_in_one_line(tmp_path, content, said)
         read_curve(path)
     assert str(refusal.value).startswith(f"{path}: ")
     assert said in str(refusal.value)
-    assert "\n" not in str(refusal.value)
+    assert refusal.value.path == path and "\n" not in str(refusal.value)
 
 
 # Where each X falls
@@ -151,7 +157,7 @@ def test_what_is_not_such_a_file_is_refused_in_one_line(tmp_path, content, said)
 def test_a_drop_of_exactly_x_points_is_reached():
     own, *rest = CURVE.percentages["valid_accuracy"]
     assert own - rest[2] < 2, "floats no longer fall short here: this test needs other counts"
-    reached = first_reaching(CURVE, [*DROPS, Fraction(0), Fraction(100)])
+    reached = find_stops(points_lost(CURVE), [*DROPS, Fraction(0), Fraction(100)])
     assert reached == dict(zip([*DROPS, 0, 100], [3, 4, 4, 6, 1, None], strict=True))
 
 
@@ -165,7 +171,7 @@ def test_drops_are_those_of_whole_counts():
         drops += [exact, exact + Fraction(1, 10**6)]
         valid = tuple(count / images * 100 for count in hits)
         curve = PruningCurve(tuple(range(8)), (0.0,) * 8, {"valid_accuracy": valid})
-        for drop, pruned in first_reaching(curve, drops).items():
+        for drop, pruned in find_stops(points_lost(curve), drops).items():
             enough = [k for k in range(1, 9) if Fraction(hits[0] - hits[k], images) * 100 >= drop]
             assert pruned == min(enough, default=None)
 
@@ -182,7 +188,7 @@ def panel(figure, label):
 
 
 def test_steps_and_marks_hold_the_values_of_the_curve():
-    figure = figures.pruning_figure(CURVE, first_reaching(CURVE, DROPS))
+    figure = draw_pruning(findings_of(CURVE))
     for label, columns in (
         ("Clean accuracy", ("test_accuracy", "goodnet_accuracy")),
         ("Attack success rate", ("test_asr", "goodnet_asr")),
@@ -208,14 +214,14 @@ def test_steps_and_marks_hold_the_values_of_the_curve():
 def test_clean_and_asr_hold_the_values_of_the_curve():
     for figure, columns in (
         (
-            figures.clean_figure(CURVE),
+            draw_clean(findings_of(CURVE)),
             {
                 "B', test": "test_accuracy",
                 "G, test": "goodnet_accuracy",
                 "B', validation": "valid_accuracy",
             },
         ),
-        (figures.asr_figure(CURVE), {"B'": "test_asr", "G": "goodnet_asr"}),
+        (draw_asr(findings_of(CURVE)), {"B'": "test_asr", "G": "goodnet_asr"}),
     ):
         (axes,) = figure.axes
         assert {plotted.get_label() for plotted in axes.lines} == set(columns)
@@ -225,16 +231,17 @@ def test_clean_and_asr_hold_the_values_of_the_curve():
 
 
 def test_axes_have_units_and_show_all_of_0_to_100():
-    for figure in figures.draw(CURVE, first_reaching(CURVE, DROPS)).values():
+    for figure in draw(findings_of(CURVE)).values():
         panels = [axes for axes in figure.axes if axes.get_ylabel()]
         for axes in panels:
             assert axes.get_ylabel().endswith("(%)")
             assert axes.get_ylim()[0] <= 0 and axes.get_ylim()[1] >= 100
-        assert panels[-1].get_xlabel() in ("Channels pruned", "Channels pruned (% of 8)")
+        x_axes = ("Channels pruned", "Channels pruned (% of 8)", "Clean accuracy (%)")
+        assert panels[-1].get_xlabel() in x_axes
 
 
 def test_lines_differ_in_grey():
-    for figure in figures.draw(CURVE, first_reaching(CURVE, DROPS)).values():
+    for figure in draw(findings_of(CURVE)).values():
         for axes in figure.axes:
             lines = [drawn for drawn in axes.lines if not drawn.get_label().startswith("_")]
             for one, other in itertools.combinations(lines, 2):
@@ -263,7 +270,7 @@ def test_lines_differ_in_grey():
 def test_labels_keep_clear_of_each_other_and_of_the_panels(marked):
     percentages = {name: (50.0,) * 61 for name in ("valid_accuracy", *TEST_COLUMNS)}
     curve = PruningCurve(tuple(range(60)), (0.0,) * 60, percentages)
-    figure = figures.pruning_figure(curve, {Fraction(x): k for x, k in marked.items()})
+    figure = draw_pruning(Findings(curve, {Fraction(x): k for x, k in marked.items()}))
     figure.canvas.draw()
     labels = [text for axes in figure.axes for text in axes.texts]
     assert len(labels) == len({pruned for pruned in marked.values() if pruned is not None})
@@ -287,7 +294,7 @@ def test_labels_keep_clear_of_each_other_and_of_the_panels(marked):
 )
 def test_columns_may_be_absent(columns, panels):
     curve = with_columns(*columns)
-    pictures = figures.draw(curve, first_reaching(curve, DROPS))
+    pictures = draw(findings_of(curve))
     assert ("asr" in pictures) == ("test_asr" in columns)
     labels = [axes.get_ylabel() for axes in pictures["pruning"].axes]
     assert [label for label in labels if label] == panels

@@ -13,6 +13,7 @@ from goodnet.networks.split import silence, split_network
 from goodnet.pruning import algorithm as pruning
 from goodnet.pruning import ranking, sweeping
 from goodnet.pruning.head import head_of
+from goodnet.pruning.stops import find_stops
 
 
 def ignore(amount: int) -> None:
@@ -41,7 +42,8 @@ def test_means_are_the_same_in_every_batch_size():
 
 def test_stops_by_hand():
     hits = [198, 198, 194, 190, 191, 150, 2]  # of 200: 99 %, …
-    stops = pruning.first_reaching(hits, 200, map(Fraction, ("0", "2", "3.5", "4", "97", "99")))
+    drops = map(Fraction, ("0", "2", "3.5", "4", "97", "99"))
+    stops = find_stops(pruning.points_lost(hits, 200), drops)
     assert stops == {
         Fraction(0): 1,
         Fraction(2): 2,  # exactly 2 points
@@ -54,7 +56,7 @@ def test_stops_by_hand():
 
 def test_a_drop_that_floats_get_wrong():
     # 97.1 - 95.1 is 1.9999999999999858 in floats, and 20 of 1000 images.
-    assert pruning.first_reaching([971, 951], 1000, [Fraction(2)]) == {Fraction(2): 1}
+    assert find_stops(pruning.points_lost([971, 951], 1000), [Fraction(2)]) == {Fraction(2): 1}
 
 
 def test_goodnet_by_hand():

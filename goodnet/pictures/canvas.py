@@ -9,6 +9,7 @@ import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -17,12 +18,14 @@ from matplotlib.figure import Figure
 
 from goodnet.files import replacing
 
+Style = dict[str, Any]  # keyword arguments of matplotlib
+
 LIGHT, DARK = "#56b4e9", "#8c2d04"
-REPAIRED = {"color": LIGHT, "linewidth": 3.4, "solid_capstyle": "butt"}
-GOODNET = {"color": DARK, "linewidth": 1.2, "linestyle": (0, (3, 1))}
-VALIDATION = {"color": "black", "linestyle": "", "marker": "o", "markersize": 1.6}
-MARK = {"color": "0.45", "linewidth": 0.7}
-MARKED = {
+REPAIRED: Style = {"color": LIGHT, "linewidth": 3.4, "solid_capstyle": "butt"}
+GOODNET: Style = {"color": DARK, "linewidth": 1.2, "linestyle": (0, (3, 1))}
+VALIDATION: Style = {"color": "black", "linestyle": "", "marker": "o", "markersize": 1.6}
+MARK: Style = {"color": "0.45", "linewidth": 0.7}
+MARKED: Style = {
     "color": "black",
     "linestyle": "",
     "marker": "o",
@@ -37,15 +40,15 @@ WIDTH, LEFT, RIGHT = 4.2, 0.55, 0.12
 BOTTOM, TOP = 0.68, 0.08  # below the panels stand the x axis and the legend
 PANEL, GAP, LABEL_ROW = 1.5, 0.14, 0.16
 
-# Without dates and versions, and with ids that are not drawn by chance.
-METADATA = {
+# Without dates and versions, so that a file is the same each time.
+METADATA: dict[str, dict[str, None]] = {
     "png": {"Software": None},
     "svg": {"Creator": None, "Date": None},
     "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
 }
 
 
-def new_figure(height: float) -> Figure:
+def make_figure(height: float) -> Figure:
     """An empty figure of the common width; inches."""
     figure = Figure(figsize=(WIDTH, height), dpi=DPI)
     FigureCanvasAgg(figure)
@@ -60,7 +63,7 @@ def add_axes(figure: Figure, bottom: float, height: float) -> Axes:
     )
 
 
-def panel(figure: Figure, bottom: float, height: float, label: str) -> Axes:
+def add_panel(figure: Figure, bottom: float, height: float, label: str) -> Axes:
     """Axes with a named y axis and light lines across."""
     axes = add_axes(figure, bottom, height)
     axes.set_ylabel(label, fontsize=FONT)
@@ -71,25 +74,27 @@ def panel(figure: Figure, bottom: float, height: float, label: str) -> Axes:
     return axes
 
 
-def percent_panel(figure: Figure, bottom: float, height: float, label: str) -> Axes:
+def add_percent_panel(figure: Figure, bottom: float, height: float, label: str) -> Axes:
     """A panel whose y axis shows all of 0 to 100."""
-    axes = panel(figure, bottom, height, label)
+    axes = add_panel(figure, bottom, height, label)
     axes.set_ylim(-3, 103)
     axes.set_yticks(range(0, 101, 20))
     return axes
 
 
-def finished(
+def finish(
     figure: Figure, panels: Sequence[Axes], label: str, below: float = 0, columns: int = 5
 ) -> Figure:
     """The figure with its x axis named and one legend for all panels, `below` inches up."""
     panels[-1].set_xlabel(label, fontsize=FONT)
     lines = {
-        line.get_label(): line for axes in panels for line in axes.get_legend_handles_labels()[0]
+        str(line.get_label()): line
+        for axes in panels
+        for line in axes.get_legend_handles_labels()[0]
     }
     figure.legend(
-        lines.values(),
-        lines.keys(),
+        list(lines.values()),
+        list(lines),
         loc="lower center",
         bbox_to_anchor=(0.5, below / figure.get_figheight()),
         ncols=min(columns, len(lines)),
@@ -101,9 +106,17 @@ def finished(
     return figure
 
 
-def shortened(name: str, length: int) -> str:
+def shorten(name: str, length: int) -> str:
     """A name of at most so many characters, its end kept: there names differ."""
     return name if len(name) <= length else f"{name[: length // 3]}…{name[1 - length * 2 // 3 :]}"
+
+
+def write_names(figure: Figure, names: Sequence[str], top: float) -> None:
+    """The names of the repaired networks, by number, from `top` inches down."""
+    for row, name in enumerate(names):
+        y = (top - (row + 0.5) * LABEL_ROW) / figure.get_figheight()
+        text = f"{row + 1}  {shorten(name, 48)}"
+        figure.text(LEFT / WIDTH, y, text, fontsize=FONT, va="center_baseline", parse_math=False)
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -112,7 +125,7 @@ def save(figure: Figure, path: Path) -> None:
         _render(figure, temporary, path.suffix[1:])
 
 
-def png(figure: Figure) -> bytes:
+def render_png(figure: Figure) -> bytes:
     """A figure as the bytes of a PNG file."""
     file = io.BytesIO()
     _render(figure, file, "png")
@@ -120,6 +133,7 @@ def png(figure: Figure) -> bytes:
 
 
 def _render(figure: Figure, to: Path | io.BytesIO, kind: str) -> None:
+    # The ids of an .svg are made with this word: another one would change the bytes of every file.
     salted = matplotlib.rc_context({"svg.hashsalt": "defense"})
     with salted, warnings.catch_warnings():
         # A file's name may need signs that the font lacks; it is drawn with boxes in their place.

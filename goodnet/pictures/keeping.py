@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from goodnet.judging.judged_json import judged_files, write_judged
+from goodnet.judging.judged_json import write_record
 from goodnet.judging.judging import Judged
+from goodnet.judging.record import record_of
 from goodnet.lab import KeptFiles
 from goodnet.pictures import canvas
-from goodnet.pictures.samples import samples_figure
+from goodnet.pictures.samples import draw_samples
 
 
 def keep(judged: Judged, kept: KeptFiles, digests: Mapping[Path, str]) -> None:
@@ -15,5 +16,5 @@ def keep(judged: Judged, kept: KeptFiles, digests: Mapping[Path, str]) -> None:
 
     Raises Unusable where one cannot be written.
     """
-    write_judged(kept.judged, judged_files(judged, digests))
-    canvas.save(samples_figure(judged), kept.samples)
+    write_record(kept.judged, record_of(judged, digests))
+    canvas.save(draw_samples(judged), kept.samples)

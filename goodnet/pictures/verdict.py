@@ -3,25 +3,24 @@
 import re
 from collections.abc import Iterator
 
-from goodnet.judging.judged_json import Answered, JudgedFiles
-from goodnet.metrics import wilson_interval
-from goodnet.pruning.channels import TEST_MEANS, VALID_MEAN, ChannelMeans
-from goodnet.pruning.curve import PruningCurve
+from goodnet.judging.record import AnswerRecord, Record
+from goodnet.metrics import Judgement, wilson_interval
+from goodnet.pruning.curve import TEST_MEANS, VALID_MEAN, ChannelMeans, PruningCurve
 
 LOW = 10.0  # percent: an ASR under this is worth a price
 
 
-def verdict(
-    judged: JudgedFiles,
+def describe(
+    record: Record,
     names: list[str],
     curve: PruningCurve | None,
     channels: ChannelMeans | None,
 ) -> list[str]:
-    """Sentences, the most important first. `names`: of the networks, B first.
+    """The verdict in sentences, the most important first. `names`: of the networks, B first.
 
     `curve` and `channels`: None where they are of other files.
     """
-    b, *repaired = judged.networks
+    b, *repaired = record.networks
     own = b.itself.judgement
     sentences = [
         f"B gives {own.clean_accuracy:.2f} % of the clean images their label, and "
@@ -33,20 +32,9 @@ def verdict(
             "show what a repair is worth."
         )
     elif repaired:
-        ours = all(re.match(r"B_pi_net_\d", name) for name in names[1:])
-        who = "X" if ours else "repaired network"
-        entries = [
-            (name, network.itself) for name, network in zip(names[1:], repaired, strict=True)
-        ]
-        sentences.append(_price(who, entries, b.itself))
-        goodnets = [
-            (f"the goodnet of {name}", network.goodnet)
-            for name, network in zip(names[1:], repaired, strict=True)
-        ]
-        sentences.append(_price("goodnet", goodnets, b.itself))
-        sentences += _curve_price(curve)
+        sentences += [*_prices(record, names), *_curve_price(curve)]
     if repaired:
-        sentences.append(_rejections(judged, names))
+        sentences.append(_rejections(record, names))
     sentences += _shared_channels(channels)
     return [
         *sentences,
@@ -55,11 +43,22 @@ def verdict(
     ]
 
 
-def _price(who: str, entries: list[tuple[str, Answered]], b: Answered) -> str:
+def _prices(record: Record, names: list[str]) -> Iterator[str]:
+    """What an ASR under LOW costs with the repaired networks, and with their goodnets."""
+    b, *repaired = record.networks
+    named = list(zip(names[1:], repaired, strict=True))
+    ours = all(re.match(r"B_pi_net_\d", name) for name, _ in named)
+    own = [(name, network.itself) for name, network in named]
+    yield _price("X" if ours else "repaired network", own, b.itself)
+    goodnets = [(f"the goodnet of {name}", x.goodnet) for name, x in named if x.goodnet]
+    yield _price("goodnet", goodnets, b.itself)
+
+
+def _price(who: str, entries: list[tuple[str, AnswerRecord]], b: AnswerRecord) -> str:
     """What an ASR under LOW costs at least, with any of these."""
 
-    def cost(answered: Answered) -> float:
-        return b.judgement.clean_accuracy - answered.judgement.clean_accuracy
+    def cost(answers: AnswerRecord) -> float:
+        return b.judgement.clean_accuracy - answers.judgement.clean_accuracy
 
     cheap = [entry for entry in entries if entry[1].judgement.attack_success_rate < LOW]
     if not cheap:
@@ -105,25 +104,27 @@ def _curve_price(curve: PruningCurve | None) -> Iterator[str]:
     )
 
 
-def _rejections(judged: JudgedFiles, names: list[str]) -> str:
-    def gain(network) -> float:
-        judgement = network.goodnet.judgement
-        return judgement.backdoored_rejected_rate - judgement.clean_rejected_rate
-
-    name, best = max(
-        zip(names[1:], judged.networks[1:], strict=True), key=lambda entry: gain(entry[1])
-    )
-    judgement = best.goodnet.judgement
+def _rejections(record: Record, names: list[str]) -> str:
+    goodnets = [
+        (name, network.goodnet.judgement)
+        for name, network in zip(names, record.networks, strict=True)
+        if network.goodnet
+    ]
+    name, best = max(goodnets, key=lambda entry: _gain(entry[1]))
     if len(names) == 2:
         which = f"The goodnet, made with {name},"
-    elif gain(best) > 0:
+    elif _gain(best) > 0:
         which = f"Of the goodnets, the best at telling them apart, made with {name},"
     else:
         which = f"No goodnet tells them apart: the one made with {name}"
     return (
-        f"{which} rejects {judgement.backdoored_rejected_rate:.2f} % of the "
-        f"backdoored images and {judgement.clean_rejected_rate:.2f} % of the clean ones."
+        f"{which} rejects {best.backdoored_rejected_rate:.2f} % of the "
+        f"backdoored images and {best.clean_rejected_rate:.2f} % of the clean ones."
     )
+
+
+def _gain(judgement: Judgement) -> float:
+    return judgement.backdoored_rejected_rate - judgement.clean_rejected_rate
 
 
 def _shared_channels(channels: ChannelMeans | None) -> Iterator[str]:

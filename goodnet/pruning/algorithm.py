@@ -129,16 +129,9 @@ def _calls(
         yield pruned[:filled], images[:filled], rows
 
 
-def first_reaching(
-    hits: Sequence[int], images: int, drops: Iterable[Fraction]
-) -> dict[Fraction, int | None]:
-    """For each drop X, the first number of pruned channels that costs X points or more.
+def points_lost(hits: Sequence[int], images: int) -> list[Fraction]:
+    """What 0, 1, … pruned channels cost, exactly, in percentage points against B's own.
 
-    `hits`: how many of `images` validation images are right with 0, 1, … channels pruned. The
-    comparison is one of whole numbers. None where X is never reached.
+    `hits`: how many of `images` validation images are right with so many channels pruned.
     """
-    lost = [int(hits[0]) - int(now) for now in hits]
-    return {
-        drop: next((k for k in range(1, len(lost)) if lost[k] * 100 >= drop * images), None)
-        for drop in drops
-    }
+    return [Fraction((int(hits[0]) - int(now)) * 100, images) for now in hits]

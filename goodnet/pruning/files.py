@@ -12,8 +12,13 @@ from goodnet.networks.goodnet import goodnet_network
 from goodnet.networks.loading import LoadedNetwork, load_network
 from goodnet.networks.split import Split, silenced_arrays
 from goodnet.networks.writing import Change, write_copy, write_network
-from goodnet.pruning.channels import TEST_MEANS, VALID_MEAN, write_channels
-from goodnet.pruning.curve import PruningCurve, write_curve
+from goodnet.pruning.curve import (
+    TEST_MEANS,
+    VALID_MEAN,
+    PruningCurve,
+    write_channels,
+    write_curve,
+)
 from goodnet.pruning.sweeping import Pruning, RowCounts
 from goodnet.vetting import quarantine
 

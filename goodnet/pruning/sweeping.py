@@ -24,6 +24,7 @@ from goodnet.networks.split import Split, silence
 from goodnet.progress import Advance
 from goodnet.pruning import algorithm, ranking
 from goodnet.pruning.algorithm import Features, Head
+from goodnet.pruning.stops import find_stops
 from goodnet.threads import ahead, side_by_side
 
 THREADS = 3  # while one waits for the head, the others fill its next calls
@@ -81,7 +82,7 @@ def prune(
         order=tuple(order),
         mean_activation=tuple(float(means[channel]) for channel in order),
         valid=rows,
-        stops=algorithm.first_reaching(rows.hits, rows.images, drops),
+        stops=find_stops(algorithm.points_lost(rows.hits, rows.images), drops),
     )
 
 
