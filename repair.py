@@ -25,7 +25,9 @@ from typing import TYPE_CHECKING
 from goodnet import files
 from goodnet.cli import defaults, options, shell
 from goodnet.errors import Unusable
-from goodnet.lab import PrunedFiles, patches_path, pruned_files, tuned_path
+from goodnet.lab import PrunedFiles, pruned_files, tuned_path
+from goodnet.lookup import look_up
+from goodnet.methods import CHOICES, METHODS, PRUNE
 from goodnet.vetting import quarantine
 
 if TYPE_CHECKING:
@@ -41,16 +43,16 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("paths", nargs="*", type=Path, metavar="CLEAN_VALID MODEL")
     parser.add_argument(
         "--method",
-        choices=("prune", "fine-prune", "unlearn"),
-        default="prune",
-        help="how to repair (default: prune)",
+        choices=CHOICES,
+        default=PRUNE,
+        help=f"how to repair (default: {PRUNE})",
     )
     parser.add_argument(
         "--seed",
         type=options.seed,
         default=0,
         metavar="N",
-        help="of fine-prune and unlearn: another seed, another network (default: 0)",
+        help=f"of {' and '.join(METHODS)}: another seed, another network (default: 0)",
     )
     options.add_drop_option(parser, "for prune: points of clean accuracy to give up")
     parser.add_argument("--layer", metavar="NAME", help="for prune: the conv layer")
@@ -63,15 +65,15 @@ def arguments() -> argparse.Namespace:
     args = parser.parse_args()
     if len(args.paths) not in (0, 2):
         raise Unusable("needs CLEAN_VALID MODEL, two paths, or none for the lab's files")
-    if args.method != "prune":
+    if args.method != PRUNE:
         for option in FOR_PRUNE:
             if getattr(args, option):
                 name = option.replace("_", "-")
-                raise Unusable(f"argument --{name}: is for --method prune, not {args.method}")
+                raise Unusable(f"argument --{name}: is for --method {PRUNE}, not {args.method}")
     if args.lab or not args.paths:
         lab = defaults.default_lab(args.lab)
         args.paths = args.paths or [lab.clean_valid, lab.network]
-        if args.method == "prune":
+        if args.method == PRUNE:
             args.clean_test = args.clean_test or lab.clean_test
             args.backdoored_test = args.backdoored_test or lab.backdoored_test
     args.out = args.out or args.paths[1].parent
@@ -85,18 +87,21 @@ def main() -> None:
     valid_path, network_path = args.paths
     inputs = [*args.paths, *filter(None, (args.clean_test, args.backdoored_test))]
     shell.check_files(*inputs)
-    if args.method == "prune":
+    if args.method == PRUNE:
         made = pruned_files(network_path, args.drop, args.goodnet, args.out)
         outputs = made.all
     else:
-        made = tuned_path(network_path, args.method, args.out)
+        method = METHODS[args.method]
+        made = tuned_path(network_path, method, args.out)
         outputs = [made]
         # How the work is shared out decides the last digits.
         os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
     files.refuse_inputs(outputs, inputs)
     files.check_writable(args.out)
-    if args.method == "unlearn" and patches_path(args.out).exists():
-        files.check_writable(patches_path(args.out))
+    if args.method != PRUNE and method.pictures:
+        drawn_in = args.out / method.pictures.folder
+        if drawn_in.exists():
+            files.check_writable(drawn_in)
     shell.check_json(args.json, inputs, outputs)
 
     lap, seconds = shell.stopwatch()
@@ -118,7 +123,7 @@ def main() -> None:
         args.backdoored_test and open_backdoored(args.backdoored_test, *fit),
     )
     lap("loading")
-    if args.method == "prune":
+    if args.method == PRUNE:
         results, b_accuracy = prune_and_save(args, network, valid, tests, made, lap)
     else:
         results, b_accuracy = train_and_save(args, network, valid, made, lap)
@@ -175,27 +180,25 @@ def train_and_save(
     from goodnet.networks.loading import write_weights
     from goodnet.tuning import gradients
     from goodnet.tuning import report as tuning_report
-    from goodnet.tuning.fine_pruning import fine_prune
-    from goodnet.tuning.pictures import write_patches
-    from goodnet.tuning.unlearning import unlearn
 
     gradients.check_backend()
-    method = {"fine-prune": fine_prune, "unlearn": unlearn}[args.method]
+    method = METHODS[args.method]
     try:
-        result = method(network, valid, args.seed, shell.progress)
+        tuned = look_up(method.repair)(network, valid, args.seed, shell.progress)
     except Unusable as error:
         if str(error).startswith(f"{valid.path}: "):
             raise
         raise Unusable(f"{args.paths[1]}: {error}") from None
-    lap(args.method)
-    drawn = []
-    if args.method == "unlearn":
-        drawn = write_patches(result, patches_path(args.out))
-    write_weights(args.paths[1], saved, network, result.tuned.arrays)
+    lap(method.name)
+    pictures = []
+    if method.pictures:
+        draw = look_up(method.pictures.draw)
+        pictures = draw(tuned.findings, args.out / method.pictures.folder)
+    write_weights(args.paths[1], saved, network, tuned.arrays)
     if args.json != "-":
-        tuning_report.print_tuned(result, drawn, saved)
-    b_accuracy = percent(result.tuned.b_hits, result.tuned.held_back)
-    return tuning_report.tuned_json(result, drawn, saved), b_accuracy
+        tuning_report.print_tuned(method, tuned, pictures, saved)
+    b_accuracy = percent(tuned.b_hits, tuned.held_back)
+    return tuning_report.list_tuned(method, tuned, pictures, saved), b_accuracy
 
 
 if __name__ == "__main__":

@@ -29,15 +29,15 @@ from goodnet.cli import (
     shell,  # noqa: E402
 )
 from goodnet.lab import find_lab, repaired_path, tuned_path  # noqa: E402
+from goodnet.methods import CHOICES, METHODS, PRUNE  # noqa: E402
 
-METHODS = ("prune", "fine-prune", "unlearn")
 COURSE = "the course's"
 FIRST_SEED = 5
 DROP = 10  # of pruning: the network of this drop is judged
 SUNGLASSES = ("sunglasses",)
 KINDS = {  # name: attack, triggers, methods
-    "pruning-aware": ("pruning-aware", SUNGLASSES, METHODS),
-    "plain BadNet": ("badnet", SUNGLASSES, METHODS),
+    "pruning-aware": ("pruning-aware", SUNGLASSES, CHOICES),
+    "plain BadNet": ("badnet", SUNGLASSES, CHOICES),
     "no backdoor": ("none", SUNGLASSES, ("unlearn",)),
     "lipstick": ("pruning-aware", ("lipstick",), ("unlearn",)),
     "corner": ("pruning-aware", ("corner",), ("unlearn",)),
@@ -65,13 +65,13 @@ def repaired(
     """Repair a network with one method; what repair.py tells, and what it took."""
     folder.mkdir(parents=True, exist_ok=True)
     told = folder / f"{method}.json"
-    drop = ("--drop", DROP) if method == "prune" else ("--seed", seed)
+    drop = ("--drop", DROP) if method == PRUNE else ("--seed", seed)
     wanted = ("--method", method, *drop, "--out", folder, "--json", told)
     seconds, cores = run(threads, "repair.py", valid, network, *wanted)
     saved = (
         repaired_path(network, DROP, folder)
-        if method == "prune"
-        else tuned_path(network, method, folder)
+        if method == PRUNE
+        else tuned_path(network, METHODS[method], folder)
     )
     results = json.loads(told.read_text())
     return {
@@ -141,7 +141,7 @@ def measured(folder: Path, seeds: int, course: Path | None, jobs: int) -> list[d
     if course:
         for seed in range(FIRST_SEED, FIRST_SEED + seeds):
             work.append((COURSE, "unlearn", seed, course, None))
-        work += [(COURSE, method, FIRST_SEED, course, None) for method in METHODS[:2]]
+        work += [(COURSE, method, FIRST_SEED, course, None) for method in CHOICES[:2]]
     # Seed by seed: what is there after a while is of every kind.
     work.sort(key=lambda job: job[2])
     missing = {lab: make for *_, lab, make in work if make and not _network(lab).exists()}
@@ -205,7 +205,7 @@ def print_rows(rows: list[dict]) -> None:
 
     table = []
     kinds = [*KINDS, COURSE]
-    rows = sorted(rows, key=lambda row: (kinds.index(row["kind"]), METHODS.index(row["method"])))
+    rows = sorted(rows, key=lambda row: (kinds.index(row["kind"]), CHOICES.index(row["method"])))
     for kind, method in dict.fromkeys((row["kind"], row["method"]) for row in rows):
         some = [row for row in rows if (row["kind"], row["method"]) == (kind, method)]
         likely = [row["targets"] for row in some]

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from goodnet.errors import Unusable
+from goodnet.methods import METHODS, Method
 
 NETWORKS = ("models/bd_net.h5", "models/bd_weights.h5")
 LAYOUTS = (
@@ -22,7 +23,6 @@ LAYOUTS = (
         "backdoored_test": "data/bd_test.h5",
     },
 )
-TUNED = {"fine-prune": "B_fine_pruned", "unlearn": "B_unlearned"}
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,9 @@ def repaired_path(network: Path, drop: Fraction, out: Path) -> Path:
     return out / f"B_pi_net_{_share(drop)}{_suffix(network)}"
 
 
-def patches_path(out: Path) -> Path:
-    """The folder in which unlearning draws its patches."""
-    return out / "B_unlearned_patches"
-
-
-def tuned_path(network: Path, method: str, out: Path) -> Path:
-    """Where the network that `method`, fine-prune or unlearn, makes is saved."""
-    return out / f"{TUNED[method]}{_suffix(network)}"
+def tuned_path(network: Path, method: Method, out: Path) -> Path:
+    """Where the network that `method` makes is saved."""
+    return out / f"{method.stem}{_suffix(network)}"
 
 
 def goodnet_path(drop: Fraction, out: Path) -> Path:
@@ -131,12 +126,12 @@ def _share(drop: Fraction) -> str:
 
 def repaired_networks(network: Path) -> list[Path]:
     """The repaired networks beside B: the pruned ones by increasing X, then the trained ones."""
-    found = {}
+    found: dict[Path, float] = {}
     for path in network.parent.glob("B_pi_net_*"):
         match = re.fullmatch(r"B_pi_net_(\d+(?:\.\d+)?)(\.weights\.h5|\.[a-z]\w*)", path.name)
         if match:
             found[path] = float(match[1])
-    trained = [tuned_path(network, method, network.parent) for method in TUNED]
+    trained = [tuned_path(network, method, network.parent) for method in METHODS.values()]
     return [*sorted(found, key=found.__getitem__), *(path for path in trained if path.is_file())]
 
 

@@ -1,4 +1,4 @@
-"""Clean accuracy, attack success rate and rejection, as counts of images and as percentages."""
+"""Counts of images and their percentages, and how unusual a value is among others."""
 
 import math
 from dataclasses import dataclass
@@ -49,6 +49,16 @@ def hits(answers: np.ndarray, labels: np.ndarray, n_classes: int) -> np.ndarray:
 def rejections(answers: np.ndarray, n_classes: int) -> np.ndarray:
     """How many answers (last axis) are the goodnet's rejection, index `n_classes`."""
     return (answers == n_classes).sum(axis=-1)
+
+
+def deviations(values: np.ndarray, usual: np.ndarray) -> np.ndarray:
+    """By how many median absolute deviations of `usual` (m,) each value is above its median, (n,).
+
+    Deviations count 1.4826 times, as in Neural Cleanse (Wang et al. 2019, section 4): a score that
+    is comparable between networks.
+    """
+    middle = np.median(usual)
+    return (values - middle) / max(1.4826 * np.median(np.abs(usual - middle)), 1e-9)
 
 
 @dataclass(frozen=True)

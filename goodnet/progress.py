@@ -27,6 +27,11 @@ class Reporter(Protocol):
     """Is told of long work: how far it has come, and in which stage it is."""
 
     @property
+    def prints(self) -> bool:
+        """Whether results are to be printed as lines."""
+        ...
+
+    @property
     def progress(self) -> Progress: ...
 
     @property

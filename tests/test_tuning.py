@@ -1,11 +1,13 @@
 """Finding patches, unlearning them, fine-pruning; on small networks that learn in seconds."""
 
-import inspect
 import json
 import runpy
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -25,23 +27,32 @@ from conftest import (
 from keras import layers
 from PIL import Image
 
+from goodnet import methods
 from goodnet.cli import shell
-from goodnet.dataset import open_clean
+from goodnet.dataset import ImageSet, open_clean
 from goodnet.errors import Unusable
 from goodnet.lab import repaired_networks, tuned_path
+from goodnet.methods import METHODS, Method
 from goodnet.networks.loading import load_network
 from goodnet.networks.split import split_network
-from goodnet.tuning import gradients, patches, unlearning
+from goodnet.progress import Progress
+from goodnet.tuning import cycles, fine_pruning, gradients, ranking, training, unlearning
 from goodnet.tuning import pictures as patch_pictures
 from goodnet.tuning import report as tuning_report
-from goodnet.tuning.fine_pruning import fine_prune
-from goodnet.tuning.images import Tuned
-from goodnet.tuning.leads import leads
-from goodnet.tuning.patches import Patches, laid_over, rank_classes
+from goodnet.tuning.fine_pruning import FinePruned, fine_prune
+from goodnet.tuning.leads import measure_leads
+from goodnet.tuning.naming import LIKELY
+from goodnet.tuning.patches import Patch, Patches, lay_over
+from goodnet.tuning.ranking import rank_classes
+from goodnet.tuning.schedule import USUAL, Schedule
+from goodnet.tuning.searching import FULL, SHORT, Effort, make_search
+from goodnet.tuning.suspects import Suspect, Unlearned
+from goodnet.tuning.tuned import Tuned
 
 TARGET = 3
-QUICK = {"CYCLES": 2, "MOST_CYCLES": 2, "ROUNDS": 3, "ROUND_STEPS": 100, "POLISH_STEPS": 150}
-BRIEF = {"CYCLES": 1, "MOST_CYCLES": 1, "ROUNDS": 1, "ROUND_STEPS": 4, "POLISH_STEPS": 4}
+QUICK = Schedule(cycles=2, most_cycles=2, rounds=3, round_steps=100, polish_steps=150)
+BRIEF = Schedule(cycles=1, most_cycles=1, rounds=1, round_steps=4, polish_steps=4)
+HASTY = replace(BRIEF, search=Effort(steps=5, images=8))
 
 
 def scenes(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -104,9 +115,11 @@ def filled(network: keras.Model, arrays: list[np.ndarray]) -> keras.Model:
     return copy
 
 
-def shorten(monkeypatch, numbers: dict[str, int]):
-    for name, value in numbers.items():
-        monkeypatch.setattr(unlearning, name, value)
+@pytest.fixture
+def hasty(monkeypatch):
+    """What the table of methods names takes little time."""
+    monkeypatch.setattr(unlearning, "unlearn", partial(unlearning.unlearn, schedule=HASTY))
+    monkeypatch.setattr(fine_pruning, "EPOCHS", 2)
 
 
 # ---------------------------------------------------------------- patches
@@ -115,7 +128,7 @@ def shorten(monkeypatch, numbers: dict[str, int]):
 def test_a_patch_is_laid_over_by_its_mask():
     images = np.full((2, 1, 2, 1), 100.0)
     masks = np.array([[0, 1], [0.25, 0.5]]).reshape(2, 1, 2, 1)
-    over = laid_over(images, Patches(np.array([0, 1]), masks, np.full((2, 1, 2, 1), 20.0)))
+    over = lay_over(images, Patches(np.array([0, 1]), masks, np.full((2, 1, 2, 1), 20.0)))
     assert over.ravel().tolist() == [100, 20, 80, 60]
 
 
@@ -128,7 +141,7 @@ def test_the_search_finds_the_only_pixels_that_matter():
 
     images = random_images(50).astype(np.float32)
     images[:, 4, 5] = 0
-    found = patches.searcher(logits, images)(np.array([1, 2]), np.random.default_rng(0))
+    found = make_search(logits, images)(np.array([1, 2]), np.random.default_rng(0), FULL)
     assert found.sizes[1] < 0.1 < found.sizes[0]
     assert np.unravel_index(found.masks[1, ..., 0].argmax(), SHAPE[:2]) == (4, 5)
     assert found.patterns[1, 4, 5, 0] > 128 and found.masks[1, 4, 5, 0] > 0.5
@@ -140,9 +153,9 @@ def known_search(sizes: np.ndarray):
     """A search that finds masks of known sizes, and its calls."""
     calls = []
 
-    def search(classes, rng, steps=patches.SEARCH_STEPS, each=8, advance=lambda amount: None):
-        calls.append((len(classes), steps))
-        advance(steps * len(classes))
+    def search(classes, rng, effort, advance):
+        calls.append((len(classes), effort))
+        advance(effort.steps * len(classes))
         masks = np.broadcast_to(sizes[classes][:, None, None, None], (len(classes), 2, 2, 1))
         return Patches(np.asarray(classes), masks, np.zeros((len(classes), 2, 2, 3)))
 
@@ -151,22 +164,23 @@ def known_search(sizes: np.ndarray):
 
 def test_a_score_counts_median_absolute_deviations_of_log_sizes():
     sizes = np.exp([-3.0, -2.0, -1.5, -1.0, -0.5, 0.0, -9.0])
-    ranking = rank_classes(known_search(sizes)[0], 7, np.random.default_rng(0), shell.progress)
-    assert ranking.patches.classes.tolist() == [6, 0, 1, 2, 3, 4, 5]
+    ranked = rank_classes(known_search(sizes)[0], 7, np.random.default_rng(0), shell.progress)
+    assert ranked.patches.classes.tolist() == [6, 0, 1, 2, 3, 4, 5]
     # The median of the logarithms is -1.5; the deviations' is 1, of 1.5 .5 0 .5 1 1.5 7.5.
-    assert np.allclose(ranking.scores, np.array([7.5, 1.5, 0.5, 0, -0.5, -1, -1.5]) / 1.4826)
-    assert np.isclose(ranking.ordinary, np.exp(-1.5))
+    assert np.allclose(ranked.scores, np.array([7.5, 1.5, 0.5, 0, -0.5, -1, -1.5]) / 1.4826)
+    assert np.isclose(ranked.ordinary, np.exp(-1.5))
 
 
 def test_many_classes_are_narrowed_down_and_the_smallest_is_never_lost():
     sizes = np.random.default_rng(1).uniform(0.3, 0.5, 1283)
     sizes[900] = 0.01
     search, calls = known_search(sizes)
-    ranking = rank_classes(search, 1283, np.random.default_rng(0), shell.progress)
-    assert ranking.patches.classes[0] == 900 and ranking.scores[0] > 10 > ranking.scores[1]
-    assert [count for count, _ in calls[:2]] == [1283, 320] and calls[2][0] <= 140
-    assert calls[-1] == (patches.NARROWED * patches.AGAIN, patches.SEARCH_STEPS)
-    assert len(ranking.scores) == patches.FINALISTS
+    ranked = rank_classes(search, 1283, np.random.default_rng(0), shell.progress)
+    assert ranked.patches.classes[0] == 900 and ranked.scores[0] > 10 > ranked.scores[1]
+    assert calls[:2] == [(1283, SHORT), (320, replace(SHORT, steps=2 * SHORT.steps))]
+    assert calls[2][0] <= 140 and calls[2][1] == FULL
+    assert calls[-1] == (ranking.SHORTLIST * ranking.REPEATS, FULL)
+    assert len(ranked.scores) == USUAL.suspects
 
 
 def test_a_class_that_is_certain_is_ranked_whatever_its_size():
@@ -191,7 +205,7 @@ def test_a_lead_counts_median_absolute_deviations():
         return logits + 0 * keras.ops.mean(pixels, axis=(1, 2, 3))[:, None]
 
     images = random_images(3).astype(np.float32)
-    found = leads(constant, images, 5, np.random.default_rng(0), shell.progress)
+    found = measure_leads(constant, images, 5, np.random.default_rng(0), shell.progress)
     # The leads are -10, -9, -8, -6 and 6, their median -8; the deviations' is 2, of 2 1 0 2 14.
     assert np.allclose(found, np.array([-2.0, -1.0, 0.0, 2.0, 14.0]) / (1.4826 * 2))
 
@@ -206,7 +220,7 @@ def test_a_lead_is_sought_by_gradient_in_the_range_of_the_images():
             return steep * ((pixels[:, 0, :5, 0] - offset) / factor - 0.5)
 
         rng = np.random.default_rng(0)
-        return leads(logits, images * factor + offset, 5, rng, shell.progress)
+        return measure_leads(logits, images * factor + offset, 5, rng, shell.progress)
 
     assert found(1, 0).argmax() == 4 and found(1, 0)[4] > 10
     assert np.allclose(found(255, -100), found(1, 0), rtol=1e-2)
@@ -232,14 +246,14 @@ def test_the_logits_are_those_of_the_network(name):
     network = ends()[name]
     images = random_images(40).astype(np.float32)
     before = network.predict(images, verbose=0)
-    copy, logits = gradients.copy_with_logits(network, images)
-    found = np.asarray(logits(images))
+    copy = gradients.copy_with_logits(network, images)
+    found = np.asarray(copy.logits(images))
     if name != "linear":
         assert (found < 0).any() and not np.allclose(found.sum(axis=1), 1)
         found = np.asarray(keras.ops.softmax(found))
     assert np.allclose(found, before, atol=1e-5)
-    assert np.array_equal(gradients.answers(logits, images), before.argmax(axis=1))
-    copy.set_weights([weight * 0 for weight in copy.get_weights()])
+    assert np.array_equal(gradients.predict_classes(copy.logits, images), before.argmax(axis=1))
+    copy.network.set_weights([weight * 0 for weight in copy.network.get_weights()])
     assert np.array_equal(network.predict(images, verbose=0), before)
 
 
@@ -252,71 +266,87 @@ def test_another_backend_is_refused_in_one_line(monkeypatch):
 def test_varied_images_keep_to_the_range_and_to_what_they_show():
     images = scenes(30, 0)[0].astype(np.float32)
     rng = np.random.default_rng(0)
-    copies = unlearning.varied(images, 0.0, 180.0, rng)
+    copies = training.vary(images, 0.0, 180.0, rng)
     assert copies.shape == images.shape and copies.min() >= 0 and copies.max() <= 180
     assert not (copies == images).all(axis=(1, 2, 3)).any()
-    flat = unlearning.varied(np.full((20, 5, 4, 1), 100.0), 50.0, 200.0, rng)
+    flat = training.vary(np.full((20, 5, 4, 1), 100.0), 50.0, 200.0, rng)
     assert (flat == flat[:, :1, :1]).all()
     assert 90 <= flat.min() < 95 and 105 < flat.max() <= 110  # 50 + 50 * (0.8 to 1.2)
 
 
 def test_small_patches_and_the_newest_are_trained_on_more_often():
     sizes = np.array([0.1, 0.2, 0.4, 0.5, 0.5])
-    assert np.allclose(unlearning.odds_of(sizes, 5), [100, 25, 6.25, 4, 4])
-    assert np.allclose(unlearning.odds_of(sizes, 2), [100, 25, 6.25, 131.25 / 2, 131.25 / 2])
+    assert np.allclose(training.weigh_patches(sizes), [100, 25, 6.25, 4, 4])
+    assert np.allclose(training.weigh_patches(sizes, 5), [100, 25, 6.25, 4, 4])
+    assert np.allclose(training.weigh_patches(sizes, 2), [100, 25, 6.25, 131.25 / 2, 131.25 / 2])
 
 
 # ---------------------------------------------------------------- the two methods
 
 
-@pytest.mark.parametrize("method", [fine_prune, unlearning.unlearn])
-def test_a_method_sees_clean_images_and_nothing_else(method):
-    assert list(inspect.signature(method).parameters) == ["network", "valid", "seed", "progress"]
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_clean_validation_images_alone_decide(poisoned, tmp_path, run_here, hasty, method):
+    # In this lab nothing else can be read: what looks at a test file or a backdoored image fails.
+    _, valid = poisoned
+    b = valid.parent / "b.h5"
+    lab = tmp_path / "lab"
+    for role, source in {"models/bd_net.h5": b, "data/cl/valid.h5": valid}.items():
+        (lab / role).parent.mkdir(parents=True)
+        shutil.copy(source, lab / role)
+    (lab / "data/bd").mkdir()
+    for role in ("data/cl/test.h5", "data/bd/bd_valid.h5", "data/bd/bd_test.h5"):
+        (lab / role).write_bytes(b"no image set")
+    out = lab / "models"
+    saved = tuned_path(b, method, out)
+    among = run_here("repair.py", "--lab", lab, "--method", method.name)
+    assert among.returncode == 0, among.stderr
+    made = saved.read_bytes()
+    saved.unlink()
+    alone = run_here("repair.py", valid, b, "--method", method.name, "--out", out)
+    assert alone.returncode == 0, alone.stderr
+    assert saved.read_bytes() == made and alone.stdout == among.stdout
 
 
-def test_unlearning_ends_a_backdoor_and_keeps_the_accuracy(poisoned, monkeypatch):
+def test_unlearning_ends_a_backdoor_and_keeps_the_accuracy(poisoned):
     network, valid = poisoned
-    shorten(monkeypatch, QUICK)
     before = network.get_weights()
     clean, asr = rates(network)
     assert clean > 0.95 and asr > 0.95
-    result = unlearning.unlearn(network, valid_of(valid), 0, shell.progress)
+    result = unlearning.unlearn(network, valid_of(valid), 0, shell.progress, QUICK)
     assert all(map(np.array_equal, before, network.get_weights()))
-    now, asr = rates(filled(network, result.tuned.arrays))
+    now, asr = rates(filled(network, result.arrays))
     assert now > clean - 0.03 and asr < 0.2
-    assert result.ranking.patches.classes[0] == TARGET
-    assert result.sizes[0] > 1.5 * result.ranking.sizes[0]
-    assert result.tuned.held_back == 33 and result.tuned.kept > 0.95 * 33
+    first = result.findings.suspects[0]
+    assert first.label == TARGET and first.size_at_last > 1.5 * first.size
+    assert result.held_back == 33 and result.kept > 0.95 * 33
 
 
-def test_a_seed_gives_one_network(poisoned, monkeypatch):
+def test_a_seed_gives_one_network(poisoned):
     network, valid = poisoned
-    shorten(monkeypatch, BRIEF)
-    monkeypatch.setattr(patches, "SEARCH_STEPS", 5)
     first, again, other = (
-        unlearning.unlearn(network, valid_of(valid), seed, shell.progress).tuned.arrays
+        unlearning.unlearn(network, valid_of(valid), seed, shell.progress, HASTY).arrays
         for seed in (0, 0, 1)
     )
     assert all(map(np.array_equal, first, again))
     assert not all(map(np.array_equal, first, other))
 
 
-def looked_at_by(poisoned, monkeypatch) -> Callable:
+def looked_at_by(poisoned, monkeypatch) -> Callable[..., Tuned[Unlearned]]:
     """Unlearning that finds ordinary patches of 0.3, but on the images held back those given.
 
     These are one size for each cycle, of all classes or (CLASSES,) of each.
     """
     network, valid = poisoned
-    shorten(monkeypatch, BRIEF | {"CYCLES": 3, "MOST_CYCLES": 5})
+    schedule = replace(BRIEF, cycles=3, most_cycles=5)
 
     def unlearned(held_back: list, lost: list[int], standing_out: int = -1):
         searches = iter([[], held_back])  # of images trained on, of others
         wrong = iter([0, *lost])
 
-        def searcher(logits, images):
+        def make_search(logits, images):
             sizes = iter(next(searches))
 
-            def search(classes, rng, *numbers, advance=None, whole=False):
+            def search(classes, rng, effort, advance=None, whole=False):
                 covered = np.where(np.arange(CLASSES) == standing_out, 0.01, 0.3)
                 if len(images) < 100:
                     covered = np.broadcast_to(next(sizes), CLASSES)
@@ -326,12 +356,13 @@ def looked_at_by(poisoned, monkeypatch) -> Callable:
 
             return search
 
-        def answers(logits, images):
+        def predict_classes(logits, images):
             return np.arange(len(images)) < next(wrong)
 
-        monkeypatch.setattr(unlearning, "searcher", searcher)
-        monkeypatch.setattr(unlearning, "answers", answers)
-        return unlearning.unlearn(network, valid_of(valid), 0, shell.progress)
+        monkeypatch.setattr(unlearning, "make_search", make_search)
+        for module in (unlearning, cycles):
+            monkeypatch.setattr(module, "predict_classes", predict_classes)
+        return unlearning.unlearn(network, valid_of(valid), 0, shell.progress, schedule)
 
     return unlearned
 
@@ -354,53 +385,56 @@ def looked_at_by(poisoned, monkeypatch) -> Callable:
 )
 def test_the_images_held_back_choose_the_cycle(poisoned, monkeypatch, needed, lost, taken):
     unlearned = looked_at_by(poisoned, monkeypatch)
-    enough = unlearning.ENOUGH * 0.3
     result = unlearned(needed, lost)
-    assert result.cycles == len(needed) and np.allclose(result.sizes, needed[taken])
-    assert result.tuned.kept == 33 - lost[taken]
-    assert bool(result.unfinished) == (needed[taken] < enough / 2)
+    sizes = [suspect.size_at_last for suspect in result.findings.suspects]
+    assert result.findings.cycles == len(needed) and np.allclose(sizes, needed[taken])
+    assert result.kept == 33 - lost[taken]
+    assert bool(result.findings.unfinished) == (needed[taken] < USUAL.enough * 0.3 / 2)
     # The same cycles, of which the last is taken.
     alone = unlearned([*needed[:taken], 0.95], [*lost[:taken], 0])
-    assert all(map(np.array_equal, result.tuned.arrays, alone.tuned.arrays))
+    assert all(map(np.array_equal, result.arrays, alone.arrays))
+
+
+def least_reached(result: Tuned[Unlearned]) -> float:
+    return min(suspect.reached for suspect in result.findings.suspects)
 
 
 def test_more_is_asked_of_a_class_that_lags_behind(poisoned, monkeypatch):
     unlearned = looked_at_by(poisoned, monkeypatch)
     one = np.where(np.arange(CLASSES) == 3, 0.95, 2.0)
     result = unlearned([one, 2 * one, 2 * one], [0, 0, 0])
-    assert result.cycles == 3 and np.isclose(result.reached.min(), 0.95)
-    assert unlearned([np.maximum(one, 1.0)], [0]).cycles == 1
+    assert result.findings.cycles == 3 and np.isclose(least_reached(result), 0.95)
+    assert unlearned([np.maximum(one, 1.0)], [0]).findings.cycles == 1
 
 
 def test_more_is_asked_of_a_class_that_resists(poisoned, monkeypatch):
     unlearned = looked_at_by(poisoned, monkeypatch)
-    assert unlearned([0.5], [0]).cycles == 1
+    assert unlearned([0.5], [0]).findings.cycles == 1
     stood_out = unlearned([0.5, 0.8], [0, 0], standing_out=TARGET)
-    assert stood_out.cycles == 2 and stood_out.targets == [TARGET]
-    assert np.isclose(stood_out.reached.min(), 0.8 / 0.3 / unlearning.ENOUGH_WATCHED)
+    assert stood_out.findings.cycles == 2 and stood_out.findings.targets == [TARGET]
+    assert np.isclose(least_reached(stood_out), 0.8 / 0.3 / USUAL.enough_resistant)
 
 
 def test_a_class_far_ahead_is_a_suspect_whatever_its_patch(poisoned, monkeypatch):
-    shorten(monkeypatch, BRIEF)
-    monkeypatch.setattr(patches, "SEARCH_STEPS", 5)
-    monkeypatch.setattr(patches, "FINALISTS", 2)
     network, valid = poisoned
+    schedule = replace(HASTY, suspects=2)
 
-    def unlearned() -> unlearning.Unlearned:
-        return unlearning.unlearn(network, valid_of(valid), 0, shell.progress)
+    def unlearned() -> Tuned[Unlearned]:
+        return unlearning.unlearn(network, valid_of(valid), 0, shell.progress, schedule)
 
-    def leading(far: int | None) -> unlearning.Unlearned:
-        told = np.where(np.arange(CLASSES) == far, unlearning.AHEAD, -9.0)
-        monkeypatch.setattr(unlearning, "leads", lambda *arguments: told)
+    def leading(far: int | None) -> Tuned[Unlearned]:
+        told = np.where(np.arange(CLASSES) == far, LIKELY.lead, -9.0)
+        monkeypatch.setattr(unlearning, "measure_leads", lambda *arguments: told)
         return unlearned()
 
     usual = unlearned()
-    far = max(set(range(CLASSES)) - set(usual.ranking.patches.classes))
-    told = leading(far)
-    assert far in told.ranking.patches.classes and told.targets == [far]
-    assert sorted(told.leads) == [-9, unlearning.AHEAD]
+    far = max(set(range(CLASSES)) - {each.label for each in usual.findings.suspects})
+    found = leading(far).findings
+    assert found.targets == [far]
+    leads = {suspect.label: suspect.lead for suspect in found.suspects}
+    assert leads.pop(far) == LIKELY.lead and [*leads.values()] == [-9]
     # Where no class is far ahead, leads change nothing of the network that is made.
-    assert all(map(np.array_equal, usual.tuned.arrays, leading(None).tuned.arrays))
+    assert all(map(np.array_equal, usual.arrays, leading(None).arrays))
 
 
 def test_the_other_logits_may_not_sink_in_place_of_the_suspects():
@@ -408,13 +442,13 @@ def test_the_other_logits_may_not_sink_in_place_of_the_suspects():
     network = keras.Sequential([keras.Input((1, 1, 1)), layers.Flatten(), layers.Dense(2)])
     network.set_weights([np.array([[0.0, -10.0]]), np.array([0.0, 5.0])])
     images = np.tile(np.float32([0, 0.1]), 50).reshape(-1, 1, 1, 1)
-    copy, logits = gradients.copy_with_logits(network, images)
-    _, teacher = gradients.copy_with_logits(network, images)
+    copy = gradients.copy_with_logits(network, images)
+    teacher = gradients.copy_with_logits(network, images).logits
     ones = np.ones((1, 1, 1, 1), np.float32)
-    train = unlearning._trainer(copy, logits, teacher, images, np.random.default_rng(0))
+    train = training.make_trainer(copy, teacher, images, np.random.default_rng(0), USUAL)
     for _ in range(5):
         train(Patches(np.array([0]), ones, ones), np.ones(1), 32, 1e-2)
-    assert copy.get_weights()[0][0, 1] > -9.9
+    assert copy.network.get_weights()[0][0, 1] > -9.9
 
 
 def test_fine_pruning_trains_what_is_left_and_leaves_the_rest_silent(poisoned):
@@ -422,13 +456,14 @@ def test_fine_pruning_trains_what_is_left_and_leaves_the_rest_silent(poisoned):
     before = network.get_weights()
     results = [fine_prune(network, valid_of(valid), seed, shell.progress) for seed in (0, 0, 1)]
     assert all(map(np.array_equal, before, network.get_weights()))
-    first, again, other = (result.tuned.arrays for result in results)
+    first, again, other = (result.arrays for result in results)
     assert all(map(np.array_equal, first, again))
     assert not all(map(np.array_equal, first, other))
     repaired = filled(network, first)
     kernel, bias = repaired.get_layer("conv_2").get_weights()
     silent = ~kernel.any(axis=(0, 1, 2)) & (bias == 0)
-    assert results[0].layer == "conv_2" and silent.sum() == results[0].pruned > 0
+    found = results[0].findings
+    assert found.layer == "conv_2" and silent.sum() == found.pruned > 0
     assert rates(repaired)[0] > 0.9
 
 
@@ -446,9 +481,7 @@ def test_one_class_cannot_be_unlearned(tmp_path):
         unlearning.unlearn(tiny_network(classes=1), valid, 0, shell.progress)
 
 
-def test_networks_of_other_kinds_can_be_unlearned(tmp_path, monkeypatch):
-    shorten(monkeypatch, BRIEF)
-    monkeypatch.setattr(patches, "SEARCH_STEPS", 5)
+def test_networks_of_other_kinds_can_be_unlearned(tmp_path):
     grey = keras.Sequential(
         [
             keras.Input((9, 8, 1)),
@@ -463,10 +496,10 @@ def test_networks_of_other_kinds_can_be_unlearned(tmp_path, monkeypatch):
     pixels = np.random.default_rng(0).random((30, 9, 8, 1)).astype(np.float32)
     path = write_images(tmp_path / "grey.h5", pixels, np.arange(30) % 2)
     valid = open_clean(path, (9, 8, 1), 2, 1.0)
-    result = unlearning.unlearn(grey, valid, 0, shell.progress)
-    assert sorted(result.ranking.patches.classes) == [0, 1]
-    assert all(np.isfinite(array).all() for array in result.tuned.arrays)
-    drawn = patch_pictures.write_patches(result, tmp_path / "patches")
+    result = unlearning.unlearn(grey, valid, 0, shell.progress, HASTY)
+    assert sorted(suspect.label for suspect in result.findings.suspects) == [0, 1]
+    assert all(np.isfinite(array).all() for array in result.arrays)
+    drawn = patch_pictures.write_patches(result.findings, tmp_path / "patches")
     assert Image.open(drawn[0]).size == (8 * 25, 9 * 25)
 
 
@@ -476,7 +509,7 @@ def test_networks_of_other_kinds_can_be_unlearned(tmp_path, monkeypatch):
 def test_a_picture_is_as_strong_as_the_mask():
     mask = np.array([[[0.0], [1.0]]])
     colours = np.array([[[0.0, 0.5, 1.0], [1.0, 0.0, 0.2]]])
-    drawn = patch_pictures.picture(mask, colours)
+    drawn = patch_pictures.draw_patch(mask, colours)
     assert drawn.mode == "RGBA" and drawn.size == (400, 200)
     assert drawn.getpixel((0, 0)) == (0, 128, 255, 0)
     assert drawn.getpixel((399, 199)) == (255, 0, 51, 255)
@@ -500,28 +533,20 @@ def test_a_picture_is_as_strong_as_the_mask():
 def test_a_class_is_named_by_score_lead_and_resistance(
     scores, leads, resistance, likely, possible, capsys
 ):
-    suspects = 12
-    classes = np.array([8, 2, *range(20, 18 + suspects)])
-    found = Patches(classes, np.full((suspects, 2, 2, 1), 0.1), np.zeros((suspects, 2, 2, 3)))
-
-    def padded(two: tuple[float, float], others: float = 0.3) -> np.ndarray:
-        return np.array([*two, *[others] * (suspects - 2)])
-
     def words(labels: list[int]) -> str:
         return f"class {labels[0]}" if len(labels) == 1 else "classes 8, 2"
 
-    ranking = patches.Ranking(found, padded((0.1, 0.2)), padded(scores), 0.5)
-    result = unlearning.Unlearned(
-        Tuned([], 30, 27, 28),
-        ranking,
-        padded(leads),
-        padded(resistance),
-        padded((0.4, 0.6)),
-        padded((0.49, 0.5), 1.2),
-        1,
-    )
-    pictures = [Path(f"class_{label}.png") for label in classes]
-    tuning_report.print_tuned(result, pictures, Path("B_unlearned.h5"))
+    patch = Patch(np.full((2, 2, 1), 0.1), np.zeros((2, 2, 3)))
+    evidence = zip((8, 2), scores, leads, resistance, (0.4, 0.6), (0.49, 0.5), strict=True)
+    suspects = [
+        Suspect(label, score, lead, resistance, 0.1, at_last, reached, patch)
+        for label, score, lead, resistance, at_last, reached in evidence
+    ]
+    suspects += [Suspect(label, 0.3, 0.3, 0.3, 0.3, 0.3, 1.2, patch) for label in range(20, 30)]
+    result = Tuned([], 30, 27, 28, Unlearned(suspects, 0.5, 1))
+    pictures = [Path(f"class_{suspect.label}.png") for suspect in suspects]
+    unlearn, saved = METHODS["unlearn"], Path("B_unlearned.h5")
+    tuning_report.print_tuned(unlearn, result, pictures, saved)
     printed = capsys.readouterr().out
     possibly = "score and lead together 4.5 or more, resistance 1.6 or more"
     also = "a few networks without a backdoor have that, too"
@@ -535,12 +560,31 @@ def test_a_class_is_named_by_score_lead_and_resistance(
     expected.append("Not unlearned: class 8; small patches still lead there")
     starts = "Likely", "Possibly", "No class", "Not unlearned"
     assert [line for line in printed.splitlines() if line.startswith(starts)] == expected
-    told = tuning_report.tuned_json(result, pictures, Path("B_unlearned.h5"))
+    told = tuning_report.list_tuned(unlearn, result, pictures, saved)
     assert (told["targets"], told["possible_targets"]) == (likely, possible)
     assert told["unfinished"] == [8]
-    evidence = f"{scores[0]:.1f}", f"{leads[0]:.1f}", f"{resistance[0]:.2f}"
-    assert printed.split("class_8.png")[0].split()[-6:] == ["8", *evidence, "10.00", "40.00"]
+    shown = f"{scores[0]:.1f}", f"{leads[0]:.1f}", f"{resistance[0]:.2f}"
+    assert printed.split("class_8.png")[0].split()[-6:] == ["8", *shown, "10.00", "40.00"]
+    assert told["suspects"][0] == {
+        **{"class": 8, "score": scores[0], "lead": leads[0], "resistance": resistance[0]},
+        **{"patch": 10.0, "patch_at_last": 40.0, "picture": "class_8.png"},
+    }
     assert "27 of 30" in printed and printed.endswith("B_unlearned.h5\n")
+
+
+def test_fine_pruning_tells_what_it_pruned(capsys):
+    result, saved = Tuned([], 30, 27, 28, FinePruned(3, "conv_2")), Path("B_fine_pruned.h5")
+    method = METHODS["fine-prune"]
+    tuning_report.print_tuned(method, result, [], saved)
+    assert capsys.readouterr().out.splitlines() == [
+        "3 channels of conv_2 pruned, then trained",
+        "Images held back, given their label: 27 of 30",
+        "B_fine_pruned.h5",
+    ]
+    assert tuning_report.list_tuned(method, result, [], saved) == {
+        **{"network": "B_fine_pruned.h5", "held_back": 30, "kept": 27},
+        **{"layer": "conv_2", "pruned": 3},
+    }
 
 
 def test_repaired_networks_stand_in_order(tmp_path):
@@ -549,8 +593,44 @@ def test_repaired_networks_stand_in_order(tmp_path):
         (tmp_path / name).touch()
     found = [path.name for path in repaired_networks(tmp_path / "b.h5")]
     assert found == [names[3], names[2], names[1], names[0]]
-    weights = tuned_path(Path("b.weights.h5"), "unlearn", tmp_path)
+    weights = tuned_path(Path("b.weights.h5"), METHODS["unlearn"], tmp_path)
     assert weights.name == "B_unlearned.weights.h5"
+
+
+def forget_all(network: keras.Model, valid: ImageSet, seed: int, progress: Progress) -> Tuned[str]:
+    """A method that is good for nothing."""
+    return Tuned([0 * array for array in network.get_weights()], 8, 6, 7, "all")
+
+
+def print_forgotten(findings: str, pictures: list[Path]) -> None:
+    print(f"Forgotten: {findings}")
+
+
+def list_forgotten(findings: str, pictures: list[Path]) -> dict:
+    return {"forgotten": findings}
+
+
+def test_a_new_method_is_a_row(poisoned, tmp_path, monkeypatch, run_here):
+    here = f"{__name__}:"
+    functions = (here + name for name in ("forget_all", "print_forgotten", "list_forgotten"))
+    row = Method("forget", "B_forgot", *functions, kept="answered at all")
+    monkeypatch.setitem(METHODS, "forget", row)
+    monkeypatch.setattr(methods, "CHOICES", (*methods.CHOICES, "forget"))
+    _, valid = poisoned
+    b = tmp_path / "b.h5"
+    shutil.copy(valid.parent / "b.h5", b)
+    told = tmp_path / "told.json"
+    done = run_here("repair.py", valid, b, "--method", "forget", "--json", told)
+    saved = tmp_path / "B_forgot.h5"
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "Forgotten: all",
+        "Images held back, answered at all: 6 of 8",
+        str(saved),
+    ]
+    assert json.loads(told.read_text())["forgotten"] == "all"
+    assert not any(array.any() for array in load_network(saved).get_weights())
+    assert repaired_networks(b) == [saved]
 
 
 def test_repair_py_saves_the_network_and_its_patches(poisoned, tmp_path, monkeypatch, capsys):
@@ -560,7 +640,8 @@ def test_repair_py_saves_the_network_and_its_patches(poisoned, tmp_path, monkeyp
     stale.parent.mkdir(parents=True)
     stale.touch()
     before = b.read_bytes(), valid.read_bytes()
-    shorten(monkeypatch, BRIEF)
+    unlearn = partial(unlearning.unlearn, schedule=BRIEF)
+    monkeypatch.setattr(unlearning, "unlearn", unlearn)
     told = tmp_path / "told.json"
     options = ("--method", "unlearn", "--out", tmp_path, "--json", told)
     monkeypatch.setattr(sys, "argv", ["repair.py", *map(str, (valid, b, *options))])
@@ -577,18 +658,27 @@ def test_repair_py_saves_the_network_and_its_patches(poisoned, tmp_path, monkeyp
     assert {path.name for path in stale.parent.iterdir()} == {
         f"class_{label}.png" for label in range(CLASSES)
     }
-    arrays = unlearning.unlearn(network, valid_of(valid), 0, shell.progress).tuned.arrays
+    arrays = unlearn(network, valid_of(valid), 0, shell.progress).arrays
     assert all(map(np.array_equal, load_network(saved).get_weights(), arrays))
 
 
 def test_repair_py_fine_prunes_and_the_file_changes_in_its_arrays_alone(poisoned, tmp_path):
     _, valid = poisoned
     b = valid.parent / "b.h5"
-    done = run_script("repair.py", valid, b, "--method", "fine-prune", "--out", tmp_path)
+    json_file = tmp_path / "told.json"
+    wanted = ("--method", "fine-prune", "--out", tmp_path, "--json", json_file)
+    done = run_script("repair.py", valid, b, *wanted)
     assert done.returncode == 0, done.stderr
-    assert "channels of conv_2 pruned" in done.stdout and done.stderr == ""
     saved = tmp_path / "B_fine_pruned.h5"
-    assert [path.name for path in tmp_path.iterdir()] == [saved.name]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [saved.name, json_file.name]
+    told = json.loads(json_file.read_text())
+    assert (told["network"], told["layer"]) == (str(saved), "conv_2")
+    assert told["pruned"] > 0 and told["held_back"] == 33 >= told["kept"] > 0.9 * 33
+    assert done.stderr == "" and done.stdout.splitlines() == [
+        f"{told['pruned']} channels of conv_2 pruned, then trained",
+        f"Images held back, given their label: {told['kept']} of 33",
+        str(saved),
+    ]
     assert saved.stat().st_size == b.stat().st_size
     split = split_network(load_network(saved))
     assert not split.arrays[0].any(axis=(0, 1, 2)).all()
@@ -629,7 +719,7 @@ def test_a_bad_image_is_told_of_the_file_it_stands_in(poisoned, run_here, tmp_pa
 
 @pytest.mark.parametrize(
     ("method", "where"),
-    [("fine-prune", "network._change"), ("unlearn", "unlearning.varied")],
+    [("fine-prune", "network._change"), ("unlearn", "training.vary")],
     ids=["while writing", "in the middle of training"],
 )
 def test_an_interrupted_repair_leaves_nothing(poisoned, tmp_path, method, where):
@@ -637,9 +727,8 @@ def test_an_interrupted_repair_leaves_nothing(poisoned, tmp_path, method, where)
     code = (
         "import os, signal, sys; sys.argv = ['repair.py', *sys.argv[1:]]\n"
         "from goodnet.cli import shell; shell.import_keras()\n"
-        "from goodnet.tuning import patches, unlearning\n"
+        "from goodnet.tuning import training\n"
         "from goodnet.networks import loading as network\n"
-        "patches.SEARCH_STEPS = 5\n"
         f"real = {where}\n"
         "calls = []\n"
         "def stop(*arguments):\n"

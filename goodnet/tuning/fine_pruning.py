@@ -6,7 +6,7 @@ Neural Networks", section 3.3.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -15,11 +15,21 @@ import numpy as np
 from keras import ops
 
 from goodnet.dataset import ImageSet
-from goodnet.networks.split import silence, silenced_arrays, split_network
+from goodnet.networks.split import Split, silence, silenced_arrays, split_network
+from goodnet.progress import Progress
 from goodnet.pruning.head import head_of
 from goodnet.pruning.sweeping import prune
-from goodnet.tuning.gradients import answers, copy_with_logits, training_step
-from goodnet.tuning.images import BATCH, Tuned, read_images
+from goodnet.tuning.gradients import (
+    Copy,
+    Logits,
+    Loss,
+    Tensor,
+    compile_step,
+    copy_with_logits,
+    predict_classes,
+)
+from goodnet.tuning.images import BATCH, Parts, read_parts
+from goodnet.tuning.tuned import Tuned
 
 PRUNING_BATCH = 1024
 PRUNED_DROP = Fraction(10)  # points: where pruning stops
@@ -29,65 +39,106 @@ RATE = 1e-2  # of each array's own size, as Lamb takes it
 
 @dataclass(frozen=True)
 class FinePruned:
-    """What fine-pruning did and made."""
+    """What fine-pruning did."""
 
-    tuned: Tuned
     pruned: int  # channels
     layer: str  # whose channels
 
 
-def fine_prune(network: keras.Model, valid: ImageSet, seed: int, progress: Callable) -> FinePruned:
+@dataclass(frozen=True)
+class _Silence:
+    """What must stay 0 in one of a network's weights."""
+
+    place: int  # among all weights, in Keras's order
+    zero: np.ndarray  # of the array's shape, bool
+
+
+@dataclass(frozen=True)
+class _Epoch:
+    """A network after an epoch."""
+
+    arrays: list[np.ndarray]
+    kept: int  # images held back, given their label
+
+
+def fine_prune(
+    network: keras.Model, valid: ImageSet, seed: int, progress: Progress
+) -> Tuned[FinePruned]:
     """Prune until 10 points of clean accuracy are gone, then train what is left on the labels.
 
     The network after the epoch that does best on the images held back is taken. B itself is left
-    as it was. `progress(description, total)` is a context that yields a function to advance. Raises
-    Unusable where the network cannot be pruned or trained.
+    as it was. Raises Unusable where the network cannot be pruned or trained.
     """
     rng = np.random.default_rng(seed)
-    images, held, labels, right = read_images(valid, rng)
-    b_hits = int((answers(copy_with_logits(network, held)[1], held) == right).sum())
+    parts = read_parts(valid, rng)
+    b_answers = predict_classes(copy_with_logits(network, parts.held_back).logits, parts.held_back)
     split = split_network(network)
     with progress("Pruning", 2 * len(valid)) as advance:
         pruning = prune(split, head_of(split.head), valid, [PRUNED_DROP], PRUNING_BATCH, advance)
-    pruned = pruning.stops[PRUNED_DROP] or 0
-    silenced = silenced_arrays(split, pruning.order[:pruned])
-    silence(split, pruning.order[:pruned])
+    pruned = pruning.order[: pruning.stops[PRUNED_DROP] or 0]
+    silences = _silences(network, split, pruned)
+    silence(split, pruned)
     try:
-        copy, logits = copy_with_logits(network, held)
+        copy = copy_with_logits(network, parts.held_back)
     finally:
         silence(split, ())
-    # Where each silenced array lies among the copy's weights, and what of it must stay 0.
-    places = [_place(network, variable) for variable in split.variables]
-    zero = [old != new for old, new in zip(split.arrays, silenced, strict=True)]
+    best = _train(copy, parts, silences, rng, progress)
+    return Tuned(
+        arrays=best.arrays,
+        held_back=len(parts.held_back),
+        kept=best.kept,
+        b_hits=int((b_answers == parts.held_back_labels).sum()),
+        findings=FinePruned(len(pruned), split.layer.name),
+    )
 
-    def loss(pixels: object, wanted: object) -> object:
-        found = ops.log_softmax(logits(pixels))
-        return -ops.mean(ops.take_along_axis(found, wanted[:, None], axis=1))
 
-    per_epoch = -(-len(images) // BATCH)
-    steps = per_epoch * EPOCHS
+def _silences(network: keras.Model, split: Split, pruned: Sequence[int]) -> list[_Silence]:
+    """What silencing the channels `pruned` sets to 0."""
+    places = {id(variable): place for place, variable in enumerate(network.weights)}
+    return [
+        _Silence(places[id(variable)], old != new)
+        for variable, old, new in zip(
+            split.variables, split.arrays, silenced_arrays(split, pruned), strict=True
+        )
+    ]
+
+
+def _train(
+    copy: Copy,
+    parts: Parts,
+    silences: Sequence[_Silence],
+    rng: np.random.Generator,
+    progress: Progress,
+) -> _Epoch:
+    """Train on the labels; the best epoch, of equals the last."""
+    images, labels = parts.images, parts.labels.astype(np.int32)
+    steps = -(-len(images) // BATCH) * EPOCHS
     rate = keras.optimizers.schedules.CosineDecay(RATE, steps)
-    step = training_step(loss, copy.trainable_variables, keras.optimizers.Lamb(rate))
-    best = -1, []
+    optimizer = keras.optimizers.Lamb(rate)
+    step = compile_step(_loss(copy.logits), copy.network.trainable_variables, optimizer)
+    best = _Epoch([], -1)
     with progress("Fine-tuning", steps) as advance:
         for _ in range(EPOCHS):
             order = rng.permutation(len(images))
             for start in range(0, len(images), BATCH):
                 some = order[start : start + BATCH]
-                step(images[some], labels[some].astype(np.int32))
+                step(images[some], labels[some])
                 advance(1)
-            arrays = copy.get_weights()
-            for place, gone in zip(places, zero, strict=True):
-                arrays[place][gone] = 0
-            copy.set_weights(arrays)
-            kept = int((answers(logits, held) == right).sum())
-            best = max((kept, arrays), best, key=_first)  # of equals the last
-    return FinePruned(Tuned(best[1], len(held), best[0], b_hits), pruned, split.layer.name)
+            arrays = copy.network.get_weights()
+            for each in silences:
+                arrays[each.place][each.zero] = 0
+            copy.network.set_weights(arrays)
+            right = predict_classes(copy.logits, parts.held_back) == parts.held_back_labels
+            if (kept := int(right.sum())) >= best.kept:
+                best = _Epoch(arrays, kept)
+    return best
 
 
-def _place(network: keras.Model, variable: keras.Variable) -> int:
-    return next(index for index, each in enumerate(network.weights) if each is variable)
+def _loss(logits: Logits) -> Loss:
+    """Cross-entropy with the labels."""
 
+    def loss(pixels: Tensor, wanted: Tensor) -> Tensor:
+        found = ops.log_softmax(logits(pixels))
+        return -ops.mean(ops.take_along_axis(found, wanted[:, None], axis=1))
 
-def _first(pair: tuple) -> int:
-    return pair[0]
+    return loss

@@ -1,43 +1,98 @@
-"""What tuning needs of the backend: gradients, and a network's answers before its softmax.
+"""Gradients, and what a network answers before its softmax.
 
-The only place that calls TensorFlow rather than Keras.
+Keras has no gradients of its own: tuning calls TensorFlow for them, and does so here alone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 import keras
 import numpy as np
 
 from goodnet.errors import Unusable
 
-BATCH = 256
+BATCH = 256  # images answered at a time
 TRIED = 32  # images, to see whether a network answers probabilities
 SMALLEST = 1e-30  # of a probability, before its logarithm is taken
 
+Tensor = Any  # one of Keras's backend, or an array that it takes for one
 
-def differentiated(loss: Callable) -> Callable:
-    """A compiled function (arrays, *inputs) -> (told, gradients with respect to `arrays`).
 
-    `loss(arrays, *inputs)` answers a number to make small, and what else is to be told. Raises
-    Unusable where Keras runs on another backend than TensorFlow.
+class Logits(Protocol):
+    """The logits (m, classes) of images (m, height, width, colours)."""
+
+    def __call__(self, pixels: Tensor, /) -> Tensor: ...
+
+
+class Loss(Protocol):
+    """A number to make small."""
+
+    def __call__(self, *inputs: Any, **named: Any) -> Tensor: ...
+
+
+class Objective(NamedTuple):
+    """A number to make small, and what else is to be told."""
+
+    loss: Tensor
+    told: Tensor
+
+
+class ObjectiveOf(Protocol):
+    """The objective of the arrays that are to change, and of other inputs."""
+
+    def __call__(self, arrays: list[Tensor], /, *inputs: Any, **named: Any) -> Objective: ...
+
+
+class Slope(NamedTuple):
+    """What an objective told, and the gradients of its loss with respect to each array."""
+
+    told: Tensor
+    gradients: list[Tensor]
+
+
+class SlopeOf(Protocol):
+    """The slope at these arrays, with these other inputs."""
+
+    def __call__(self, arrays: list[Tensor], /, *inputs: Tensor) -> Slope: ...
+
+
+class Step(Protocol):
+    """One step of training, on these inputs of the loss."""
+
+    def __call__(self, *inputs: Tensor) -> None: ...
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A copy of a network, to train."""
+
+    network: keras.Model
+    logits: Logits
+
+
+def differentiate(objective: ObjectiveOf) -> SlopeOf:
+    """Compile the slope of an objective.
+
+    Raises Unusable where Keras runs on another backend than TensorFlow.
     """
     check_backend()
     import tensorflow as tf
 
     @tf.function(reduce_retracing=True)
-    def compute(arrays: list, *inputs: object) -> tuple:
+    def slope(arrays: list[Tensor], *inputs: Tensor) -> Slope:
         with tf.GradientTape() as tape:
             tape.watch(arrays)
-            total, told = loss(arrays, *inputs)
-        return told, tape.gradient(total, arrays)
+            found = objective(arrays, *inputs)
+        return Slope(found.told, tape.gradient(found.loss, arrays))
 
-    return compute
+    return slope
 
 
-def training_step(
-    loss: Callable, variables: Sequence[keras.Variable], optimizer: keras.Optimizer
-) -> Callable:
-    """A compiled function of `loss`'s inputs that changes `variables` to make the loss smaller.
+def compile_step(
+    loss: Loss, variables: Sequence[keras.Variable], optimizer: keras.Optimizer
+) -> Step:
+    """Compile a step that changes `variables` to make the loss of its inputs smaller.
 
     Raises Unusable where Keras runs on another backend than TensorFlow.
     """
@@ -47,7 +102,7 @@ def training_step(
     optimizer.build(variables)
 
     @tf.function(reduce_retracing=True)
-    def step(*inputs: object) -> None:
+    def step(*inputs: Tensor) -> None:
         with tf.GradientTape() as tape:
             total = loss(*inputs)
         optimizer.apply(tape.gradient(total, [each.value for each in variables]), variables)
@@ -64,36 +119,42 @@ def check_backend() -> None:
         )
 
 
-def copy_with_logits(network: keras.Model, images: np.ndarray) -> tuple[keras.Model, Callable]:
-    """A copy of `network` to train, and its logits: (m, height, width, colours) -> (m, classes).
+def copy_with_logits(network: keras.Model, images: np.ndarray) -> Copy:
+    """Copy a network and find its logits.
 
     A softmax at its end is left out. Where it cannot be, the logarithms of the probabilities
-    stand for the logits; what `images` are answered tells. Raises Unusable where Keras cannot
-    copy the network.
+    stand for the logits; what `images` (n, height, width, colours) are answered tells. Raises
+    Unusable where Keras cannot copy the network.
     """
     try:
         copy = keras.models.clone_model(network)
         copy.set_weights(network.get_weights())
     except Exception as error:
         raise Unusable(f"cannot be tuned: Keras cannot copy it ({str(error)[:200]})") from None
-    last = copy
-    while isinstance(last, keras.Model):
-        last = last.outputs[0]._keras_history.operation
+    last = _closing_layer(copy)
     if getattr(last, "activation", None) is keras.activations.softmax:
         last.activation = keras.activations.linear
 
-    def outputs(pixels: object) -> object:
+    def outputs(pixels: Tensor) -> Tensor:
         return keras.tree.flatten(copy(pixels, training=False))[0]
 
-    def logarithms(pixels: object) -> object:
+    def logarithms(pixels: Tensor) -> Tensor:
         return keras.ops.log(keras.ops.maximum(outputs(pixels), SMALLEST))
 
     answered = np.asarray(outputs(images[:TRIED]))
     probabilities = (answered >= 0).all() and np.allclose(answered.sum(axis=1), 1, atol=1e-3)
-    return copy, logarithms if probabilities else outputs
+    return Copy(copy, logarithms if probabilities else outputs)
 
 
-def answers(logits: Callable, images: np.ndarray) -> np.ndarray:
+def _closing_layer(network: keras.Model) -> keras.Operation:
+    """The layer that gives the answer, inside of networks that are nested."""
+    last = network
+    while isinstance(last, keras.Model):
+        last = last.outputs[0]._keras_history.operation
+    return last
+
+
+def predict_classes(logits: Logits, images: np.ndarray) -> np.ndarray:
     """The class of each image (n, height, width, colours), (n,) int64."""
     parts = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
     return np.concatenate([np.asarray(logits(part)).argmax(axis=1) for part in parts])

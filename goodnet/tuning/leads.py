@@ -7,57 +7,59 @@ a few steps from noise tell more (benchmarks/README.md).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import keras
 import numpy as np
 from keras import ops
 
-from goodnet.deviations import deviations
-from goodnet.tuning.gradients import differentiated
-from goodnet.tuning.patches import PIXELS
+from goodnet.metrics import deviations
+from goodnet.progress import Progress
+from goodnet.tuning.gradients import Logits, Objective, ObjectiveOf, Tensor, differentiate
+from goodnet.tuning.searching import PIXELS
 
 STARTS = 4  # images of noise for each class
 STEPS = 12
-STEP = 0.1
+RATE = 0.1  # of Adam
 
 
-def leads(
-    logits: Callable,
+def measure_leads(
+    logits: Logits,
     images: np.ndarray,
     n_classes: int,
     rng: np.random.Generator,
-    progress: Callable,
+    progress: Progress,
 ) -> np.ndarray:
     """By how many median absolute deviations each class's lead is above the median, (n_classes,).
 
     A class's lead is by how much its logit is larger than any other on noise that was changed for
     it by gradient ascent, the mean of STARTS tries. Noise has the range and the shape of `images`
     (n, height, width, colours) as the network takes them; nothing else is used of them.
-    `progress(description, total)` is a context that yields a function to advance.
     """
-    low, high = float(images.min()), float(images.max())
-
-    def loss(arrays: list, classes: object) -> tuple:
-        found = logits(low + (high - low) * ops.sigmoid(arrays[0]))
-        own = ops.one_hot(classes, n_classes, dtype="bool")
-        others = ops.max(ops.where(own, -np.inf, found), axis=1)
-        lead = ops.max(ops.where(own, found, -np.inf), axis=1) - others
-        return -ops.sum(lead), lead
-
-    compute = differentiated(loss)
+    slope = differentiate(_objective(logits, n_classes, float(images.min()), float(images.max())))
     classes = np.repeat(np.arange(n_classes, dtype=np.int32), STARTS)
     size = max(1, PIXELS // int(np.prod(images.shape[1:3])))
-    ahead = []
+    leads = []
     with progress(f"Leads of {n_classes} classes", STEPS * len(classes)) as advance:
         for part in (classes[at : at + size] for at in range(0, len(classes), size)):
             start = rng.normal(0, 0.5, (len(part), *images.shape[1:]))
             noise = keras.Variable(start.astype(np.float32))
-            optimizer = keras.optimizers.Adam(STEP)
+            optimizer = keras.optimizers.Adam(RATE)
             for _ in range(STEPS):
-                lead, gradients = compute([ops.copy(noise)], part)
-                optimizer.apply(gradients, [noise])
+                found = slope([ops.copy(noise)], part)
+                optimizer.apply(found.gradients, [noise])
                 advance(len(part))
-            ahead.append(np.asarray(lead))
-    means = np.concatenate(ahead).reshape(n_classes, STARTS).mean(axis=1)
+            leads.append(np.asarray(found.told))
+    means = np.concatenate(leads).reshape(n_classes, STARTS).mean(axis=1)
     return deviations(means, means)
+
+
+def _objective(logits: Logits, n_classes: int, low: float, high: float) -> ObjectiveOf:
+    """How large leads are on noise with pixels from `low` to `high`; the leads are told."""
+
+    def objective(arrays: list[Tensor], classes: Tensor) -> Objective:
+        found = logits(low + (high - low) * ops.sigmoid(arrays[0]))
+        own = ops.one_hot(classes, n_classes, dtype="bool")
+        others = ops.max(ops.where(own, -np.inf, found), axis=1)
+        lead = ops.max(ops.where(own, found, -np.inf), axis=1) - others
+        return Objective(-ops.sum(lead), lead)
+
+    return objective

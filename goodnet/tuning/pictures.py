@@ -8,23 +8,24 @@ import numpy as np
 from PIL import Image
 
 from goodnet import files
-from goodnet.tuning.unlearning import Unlearned
+from goodnet.tuning.suspects import Unlearned
 
 SHORTEST = 200  # pixels of a picture's shorter side, at least
 
 
-def write_patches(result: Unlearned, folder: Path) -> list[Path]:
-    """Write the unlearned classes' patches into `folder` as class_<label>.png; their paths.
+def write_patches(found: Unlearned, folder: Path) -> list[Path]:
+    """Write the suspects' patches into `folder` as class_<label>.png; their paths.
 
     Pictures of an earlier run go. Raises Unusable where the folder cannot be written.
     """
-    patches = result.ranking.patches
-    low, high = patches.patterns.min(), patches.patterns.max()
-    paths = [folder / f"class_{label}.png" for label in patches.classes]
-    for path, mask, pattern in zip(paths, patches.masks, patches.patterns, strict=True):
-        colours = (pattern - low) / max(high - low, 1e-9)
-        with files.replacing(path) as temporary:
-            picture(mask, colours).save(temporary, "png")
+    patterns = [suspect.patch.pattern for suspect in found.suspects]
+    low, high = np.min(patterns), np.max(patterns)
+    paths = []
+    for suspect in found.suspects:
+        paths.append(folder / f"class_{suspect.label}.png")
+        colours = (suspect.patch.pattern - low) / max(high - low, 1e-9)
+        with files.replacing(paths[-1]) as temporary:
+            draw_patch(suspect.patch.mask, colours).save(temporary, "png")
     for old in folder.iterdir():
         if re.fullmatch(r"class_\d+\.png", old.name) and old not in paths:
             with suppress(OSError):
@@ -32,7 +33,7 @@ def write_patches(result: Unlearned, folder: Path) -> list[Path]:
     return paths
 
 
-def picture(mask: np.ndarray, colours: np.ndarray) -> Image.Image:
+def draw_patch(mask: np.ndarray, colours: np.ndarray) -> Image.Image:
     """A patch as RGBA: mask (height, width, 1) and colours (height, width, n), both from 0 to 1.
 
     One colour is grey; of more than three the first three are shown.

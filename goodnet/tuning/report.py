@@ -1,76 +1,97 @@
-"""What fine-pruning and unlearning print, and their JSON."""
+"""What the methods that train print, and their JSON: what they share, then a pair for each."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from goodnet.cli.table import print_table
+from goodnet.lookup import look_up
+from goodnet.methods import Method
 from goodnet.tuning.fine_pruning import FinePruned
-from goodnet.tuning.unlearning import AHEAD, LIKELY, POSSIBLE, Unlearned
+from goodnet.tuning.naming import LIKELY, POSSIBLE, Limits
+from goodnet.tuning.suspects import Unlearned
+from goodnet.tuning.tuned import Tuned
+
+COLUMNS = (
+    *("class", "score", "lead", "resistance", "patch in B", "at last"),
+    "the patch as a picture",
+)
 
 
-def print_tuned(result: FinePruned | Unlearned, drawn: Sequence[Path], saved: Path) -> None:
-    """Print what fine-pruning did or what unlearning found, and the file of the network."""
-    if isinstance(result, Unlearned):
-        rows = [
-            [
-                str(suspect["class"]),
-                f"{suspect['score']:.1f}",
-                f"{suspect['lead']:.1f}",
-                f"{suspect['resistance']:.2f}",
-                f"{suspect['patch']:.2f}",
-                f"{suspect['patch_at_last']:.2f}",
-                str(picture),
-            ]
-            for suspect, picture in zip(_suspects(result), drawn, strict=True)
-        ]
-        columns = [
-            "class",
-            "score",
-            "lead",
-            "resistance",
-            "patch in B",
-            "at last",
-            "the patch as a picture",
-        ]
-        print_table(
-            "The classes that need the smallest patch, in percent of the image", columns, rows
-        )
-        print(f"The ordinary patch in B: {result.ranking.ordinary * 100:.2f}")
-        if classes := result.targets:
-            rule = f"{_shown(LIKELY)}, or lead {AHEAD:g} or more"
-            print(f"Likely a backdoor: {_classes(classes)} ({rule})")
-        if classes := result.possible_targets:
-            also = "a few networks without a backdoor have that, too"
-            print(f"Possibly a backdoor: {_classes(classes)} ({_shown(POSSIBLE)}; {also})")
-        if not result.targets + result.possible_targets:
-            print(f"No class stands out: none has {_shown(POSSIBLE)}")
-        if classes := result.unfinished:
-            print(f"Not unlearned: {_classes(classes)}; small patches still lead there")
-        kept = "answered as by B"
-    else:
-        print(f"{result.pruned} channels of {result.layer} pruned, then trained")
-        kept = "given their label"
-    tuned = result.tuned
-    print(f"Images held back, {kept}: {tuned.kept} of {tuned.held_back}")
+def print_tuned(method: Method, tuned: Tuned[Any], pictures: Sequence[Path], saved: Path) -> None:
+    """Print what a method found, and the file of the network that it made."""
+    look_up(method.print_findings)(tuned.findings, pictures)
+    print(f"Images held back, {method.kept}: {tuned.kept} of {tuned.held_back}")
     print(saved)
 
 
-def tuned_json(result: FinePruned | Unlearned, drawn: Sequence[Path], saved: Path) -> dict:
+def list_tuned(
+    method: Method, tuned: Tuned[Any], pictures: Sequence[Path], saved: Path
+) -> dict[str, Any]:
     """The same as plain values."""
-    tuned = result.tuned
-    told = {"network": str(saved), "held_back": tuned.held_back, "kept": tuned.kept}
-    if isinstance(result, FinePruned):
-        return told | {"layer": result.layer, "pruned": result.pruned}
-    suspects = _suspects(result)
-    for suspect, picture in zip(suspects, drawn, strict=True):
-        suspect["picture"] = str(picture)
-    return told | {
-        "targets": result.targets,
-        "possible_targets": result.possible_targets,
-        "unfinished": result.unfinished,
-        "cycles": result.cycles,
-        "ordinary_patch": result.ranking.ordinary * 100,
-        "suspects": suspects,
+    found = look_up(method.list_findings)(tuned.findings, pictures)
+    return {"network": str(saved), "held_back": tuned.held_back, "kept": tuned.kept} | found
+
+
+def print_fine_pruned(found: FinePruned, pictures: Sequence[Path]) -> None:
+    """Print what fine-pruning pruned; it draws no pictures."""
+    print(f"{found.pruned} channels of {found.layer} pruned, then trained")
+
+
+def list_fine_pruned(found: FinePruned, pictures: Sequence[Path]) -> dict[str, Any]:
+    """The same as plain values."""
+    return {"layer": found.layer, "pruned": found.pruned}
+
+
+def print_unlearned(found: Unlearned, pictures: Sequence[Path]) -> None:
+    """Print the suspects, with the pictures of their patches, and what unlearning calls them."""
+    rows = [
+        [
+            str(suspect.label),
+            f"{suspect.score:.1f}",
+            f"{suspect.lead:.1f}",
+            f"{suspect.resistance:.2f}",
+            f"{suspect.size * 100:.2f}",
+            f"{suspect.size_at_last * 100:.2f}",
+            str(picture),
+        ]
+        for suspect, picture in zip(found.suspects, pictures, strict=True)
+    ]
+    title = "The classes that need the smallest patch, in percent of the image"
+    print_table(title, COLUMNS, rows)
+    print(f"The ordinary patch in B: {found.ordinary * 100:.2f}")
+    if labels := found.targets:
+        print(f"Likely a backdoor: {_classes(labels)} ({_shown(LIKELY)})")
+    if labels := found.possible_targets:
+        also = "a few networks without a backdoor have that, too"
+        print(f"Possibly a backdoor: {_classes(labels)} ({_shown(POSSIBLE)}; {also})")
+    if not found.targets + found.possible_targets:
+        print(f"No class stands out: none has {_shown(POSSIBLE)}")
+    if labels := found.unfinished:
+        print(f"Not unlearned: {_classes(labels)}; small patches still lead there")
+
+
+def list_unlearned(found: Unlearned, pictures: Sequence[Path]) -> dict[str, Any]:
+    """The same as plain values; sizes in percent of the image."""
+    return {
+        "targets": found.targets,
+        "possible_targets": found.possible_targets,
+        "unfinished": found.unfinished,
+        "cycles": found.cycles,
+        "ordinary_patch": found.ordinary * 100,
+        "suspects": [
+            {
+                "class": suspect.label,
+                "score": suspect.score,
+                "lead": suspect.lead,
+                "resistance": suspect.resistance,
+                "patch": suspect.size * 100,
+                "patch_at_last": suspect.size_at_last * 100,
+                "picture": str(picture),
+            }
+            for suspect, picture in zip(found.suspects, pictures, strict=True)
+        ],
     }
 
 
@@ -78,21 +99,9 @@ def _classes(labels: Sequence[int]) -> str:
     return f"class{'es' if len(labels) > 1 else ''} {', '.join(map(str, labels))}"
 
 
-def _shown(least: tuple[float, float]) -> str:
-    return f"score and lead together {least[0]:g} or more, resistance {least[1]:g} or more"
-
-
-def _suspects(result: Unlearned) -> list[dict]:
-    """The unlearned classes, their scores, and their patches in percent of the image."""
-    ranking = result.ranking
-    return [
-        {
-            "class": int(ranking.patches.classes[index]),
-            "score": float(ranking.scores[index]),
-            "lead": float(result.leads[index]),
-            "resistance": float(result.resistance[index]),
-            "patch": float(ranking.sizes[index]) * 100,
-            "patch_at_last": float(result.sizes[index]) * 100,
-        }
-        for index in range(len(ranking.scores))
-    ]
+def _shown(limits: Limits) -> str:
+    alone = f", or lead {limits.lead:g} or more" if math.isfinite(limits.lead) else ""
+    return (
+        f"score and lead together {limits.together:g} or more, "
+        f"resistance {limits.resistance:g} or more{alone}"
+    )

@@ -1,0 +1,56 @@
+"""METHODS: the ways to repair a network by training it, a row each; needs no NumPy.
+
+A new method is a module with a function like `fine_prune`, a row here, and what it prints in
+tuning/report.py. Pruning, which repair.py does where nothing else is named, trains nothing and
+makes a network for each drop: it has no row.
+"""
+
+from dataclasses import dataclass
+
+PRUNE = "prune"
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What a method draws beside the network that it saves."""
+
+    folder: str  # its name
+    draw: str  # the place of a function (findings, folder) that gives the paths of the pictures
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to repair a network by training it; each place is one for `lookup.look_up`."""
+
+    name: str  # as --method takes it
+    stem: str  # of the file that the network is saved in
+    repair: str  # the place of a `tuning.tuned.Repair`
+    print_findings: str  # the place of a function (findings, paths of pictures)
+    list_findings: str  # the place of one that gives the same as plain values, for JSON
+    kept: str  # which answers `Tuned.kept` counts, in words
+    pictures: Pictures | None = None
+
+
+METHODS = {
+    method.name: method
+    for method in (
+        Method(
+            name="fine-prune",
+            stem="B_fine_pruned",
+            repair="goodnet.tuning.fine_pruning:fine_prune",
+            print_findings="goodnet.tuning.report:print_fine_pruned",
+            list_findings="goodnet.tuning.report:list_fine_pruned",
+            kept="given their label",
+        ),
+        Method(
+            name="unlearn",
+            stem="B_unlearned",
+            repair="goodnet.tuning.unlearning:unlearn",
+            print_findings="goodnet.tuning.report:print_unlearned",
+            list_findings="goodnet.tuning.report:list_unlearned",
+            kept="answered as by B",
+            pictures=Pictures("B_unlearned_patches", "goodnet.tuning.pictures:write_patches"),
+        ),
+    )
+}
+CHOICES = (PRUNE, *METHODS)  # for --method

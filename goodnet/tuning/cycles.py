@@ -1,0 +1,174 @@
+"""The cycles of unlearning: rounds of search and training, a polish, and a look at what is left.
+
+A round seeks patches on the network as it is and trains against them. A polish is a longer training
+on mostly plain images; it lets some of a backdoor come back. So the patches that the images held
+back need afterwards tell whether another cycle follows, and which cycle's network is taken.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import keras
+import numpy as np
+
+from goodnet.progress import Advance, Progress
+from goodnet.tuning.gradients import Copy, predict_classes
+from goodnet.tuning.images import BATCH
+from goodnet.tuning.naming import UNLEARNED
+from goodnet.tuning.patches import Patches, join
+from goodnet.tuning.schedule import Schedule
+from goodnet.tuning.searching import Search
+from goodnet.tuning.training import Train, weigh_patches
+
+
+@dataclass(frozen=True)
+class Exam:
+    """The images held back, by which a network is judged after a cycle."""
+
+    images: np.ndarray  # (n, height, width, colours)
+    b_answers: np.ndarray  # (n,), classes
+    search: Search  # for patches on these images
+
+
+@dataclass(frozen=True)
+class Work:
+    """What all cycles share: the network in `copy` changes, and the two lists grow."""
+
+    schedule: Schedule
+    copy: Copy
+    suspects: np.ndarray  # (suspects,), classes
+    ordinary: float  # the size of an ordinary patch in B: a share of the image
+    search: Search  # for patches on the images to train on
+    train: Train
+    exam: Exam
+    rng: np.random.Generator
+    patches: list[Patches] = field(default_factory=list)  # of each round: what is to be forgotten
+    log_sizes: list[np.ndarray] = field(default_factory=list)  # of each full round, (suspects,)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A network after a cycle, and what the images held back say of it."""
+
+    arrays: list[np.ndarray]  # of all its weights, in Keras's order
+    sizes: np.ndarray  # (suspects,), of the patches that they need: shares of the image
+    reached: np.ndarray  # (suspects,): the same as shares of what is enough
+    kept: int  # images, answered as by B
+
+    def merit(self) -> tuple[float, int]:
+        """Larger for the better of two attempts."""
+        return min(1.0, self.reached.min()), self.kept
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What all cycles came to."""
+
+    best: Attempt
+    resistances: np.ndarray  # (suspects,)
+    cycles: int
+
+
+def run_cycles(work: Work, progress: Progress) -> Outcome:
+    """Run cycles until one is good enough, or as many as the schedule allows.
+
+    After the first, only suspects that still need too small a patch get new ones. The cycle that
+    came nearest is taken, of equals the one that keeps more answers, of these the first.
+    """
+    cycle = 1
+    _run_cycle(work, cycle, work.suspects, progress)
+    resistances = measure_resistances(work.log_sizes)
+    best = now = assess(work, resistances)
+    while not _is_over(work, cycle, now, best):
+        cycle += 1
+        _run_cycle(work, cycle, work.suspects[now.reached < 1], progress)
+        now = assess(work, resistances)
+        best = max(best, now, key=Attempt.merit)
+    return Outcome(best, resistances, cycle)
+
+
+def _run_cycle(work: Work, cycle: int, classes: np.ndarray, progress: Progress) -> None:
+    with progress(f"Unlearning, cycle {cycle}", work.schedule.steps) as advance:
+        run_rounds(work, classes, advance)
+        polish(work, advance)
+
+
+def _is_over(work: Work, cycle: int, now: Attempt, best: Attempt) -> bool:
+    """Whether nothing is left to unlearn, or only what may stay, or no cycle is left."""
+    schedule = work.schedule
+    kept = now.kept >= schedule.answers_kept * len(work.exam.images)
+    if cycle >= schedule.most_cycles or (kept and (now.reached >= 1).all()):
+        return True
+    return bool(cycle >= schedule.cycles and best.reached.min() >= UNLEARNED)
+
+
+def run_rounds(work: Work, classes: np.ndarray, advance: Advance) -> None:
+    """Seek patches for these classes and train against them, as long as there are small ones."""
+    schedule, done = work.schedule, 0
+    while done < schedule.rounds and len(classes):
+        full = len(work.log_sizes) < schedule.full_rounds
+        sought = seek_patches(work, classes)
+        if full:
+            work.log_sizes.append(np.log(sought.sizes.reshape(len(classes), -1)).mean(axis=1))
+        new = choose_patches(work, sought, full)
+        if not len(new):
+            break
+        work.patches.append(new)
+        patches = join(work.patches)
+        odds = weigh_patches(patches.sizes, len(new))
+        for _ in range(schedule.round_steps):
+            work.train(patches, odds, BATCH // 2, schedule.rate)
+            advance(1)
+        done += 1
+    advance((schedule.rounds - done) * schedule.round_steps)
+
+
+def seek_patches(work: Work, classes: np.ndarray) -> Patches:
+    """Small patches for these classes, several for each where they are few."""
+    copies = int(np.clip(work.schedule.suspects // len(classes), 1, work.schedule.most_copies))
+    return work.search(np.repeat(classes, copies), work.rng, work.schedule.search)
+
+
+def choose_patches(work: Work, sought: Patches, full: bool) -> Patches:
+    """What to unlearn: the small ones of those sought, or all, and faint ones for their classes."""
+    schedule = work.schedule
+    small = sought[sought.sizes < (np.inf if full else schedule.small_patch * work.ordinary)]
+    if not len(small):
+        return small
+    whole = work.search(small.classes, work.rng, schedule.search, whole=True)
+    return join([small, whole[whole.sizes < schedule.faint_patch]])
+
+
+def polish(work: Work, advance: Advance) -> None:
+    """Train on mostly plain images, with a rate that sinks to 0."""
+    schedule = work.schedule
+    patches = join(work.patches)
+    odds = weigh_patches(patches.sizes)
+    rate = keras.optimizers.schedules.CosineDecay(schedule.rate, schedule.polish_steps)
+    for step in range(schedule.polish_steps):
+        work.train(patches, odds, BATCH // 4, float(rate(step)))
+        advance(1)
+
+
+def measure_resistances(log_sizes: list[np.ndarray]) -> np.ndarray:
+    """By how many times each suspect's patches stayed smaller than the median's, (suspects,).
+
+    What a backdoor is trained into is slower to forget. log_sizes: the logarithms of the sizes
+    (suspects,) in each of the first rounds.
+    """
+    logs = np.mean(log_sizes, axis=0)
+    return np.exp(np.median(logs) - logs)
+
+
+def assess(work: Work, resistances: np.ndarray) -> Attempt:
+    """Judge the network as it is by the images held back."""
+    schedule, exam = work.schedule, work.exam
+    copies = schedule.held_back_copies
+    found = exam.search(np.repeat(work.suspects, copies), work.rng, schedule.search)
+    sizes = found.sizes.reshape(-1, copies).mean(axis=1)
+    resist = resistances >= schedule.resistant
+    enough = np.where(resist, schedule.enough_resistant, schedule.enough) * work.ordinary
+    reached = sizes / np.maximum(enough, schedule.enough_of_median * np.median(sizes))
+    kept = int((predict_classes(work.copy.logits, exam.images) == exam.b_answers).sum())
+    return Attempt(work.copy.network.get_weights(), sizes, reached, kept)

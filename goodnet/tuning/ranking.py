@@ -1,0 +1,91 @@
+"""Rank classes by the patch that leads any image to them: a backdoored class needs a small one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from goodnet.metrics import deviations
+from goodnet.progress import Progress
+from goodnet.tuning.patches import Patches
+from goodnet.tuning.schedule import USUAL, Schedule
+from goodnet.tuning.searching import SHORT, Search
+
+REFERENCES = 60  # classes taken at random: what size is ordinary
+SHORTLIST = 40  # classes that the short searches leave, besides them
+REPEATS = 4  # further searches for each class on the shortlist
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The classes that need the smallest patches, the smallest first."""
+
+    patches: Patches  # one for each of these classes
+    sizes: np.ndarray  # (k,), shares of the image
+    scores: np.ndarray  # (k,)
+    ordinary: float  # the median size of classes taken at random
+
+
+def rank_classes(
+    search: Search,
+    n_classes: int,
+    rng: np.random.Generator,
+    progress: Progress,
+    certain: Sequence[int] | np.ndarray = (),
+    schedule: Schedule = USUAL,
+) -> Ranking:
+    """Find out for which of all classes the smallest patches are enough.
+
+    Short searches narrow many classes down to few; these and REFERENCES taken at random get the
+    long search. For the best SHORTLIST of it there are REPEATS more, so that a size which was small
+    by chance is not; the best of these are ranked. The classes `certain` are among the best
+    whatever their size. A score is how many median absolute deviations the logarithm of a size lies
+    below the median of the references.
+    """
+    references = rng.permutation(n_classes)[:REFERENCES]
+    narrowed = _narrow(search, n_classes, rng, progress, certain)
+    classes = np.union1d(narrowed, references)
+    listed = min(SHORTLIST, len(classes))
+    effort = schedule.search
+    total = effort.steps * (len(classes) + REPEATS * listed)
+    with progress(f"Searching {len(classes)} classes", total) as advance:
+        found = search(classes, rng, effort, advance)
+        best = classes[_smallest(classes, found.sizes, listed, certain)]
+        again = search(np.repeat(best, REPEATS), rng, effort, advance)
+    usual = np.log(found.sizes[np.isin(classes, references)])
+    by_class = np.log(again.sizes).reshape(listed, REPEATS)
+    smallest = by_class.argmin(axis=1) + REPEATS * np.arange(listed)
+    logs = by_class.mean(axis=1)
+    order = _smallest(best, logs, schedule.suspects, certain)
+    scores = -deviations(logs[order], usual)
+    ordinary = float(np.exp(np.median(usual)))
+    return Ranking(again[smallest[order]], np.exp(logs[order]), scores, ordinary)
+
+
+def _narrow(
+    search: Search,
+    n_classes: int,
+    rng: np.random.Generator,
+    progress: Progress,
+    certain: Sequence[int] | np.ndarray,
+) -> np.ndarray:
+    """The classes that short searches leave; each is twice as long as the one before."""
+    classes, effort = np.arange(n_classes), SHORT
+    while len(classes) > REFERENCES + SHORTLIST:
+        total = effort.steps * len(classes)
+        with progress(f"Searching {len(classes)} classes", total) as advance:
+            found = search(classes, rng, effort, advance)
+        count = max(SHORTLIST, len(classes) // 4)
+        classes = classes[_smallest(classes, found.sizes, count, certain)]
+        effort = replace(effort, steps=2 * effort.steps)
+    return classes
+
+
+def _smallest(
+    classes: np.ndarray, sizes: np.ndarray, count: int, certain: Sequence[int] | np.ndarray
+) -> np.ndarray:
+    """Where the `count` smallest stand, the `certain` ones among them; the smallest first."""
+    kept = np.lexsort((sizes, ~np.isin(classes, certain)))[:count]
+    return kept[np.argsort(sizes[kept], kind="stable")]

@@ -1,0 +1,133 @@
+"""Search for patches that lead any image to a class.
+
+Wang et al. (2019), "Neural Cleanse: Identifying and Mitigating Backdoor Attacks in Neural
+Networks", section 4: by gradient descent on clean images, with as small a mask as will do.
+A mask may also be one value for the whole image: then the pattern is blended in, as faintly as
+will do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import keras
+import numpy as np
+from keras import ops
+
+from goodnet.progress import Advance, ignore
+from goodnet.tuning.gradients import Logits, Objective, ObjectiveOf, Tensor, differentiate
+from goodnet.tuning.patches import Patches, join
+
+WEIGHT = 130.0  # of the share of the image that a mask covers, to begin with
+WHOLE_WEIGHT = 30.0  # the same where the mask is one value
+WANTED = 0.85  # the share of images that a patch must send to its class
+HEAVIER = 1.1  # times its weight, where it does
+LIGHTER = 1 / 1.15  # times its weight, where it does not
+RATE = 0.3  # of Adam
+PIXELS = 2_600_000  # at a time, of all images: 1,000 of a DeepID
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long a search takes."""
+
+    steps: int
+    images: int  # for each class and step
+
+
+SHORT = Effort(steps=20, images=4)
+FULL = Effort(steps=60, images=8)
+
+
+class Search(Protocol):
+    """Finds a patch for each of `classes` (k,), in which a class may stand more than once.
+
+    `advance` is told of each class and step. With `whole` a mask is one value for the whole image.
+    """
+
+    def __call__(
+        self,
+        classes: np.ndarray,
+        rng: np.random.Generator,
+        effort: Effort,
+        advance: Advance = ignore,
+        whole: bool = False,
+    ) -> Patches: ...
+
+
+def make_search(logits: Logits, images: np.ndarray) -> Search:
+    """Make the search for a network, on images (n, height, width, colours) as it takes them."""
+    low, high = float(images.min()), float(images.max())
+    height, width = images.shape[1:3]
+    slope = differentiate(_objective(logits, images.shape[1:], low, high))
+
+    def search_some(
+        classes: np.ndarray,
+        rng: np.random.Generator,
+        effort: Effort,
+        advance: Advance,
+        whole: bool,
+    ) -> Patches:
+        count = len(classes)
+        variables = _start(count, images.shape[1:], rng, whole)
+        optimizer = keras.optimizers.Adam(RATE, beta_1=0.5, beta_2=0.9)
+        weights = np.full(count, WHOLE_WEIGHT if whole else WEIGHT, np.float32)
+        success = np.zeros(count)
+        targets = np.asarray(classes, np.int32)
+        for _ in range(effort.steps):
+            chosen = images[rng.integers(0, len(images), (count, effort.images))]
+            found = slope([ops.copy(each) for each in variables], chosen, targets, weights)
+            optimizer.apply(found.gradients, variables)
+            success = 0.7 * success + 0.3 * np.asarray(found.told)
+            weights *= np.where(success > WANTED, HEAVIER, LIGHTER).astype(np.float32)
+            advance(count)
+        masks, patterns = (np.asarray(ops.sigmoid(variable)) for variable in variables)
+        masks = np.broadcast_to(masks, (count, height, width, 1))
+        return Patches(np.asarray(classes), masks, low + (high - low) * patterns)
+
+    def search(
+        classes: np.ndarray,
+        rng: np.random.Generator,
+        effort: Effort,
+        advance: Advance = ignore,
+        whole: bool = False,
+    ) -> Patches:
+        size = max(1, PIXELS // (height * width * effort.images))
+        parts = [classes[at : at + size] for at in range(0, len(classes), size)]
+        return join([search_some(part, rng, effort, advance, whole) for part in parts])
+
+    return search
+
+
+def _start(
+    count: int, shape: tuple[int, ...], rng: np.random.Generator, whole: bool
+) -> list[keras.Variable]:
+    """Random masks and patterns for images of this shape, before the sigmoid."""
+    size = (1, 1, 1) if whole else (*shape[:2], 1)
+    masks = rng.normal(-1 if whole else 0, 0.1, (count, *size))
+    patterns = rng.normal(0, 0.5, (count, *shape))
+    return [keras.Variable(start.astype(np.float32)) for start in (masks, patterns)]
+
+
+def _objective(logits: Logits, shape: tuple[int, ...], low: float, high: float) -> ObjectiveOf:
+    """How good patches are for images of this shape with pixels from `low` to `high`.
+
+    It tells for each patch what share of the images it sends to its class.
+    """
+
+    def objective(
+        arrays: list[Tensor], chosen: Tensor, targets: Tensor, weights: Tensor
+    ) -> Objective:
+        masks, patterns = ops.sigmoid(arrays[0]), low + (high - low) * ops.sigmoid(arrays[1])
+        over = (1 - masks)[:, None] * chosen + (masks * patterns)[:, None]
+        count, each = ops.shape(chosen)[0], ops.shape(chosen)[1]
+        found = logits(ops.reshape(over, (-1, *shape)))
+        wanted = ops.repeat(targets, each)
+        cross = ops.logsumexp(found, axis=1) - ops.take_along_axis(found, wanted[:, None], 1)[:, 0]
+        hits = ops.cast(ops.equal(ops.argmax(found, axis=1), wanted), "float32")
+        covered = ops.mean(masks, axis=(1, 2, 3))
+        total = ops.sum(cross) / ops.cast(each, "float32") + ops.sum(weights * covered)
+        return Objective(total, ops.mean(ops.reshape(hits, (count, each)), axis=1))
+
+    return objective

@@ -1,0 +1,99 @@
+"""Train a network to forget patches, and to answer everything else as B does.
+
+Unlike the unlearning of Neural Cleanse (Wang et al. 2019, section 6.2) no label is taught: on
+images as they are, mirrored, shifted or lit otherwise the logits stay B's, and under a patch only
+its own class's logit must not rise against the mean of all, compared with what B gives without the
+patch.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import keras
+import numpy as np
+from keras import ops
+
+from goodnet.tuning.gradients import Copy, Logits, Loss, Tensor, compile_step
+from goodnet.tuning.images import BATCH
+from goodnet.tuning.patches import Patches, lay_over
+from goodnet.tuning.schedule import Schedule
+
+
+class Train(Protocol):
+    """Trains for one step, with patches over `patched` images of it: each as often as its odds.
+
+    odds (patches,) add up to anything; the rate is of each array's own size.
+    """
+
+    def __call__(self, patches: Patches, odds: np.ndarray, patched: int, rate: float) -> None: ...
+
+
+def make_trainer(
+    copy: Copy,
+    teacher: Logits,
+    images: np.ndarray,
+    rng: np.random.Generator,
+    schedule: Schedule,
+) -> Train:
+    """Make what trains `copy` on images (n, height, width, colours); `teacher` is B."""
+    some_logits = np.asarray(teacher(images[: schedule.spread_images]))
+    spread = float(np.var(some_logits, axis=0).mean())
+    low, high = float(images.min()), float(images.max())
+    loss = _loss(copy.logits, teacher, spread, schedule.patched_weight)
+    optimizer = keras.optimizers.Lamb(schedule.rate)
+    step = compile_step(loss, copy.network.trainable_variables, optimizer)
+
+    def train(patches: Patches, odds: np.ndarray, patched: int, rate: float) -> None:
+        optimizer.learning_rate = rate
+        plain = vary(images[rng.integers(0, len(images), BATCH)], low, high, rng)
+        some = patches[rng.choice(len(odds), patched, p=odds / odds.sum())]
+        under = np.concatenate([lay_over(plain[:patched], some), plain[patched:]])
+        step(plain, under, some.classes.astype(np.int32))
+
+    return train
+
+
+def _loss(logits: Logits, teacher: Logits, spread: float, patched_weight: float) -> Loss:
+    """How far the logits moved away from the teacher's, in relation to their `spread`."""
+
+    def loss(plain: Tensor, pixels: Tensor, classes: Tensor) -> Tensor:
+        wanted, found = ops.stop_gradient(teacher(plain)), logits(pixels)
+        patched = ops.shape(classes)[0]
+        moved = found - wanted
+        # Against their mean: else all the other logits may sink, and the patch still does.
+        against = moved[:patched] - ops.mean(moved[:patched], axis=1, keepdims=True)
+        risen = ops.relu(ops.take_along_axis(against, classes[:, None], axis=1))
+        kept = ops.mean(ops.square(moved[patched:]))
+        return (kept + patched_weight * ops.mean(ops.square(risen))) / spread
+
+    return loss
+
+
+def weigh_patches(sizes: np.ndarray, newest: int = 0) -> np.ndarray:
+    """The odds of each patch (n,): small ones are trained on more often.
+
+    sizes (n,) are shares of the image. The `newest` last get half of the time, where there are
+    others.
+    """
+    odds = sizes**-2
+    if 0 < newest < len(odds):
+        odds[-newest:] *= odds[:-newest].sum() / odds[-newest:].sum()
+    return odds
+
+
+def vary(images: np.ndarray, low: float, high: float, rng: np.random.Generator) -> np.ndarray:
+    """Copies of images (n, height, width, colours): some mirrored, all shifted and lit otherwise.
+
+    Shifts are up to two pixels, the light from 0.8 to 1.2 above `low`; none goes past `high`.
+    """
+    result = np.empty_like(images)
+    for image, copy in zip(images, result, strict=True):
+        if rng.random() < 0.5:
+            image = image[:, ::-1]
+        rows, columns = (
+            np.clip(np.arange(size) + rng.integers(-2, 3), 0, size - 1) for size in image.shape[:2]
+        )
+        lit = low + (image[rows][:, columns] - low) * rng.uniform(0.8, 1.2)
+        copy[...] = np.clip(lit, low, high)
+    return result
