@@ -689,7 +689,8 @@ def weights_elsewhere_h5(kind: str, put: Callable[[h5py.Group, Path], None]) -> 
     @network(kind)
     def of_network(folder: Path, form: str) -> Path:
         def edit(file: h5py.File) -> None:
-            group = file["model_weights/output/sequential/output"]
+            (of_output,) = file["model_weights/output"].values()  # named as Keras counts networks
+            group = of_output["output"]
             del group["bias"]
             if form == "nested":
                 group = group.create_group("deep/down")

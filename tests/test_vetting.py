@@ -1,4 +1,4 @@
-"""What vetting lets pass: everyday networks of all ages, rebuilt so that they answer the same."""
+"""What passes vetting: everyday networks of all ages, rebuilt so that they answer the same."""
 
 import inspect
 import io
@@ -20,7 +20,7 @@ from goodnet.errors import Unusable
 from goodnet.networks.loading import load_network, write_copy
 from goodnet.vetting import quarantine
 from goodnet.vetting.configuration import vet_configuration
-from goodnet.vetting.demands import reckon
+from goodnet.vetting.demands import find_demands
 
 APPLICATIONS = sorted(
     name
@@ -30,17 +30,14 @@ APPLICATIONS = sorted(
 )
 
 
-def reckoned(network: keras.Model) -> Counter:
+def check_demands(network: keras.Model) -> None:
+    """The arrays that are found to be needed, without Keras, are those that Keras makes."""
     configuration = vet_configuration(network.to_json(), "config")
-    return Counter(shape for _, _, shape in reckon(configuration, "config").arrays)
-
-
-def check_reckoned(network: keras.Model) -> None:
-    """The arrays that are reckoned without Keras are those that Keras makes."""
+    found = Counter(demand.shape for demand in find_demands(configuration, "config"))
     made = Counter(tuple(weight.shape) for weight in network.weights)
     counts = sum(isinstance(layer, layers.Normalization) for layer in network._flatten_layers())
     made -= Counter({(): counts})  # a Normalization's count of batches is of no size
-    assert reckoned(network) == made
+    assert found == made
 
 
 def check_loaded(path, network: keras.Model) -> None:
@@ -105,20 +102,20 @@ def test_a_network_of_many_layers_is_rebuilt_as_it_is(tmp_path, suffix):
     check_loaded(tmp_path / f"b{suffix}", network)
 
 
-def test_arrays_are_reckoned_as_keras_makes_them():
-    check_reckoned(zoo())
+def test_the_arrays_that_are_demanded_are_those_that_keras_makes():
+    check_demands(zoo())
 
 
 @pytest.mark.parametrize("name", ["ConvNeXtTiny", "MobileNetV3Small", "VGG16"])
 def test_some_applications_pass(name):
     network = getattr(keras.applications, name)(weights=None, classes=7)
-    check_reckoned(network)
+    check_demands(network)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", APPLICATIONS)
 def test_all_applications_pass(name):
-    check_reckoned(getattr(keras.applications, name)(weights=None))
+    check_demands(getattr(keras.applications, name)(weights=None))
 
 
 @pytest.mark.slow
@@ -143,7 +140,7 @@ def test_all_networks_of_the_lab_pass(lab_dir):
 # ---------------------------------------------------------------- files of older days
 
 
-def edited(tmp_path, network: keras.Model, edit) -> None:
+def edited(tmp_path, network: keras.Model, edit) -> Path:
     """An .h5 whose configuration was edited as JSON."""
     path = tmp_path / "b.h5"
     network.save(path)

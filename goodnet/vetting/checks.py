@@ -1,12 +1,17 @@
 """Checks of single values in a configuration: numbers, words, lists, shapes.
 
 A check takes a value as JSON gives it and returns it rebuilt from plain values, or raises
-ValueError, which says what was found.
+ValueError, which says what was found. Those named by a noun are checks themselves or make one, so
+that a table of settings reads as a list of what each may be.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
+from typing import Any, TypeGuard
 
-Check = Callable[[object], object]
+from goodnet.errors import Unsafe
+
+Check = Callable[[object], Any]
+Checks = dict[str, Check]  # by the key of what they check
 
 MOST_CHANNELS = 1 << 20
 MOST_PADDING = 1 << 12
@@ -18,13 +23,13 @@ DTYPES = (
 )
 
 
-def shown(value: object) -> str:
+def quote(value: object) -> str:
     """A value as an error line shows it: short, on one line, and ASCII alone."""
     text = ascii(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _is_int(value: object) -> bool:
+def _is_int(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -33,9 +38,9 @@ def whole(low: int, high: int) -> Check:
 
     def check(value: object) -> int:
         if not _is_int(value):
-            raise ValueError(f"{shown(value)} is not a whole number")
+            raise ValueError(f"{quote(value)} is not a whole number")
         if not low <= value <= high:
-            raise ValueError(f"{shown(value)} is not from {low} to {high}")
+            raise ValueError(f"{quote(value)} is not from {low} to {high}")
         return value
 
     return check
@@ -44,14 +49,14 @@ def whole(low: int, high: int) -> Check:
 def number(value: object) -> float:
     """A finite number."""
     if not (_is_int(value) or isinstance(value, float)) or not abs(value) < 1e300:
-        raise ValueError(f"{shown(value)} is not a plain number")
+        raise ValueError(f"{quote(value)} is not a plain number")
     return value
 
 
 def boolean(value: object) -> bool:
     """True or false."""
     if not isinstance(value, bool | int) or value not in (0, 1):
-        raise ValueError(f"{shown(value)} is not true or false")
+        raise ValueError(f"{quote(value)} is not true or false")
     return bool(value)
 
 
@@ -60,7 +65,7 @@ def one_of(*words: str) -> Check:
 
     def check(value: object) -> str:
         if not isinstance(value, str) or value not in words:
-            raise ValueError(f"{shown(value)} is not on the allow-list")
+            raise ValueError(f"{quote(value)} is not on the allow-list")
         return value
 
     return check
@@ -73,17 +78,17 @@ def exactly(*values: object) -> Check:
         for allowed in values:
             if value == allowed and isinstance(value, type(allowed)):
                 return allowed
-        raise ValueError(f"{shown(value)} is not on the allow-list")
+        raise ValueError(f"{quote(value)} is not on the allow-list")
 
     return check
 
 
 def name(value: object) -> str:
     """A name: short, printable, and no path to elsewhere."""
-    fits = isinstance(value, str) and 0 < len(value) <= 256 and value.isprintable()
-    if not fits or ".." in value or value.startswith("/"):
-        raise ValueError(f"{shown(value)} is not a plain name")
-    return value
+    if isinstance(value, str) and 0 < len(value) <= 256 and value.isprintable():
+        if ".." not in value and not value.startswith("/"):
+            return value
+    raise ValueError(f"{quote(value)} is not a plain name")
 
 
 def optional(check: Check) -> Check:
@@ -97,7 +102,7 @@ def items(value: object) -> list:
         if value["class_name"] in ("__tuple__", "TensorShape"):
             value = value["items"]
     if not isinstance(value, list):
-        raise ValueError(f"{shown(value)} is not a list")
+        raise ValueError(f"{quote(value)} is not a list")
     return value
 
 
@@ -163,16 +168,31 @@ def numbers(value: object) -> object:
 def plain_dict(value: object) -> dict:
     """A JSON object."""
     if not isinstance(value, dict):
-        raise ValueError(f"{shown(value)} is not an object")
+        raise ValueError(f"{quote(value)} is not an object")
     return value
 
 
-def fields(value: object, checks: Mapping[str, Check], required: bool = True) -> dict:
+def fields(value: object, checks: Checks, required: bool = True) -> dict:
     """An object that holds these keys, and no others, each as its check allows."""
     value = plain_dict(value)
     for key in value:
         if key not in checks:
-            raise ValueError(f"{shown(key)} is not on the allow-list")
+            raise ValueError(f"{quote(key)} is not on the allow-list")
     if required and (missing := checks.keys() - value.keys()):
-        raise ValueError(f"lacks {shown(min(missing))}")
+        raise ValueError(f"lacks {quote(min(missing))}")
     return {key: checks[key](found) for key, found in value.items()}
+
+
+def check_at(place: str, check: Check, value: object) -> Any:
+    """What `check` makes of a value. Raises Unsafe, which names the place, where it refuses it."""
+    try:
+        return check(value)
+    except ValueError as error:
+        raise Unsafe(f"{place}: {error}") from None
+
+
+def check_keys(place: str, keys: Iterable[str], known: Iterable[str]) -> None:
+    """Raise Unsafe, which names the place, at the first key that is not among the known ones."""
+    for key in keys:
+        if key not in known:
+            raise Unsafe(f"{place}: {quote(key)} is not on the allow-list")

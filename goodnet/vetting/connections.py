@@ -1,53 +1,64 @@
-"""How a network's layers are connected: checks of the calls that a configuration lists.
+"""How a network's layers are connected: the calls that a configuration lists.
 
-Each takes a value as JSON gives it and returns it rebuilt, or raises ValueError, as in checks.py.
+Each check takes a value as JSON gives it and returns it rebuilt, or raises ValueError, as in
+checks.py.
 """
 
 from goodnet.vetting import checks
-from goodnet.vetting.checks import shown
+from goodnet.vetting.checks import quote
+from goodnet.vetting.layers import NETWORKS
 from goodnet.vetting.objects import dtype
 
 
-def tensor_of(value: object) -> list:
+def check_tensor(value: object) -> list:
     """[layer, call, output]."""
-    value = checks.items(value)
-    if len(value) != 3:
-        raise ValueError(f"{shown(value)} does not name a tensor")
+    found = checks.items(value)
+    if len(found) != 3:
+        raise ValueError(f"{quote(found)} does not name a tensor")
     index = checks.whole(0, 1 << 16)
-    return [checks.name(value[0]), index(value[1]), index(value[2])]
+    return [checks.name(found[0]), index(found[1]), index(found[2])]
 
 
-def node_of(node: object) -> list | dict:
+def check_ends(value: object) -> list[list]:
+    """A network's input or output tensors: a list of them, or one by itself."""
+    found = checks.items(value)
+    if found and isinstance(found[0], str):
+        found = [found]
+    return [check_tensor(tensor) for tensor in found]
+
+
+def check_node(node: object) -> list | dict:
     """One call of a layer: the tensors it takes, and nothing that does anything."""
     if isinstance(node, dict):
-        node = checks.fields(node, {"args": checks.items, "kwargs": _keywords}, required=True)
-        return {"args": [_argument(value, 0) for value in node["args"]], "kwargs": node["kwargs"]}
+        node = checks.fields(node, {"args": checks.items, "kwargs": _check_keywords})
+        args = [_check_argument(value, 0) for value in node["args"]]
+        return {"args": args, "kwargs": node["kwargs"]}
     tensors = []
-    for tensor in checks.items(node):
-        tensor = checks.items(tensor)
+    for item in checks.items(node):
+        tensor = checks.items(item)
         if len(tensor) == 4:
-            _keywords(tensor[3])
-        tensors.append([*tensor_of(tensor[:3]), {}])
+            _check_keywords(tensor[3])
+        tensors.append([*check_tensor(tensor[:3]), {}])
     return tensors
 
 
-def _keywords(value: object) -> dict:
+def _check_keywords(value: object) -> dict:
     """What a call may be told by name: nothing but whether it trains, and no mask."""
-    keywords = {"training": checks.exactly(None, False, True), "mask": _no_mask}
+    keywords = {"training": checks.exactly(None, False, True), "mask": _check_no_mask}
     checks.fields(value, keywords, required=False)
     return {}
 
 
-def _no_mask(value: object) -> None:
+def _check_no_mask(value: object) -> None:
     """None, or a list of as many as there are tensors."""
     for mask in value if isinstance(value, list) else [value]:
         checks.exactly(None)(mask)
 
 
-def _argument(value: object, depth: int) -> object:
+def _check_argument(value: object, depth: int) -> object:
     """A tensor of another layer, a list of them, or a number beside one."""
     if isinstance(value, list) and depth < 2:
-        return [_argument(item, depth + 1) for item in value]
+        return [_check_argument(item, depth + 1) for item in value]
     if not isinstance(value, dict):
         return None if value is None else checks.number(value)
     found = checks.fields(
@@ -55,8 +66,47 @@ def _argument(value: object, depth: int) -> object:
         {"class_name": checks.one_of("__keras_tensor__"), "config": checks.plain_dict},
     )
     tensor = checks.fields(
-        found["config"], {"shape": checks.items, "dtype": dtype, "keras_history": tensor_of}
+        found["config"], {"shape": checks.items, "dtype": dtype, "keras_history": check_tensor}
     )
     # Keras takes the tensor itself from the layer that makes it.
     tensor["shape"] = []
     return {"class_name": "__keras_tensor__", "config": tensor}
+
+
+def find_tensors(node: list | dict) -> list[list]:
+    """[layer, call, output, …] of each tensor that a rebuilt node takes: the node's own lists."""
+    if isinstance(node, list):
+        return node
+    found: list[list] = []
+
+    def search(value: object) -> None:
+        if isinstance(value, list):
+            for item in value:
+                search(item)
+        elif isinstance(value, dict):
+            found.append(value["config"]["keras_history"])
+
+    search(node["args"])
+    return found
+
+
+def count_calls_from_0(layers: list[dict], outputs: list[list]) -> None:
+    """Count the calls of inner networks as Keras 3 does: from 0, where Keras 2 began with 1.
+
+    layers: the rebuilt layers of a network; outputs: its output tensors. Both are changed in place.
+    Only an inner Functional that is an output itself is counted from 1 by both.
+    """
+    inner = {layer["name"]: layer for layer in layers if layer["class_name"] in NETWORKS}
+    taken = [
+        tensor
+        for layer in layers
+        for node in layer["inbound_nodes"]
+        for tensor in find_tensors(node)
+    ]
+    for name, layer in inner.items():
+        named = [tensor for tensor in taken if tensor[0] == name]
+        if layer["class_name"] == "Sequential":
+            named += [tensor for tensor in outputs if tensor[0] == name]
+        if any(tensor[1] == len(layer["inbound_nodes"]) for tensor in named):
+            for tensor in named:
+                tensor[1] -= 1

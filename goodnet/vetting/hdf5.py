@@ -11,7 +11,7 @@ import h5py
 from h5py import h5d, h5o, h5t, h5z
 
 from goodnet.errors import Unsafe, Unusable
-from goodnet.vetting.checks import shown
+from goodnet.vetting.checks import quote
 
 MOST_OBJECTS = 100_000
 MOST_NESTED = 32
@@ -29,10 +29,11 @@ _KINDS = {
 }
 
 
-def check_tree(file: h5py.File, size: int, absurd: type[Unusable]) -> dict[str, h5py.Dataset]:
+def check_tree(file: h5py.File, size: int, size_error: type[Unusable]) -> dict[str, h5py.Dataset]:
     """All arrays of a file of `size` bytes, by their path, once its whole tree is found plain.
 
-    Raises Unsafe for what is not; `absurd` where an array's size is not borne out by the file.
+    Raises Unsafe for what is not, and a `size_error` where an array claims a size that the file's
+    bytes cannot hold.
     """
     found: dict[str, h5py.Dataset] = {}
     seen: set[int] = set()
@@ -44,29 +45,29 @@ def check_tree(file: h5py.File, size: int, absurd: type[Unusable]) -> dict[str, 
             place = f"{path}/{name}".lstrip("/")
             link = group.get(name, getlink=True)
             if not isinstance(link, h5py.HardLink):
-                raise Unsafe(f"{shown(place)}: is a link to elsewhere ({type(link).__name__})")
+                raise Unsafe(f"{quote(place)}: is a link to elsewhere ({type(link).__name__})")
             item = group[name]
             address = h5o.get_info(item.id).addr
             if address in seen:
-                raise Unsafe(f"{shown(place)}: is another name of something in the file")
+                raise Unsafe(f"{quote(place)}: is another name of something in the file")
             seen.add(address)
             if len(seen) > MOST_OBJECTS or depth > MOST_NESTED:
-                raise Unsafe(f"{shown(place)}: there are too many groups and arrays before it")
+                raise Unsafe(f"{quote(place)}: there are too many groups and arrays before it")
             if isinstance(item, h5py.Group):
                 waiting.append((place, item, depth + 1))
             elif isinstance(item, h5py.Dataset):
-                stored += _check_array(place, item, size, absurd)
+                stored += _check_array(place, item, size, size_error)
                 found[place] = item
             else:
-                raise Unsafe(f"{shown(place)}: is a {type(item).__name__}, not an array")
+                raise Unsafe(f"{quote(place)}: is a {type(item).__name__}, not an array")
     if stored > size:
-        raise absurd(f"its arrays would take {stored} bytes, but the file has {size}")
+        raise size_error(f"its arrays would take {stored} bytes, but the file has {size}")
     return found
 
 
-def _check_array(place: str, array: h5py.Dataset, size: int, absurd: type[Unusable]) -> int:
-    """Check an array before anything of it is read; answers how many bytes store it."""
-    place = shown(place)
+def _check_array(place: str, array: h5py.Dataset, size: int, size_error: type[Unusable]) -> int:
+    """How many bytes store an array, which is checked before anything of it is read."""
+    place = quote(place)
     kind = array.id.get_type()
     if isinstance(
         kind, h5t.TypeReferenceID | h5t.TypeVlenID | h5t.TypeCompoundID | h5t.TypeArrayID
@@ -88,21 +89,21 @@ def _check_array(place: str, array: h5py.Dataset, size: int, absurd: type[Unusab
     if isinstance(kind, h5t.TypeStringID) and kind.is_variable_str():
         return stored  # words: never read
     if layout == h5d.CHUNKED:
-        return _check_chunks(place, array, declared, size, absurd)
+        return _check_chunks(place, array, declared, size, size_error)
     offset = array.id.get_offset() or 0
     if stored != declared or (layout == h5d.CONTIGUOUS and offset + stored > size):
-        raise absurd(f"{place}: declares {shape}, {declared} bytes; the file holds {stored}")
+        raise size_error(f"{place}: declares {shape}, {declared} bytes; the file holds {stored}")
     return stored
 
 
 def _check_chunks(
-    place: str, array: h5py.Dataset, declared: int, size: int, absurd: type[Unusable]
+    place: str, array: h5py.Dataset, declared: int, size: int, size_error: type[Unusable]
 ) -> int:
     shape, chunk = array.id.shape, array.id.get_create_plist().get_chunk()
     piece = math.prod(chunk) * array.id.get_type().get_size()
     expected = math.prod(-(-side // step) for side, step in zip(shape, chunk, strict=True))
     if piece > LARGEST_CHUNK or expected > MOST_CHUNKS or declared > size * MOST_EXPANSION:
-        raise absurd(
+        raise size_error(
             f"{place}: declares {shape} in chunks of {chunk}, which {size} bytes cannot hold"
         )
     sizes: list[int] = []
@@ -110,19 +111,20 @@ def _check_chunks(
     def note(info: h5d.StoreInfo) -> None:
         sizes.append(info.size)
         if info.byte_offset + info.size > size or piece > info.size * MOST_EXPANSION:
-            raise absurd(f"{place}: has a chunk of {piece} bytes, which the file does not hold")
+            raise size_error(f"{place}: has a chunk of {piece} bytes, which the file does not hold")
 
     if array.id.get_num_chunks() == expected:
         array.id.chunk_iter(note)
     if len(sizes) != expected:
-        raise absurd(f"{place}: declares {shape}, but holds {len(sizes)} of {expected} chunks")
+        raise size_error(f"{place}: declares {shape}, but holds {len(sizes)} of {expected} chunks")
     return sum(sizes)
 
 
 def vet_images(path: str, size: int) -> None:
-    """Look through an image set. Raises Unsafe, or Unusable where it is absurd or damaged.
+    """Look through an image set. Raises Unsafe, or Unusable where it is damaged or claims too much.
 
-    Reads no more than the labels, so that damage which stops HDF5 shows here, in the child.
+    Reads no more than the labels and one image, so that damage which stops HDF5 shows here, in the
+    child.
     """
     try:
         file = h5py.File(path, "r")

@@ -1,232 +1,191 @@
-"""The allow-list: which layers a network may consist of, which settings each has, of what type.
+"""The allow-list: one table of the layers that a network may consist of.
 
-Nothing is allowed that holds code, names another module, loads a file or calls an operation by
-name; sizes that no array backs are capped.
+A new layer is one row here, and one rule in shapes.py or arrays.py where none of theirs fits. What
+has no row is refused, and a row without a shape rule cannot be made: a layer that leaves its
+input's shape as it is and has no arrays says so, by the rule `keep_shape`.
 """
 
+from dataclasses import dataclass, field
+
+from goodnet.errors import Unsafe
+from goodnet.vetting import arrays, settings, shapes
+from goodnet.vetting.calls import ShapeRule
 from goodnet.vetting.checks import (
     MOST_CHANNELS,
-    Check,
+    Checks,
     boolean,
     exactly,
-    fields,
     listed,
     margins,
-    name,
     number,
     numbers,
     one_of,
     optional,
-    plain_dict,
-    shape,
+    quote,
     sizes,
     whole,
 )
-from goodnet.vetting.objects import (
-    AXIS,
-    constraint,
-    dtype,
-    initializer,
-    rebuilt_object,
-    regularizer,
-)
+from goodnet.vetting.objects import AXIS, SEED
+from goodnet.vetting.settings import FORMAT, activation, weighted
 
-LONGEST_SIDE = 1 << 16
 MOST_UPSAMPLING = 64
 MOST_REPEATS = 1 << 16
 
-ACTIVATIONS = (
-    *("linear", "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "swish"),
-    *("hard_silu", "hard_swish", "mish", "sigmoid", "hard_sigmoid", "log_sigmoid", "tanh"),
-    *("hard_tanh", "tanh_shrink", "soft_shrink", "hard_shrink", "softplus", "softsign"),
-    *("squareplus", "exponential", "softmax", "log_softmax"),
-)
+
+@dataclass(frozen=True)
+class Layer:
+    """A row of the table.
+
+    own: the settings of this layer that Keras is given, each with its check; rule: what shape and
+    which arrays it makes; module: where Keras keeps it; left_out: settings that are checked, and
+    then kept from Keras, as they ask for nothing special or are Keras 2's own; common: what it
+    shares with all layers. No setting beside these is allowed.
+    """
+
+    own: Checks
+    rule: ShapeRule
+    module: str = "keras.layers"
+    left_out: Checks = field(default_factory=dict)
+    common: Checks = field(default_factory=lambda: settings.COMMON)
+
+    def __post_init__(self) -> None:
+        if not callable(self.rule):
+            raise TypeError("a layer on the allow-list must name its shape rule")
+
+    @property
+    def allowed(self) -> Checks:
+        """All settings that may stand in a file, each with its check."""
+        return self.common | self.own | self.left_out
 
 
-def activation(value: object) -> object:
-    """An activation by its name; a function's or a weightless layer's object also."""
-    if value is None or isinstance(value, str):
-        return optional(one_of(*ACTIVATIONS))(value)
-    value = plain_dict(value)
-    if value.get("class_name") == "function":
-        found = fields(
-            value,
-            {
-                "class_name": name,
-                "config": one_of(*ACTIVATIONS),
-                "module": exactly("builtins", "keras.activations"),
-                "registered_name": exactly(None, "function", value.get("config")),
-            },
-        )
-        return found["config"]
-    activations = {key: LAYERS[key] for key in ("ReLU", "LeakyReLU", "ELU", "Softmax")}
-    return rebuilt_object(("keras.layers",), activations, value)
+_INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5")
 
+LAYERS: dict[str, Layer] = {
+    "InputLayer": Layer({}, shapes.keep_shape, left_out=settings.DENSE_INPUT),
+    # Layers with kernels
+    "Dense": Layer(settings.DENSE, arrays.connect_densely, left_out=settings.UNQUANTIZED),
+    "Conv1D": Layer(settings.CONV, arrays.convolve, left_out=settings.UNQUANTIZED),
+    "Conv2D": Layer(settings.CONV, arrays.convolve, left_out=settings.UNQUANTIZED),
+    "Conv2DTranspose": Layer(
+        settings.TRANSPOSE, arrays.convolve_transposed, left_out=settings.INHERITED_BY_TRANSPOSE
+    ),
+    "DepthwiseConv2D": Layer(
+        settings.DEPTHWISE, arrays.convolve_depthwise, left_out=settings.INHERITED_BY_DEPTHWISE
+    ),
+    "SeparableConv2D": Layer(
+        settings.SEPARABLE, arrays.convolve_depthwise, left_out=settings.INHERITED_BY_SEPARABLE
+    ),
+    # Pooling
+    "MaxPooling1D": Layer(settings.POOL, shapes.pool),
+    "MaxPooling2D": Layer(settings.POOL, shapes.pool),
+    "AveragePooling1D": Layer(settings.POOL, shapes.pool),
+    "AveragePooling2D": Layer(settings.POOL, shapes.pool),
+    "GlobalMaxPooling1D": Layer(settings.GLOBAL_POOL, shapes.pool_globally),
+    "GlobalMaxPooling2D": Layer(settings.GLOBAL_POOL, shapes.pool_globally),
+    "GlobalAveragePooling1D": Layer(settings.GLOBAL_POOL, shapes.pool_globally),
+    "GlobalAveragePooling2D": Layer(settings.GLOBAL_POOL, shapes.pool_globally),
+    # Normalization
+    "BatchNormalization": Layer(
+        {**settings.NORM, **weighted("moving_mean", "moving_variance"), "momentum": number},
+        arrays.normalize("moving mean", "moving variance"),
+        left_out=settings.PLAIN_BATCH_NORM,
+    ),
+    "LayerNormalization": Layer(
+        settings.NORM, arrays.normalize(), left_out={"rms_scaling": exactly(False)}
+    ),
+    "GroupNormalization": Layer(
+        {**settings.NORM, "groups": whole(-1, MOST_CHANNELS)}, arrays.normalize()
+    ),
+    "UnitNormalization": Layer({"axis": AXIS}, shapes.keep_shape),
+    "Normalization": Layer(
+        {
+            "axis": optional(AXIS),
+            "mean": optional(numbers),
+            "variance": optional(numbers),
+            "invert": boolean,
+        },
+        arrays.standardize,
+    ),
+    "Rescaling": Layer({"scale": numbers, "offset": numbers}, shapes.keep_shape),
+    "LayerScale": Layer(
+        {"init_values": number, "projection_dim": whole(1, MOST_CHANNELS)},
+        arrays.scale_channels,
+        module="keras.src.applications.convnext",
+    ),
+    # Activations
+    "Activation": Layer({"activation": activation}, shapes.keep_shape),
+    "ReLU": Layer(settings.RELU, shapes.keep_shape),
+    "LeakyReLU": Layer(settings.LEAKY_RELU, shapes.keep_shape),
+    "PReLU": Layer({**weighted("alpha"), "shared_axes": optional(AXIS)}, arrays.scale_negatives),
+    "ELU": Layer(settings.ELU, shapes.keep_shape),
+    "Softmax": Layer(settings.SOFTMAX, shapes.keep_shape),
+    # What does something in training alone
+    "Dropout": Layer(settings.DROPOUT, shapes.keep_shape),
+    "SpatialDropout1D": Layer(
+        settings.SPATIAL_DROPOUT,
+        shapes.keep_shape,
+        left_out=settings.INHERITED_BY_SPATIAL_DROPOUT,
+    ),
+    "SpatialDropout2D": Layer(
+        settings.SPATIAL_DROPOUT,
+        shapes.keep_shape,
+        left_out=settings.INHERITED_BY_SPATIAL_DROPOUT,
+    ),
+    "AlphaDropout": Layer(settings.DROPOUT, shapes.keep_shape),
+    "GaussianDropout": Layer(settings.DROPOUT, shapes.keep_shape),
+    "GaussianNoise": Layer({"stddev": number, "seed": SEED}, shapes.keep_shape),
+    "ActivityRegularization": Layer({"l1": number, "l2": number}, shapes.keep_shape),
+    "Identity": Layer({}, shapes.keep_shape),
+    # Values moved, none changed
+    "Flatten": Layer(FORMAT, shapes.flatten),
+    "Reshape": Layer({"target_shape": listed(whole(-1, 1 << 26), 1, 6)}, shapes.reshape),
+    "Permute": Layer({"dims": listed(whole(1, 6), 1, 6)}, shapes.permute),
+    "RepeatVector": Layer({"n": whole(1, MOST_REPEATS)}, shapes.repeat),
+    "ZeroPadding1D": Layer({**FORMAT, "padding": margins}, shapes.pad),
+    "ZeroPadding2D": Layer({**FORMAT, "padding": margins}, shapes.pad),
+    "Cropping1D": Layer({**FORMAT, "cropping": margins}, shapes.crop),
+    "Cropping2D": Layer({**FORMAT, "cropping": margins}, shapes.crop),
+    # Resized images
+    "UpSampling1D": Layer({"size": sizes(MOST_UPSAMPLING)}, shapes.upsample),
+    "UpSampling2D": Layer(
+        {**FORMAT, "size": sizes(MOST_UPSAMPLING), "interpolation": one_of(*_INTERPOLATIONS)},
+        shapes.upsample,
+    ),
+    "Resizing": Layer(
+        {
+            **settings.SIZE,
+            "interpolation": one_of(*_INTERPOLATIONS, "area"),
+            "crop_to_aspect_ratio": boolean,
+            "pad_to_aspect_ratio": boolean,
+            "fill_mode": one_of("constant"),
+            "fill_value": number,
+            "antialias": boolean,
+        },
+        shapes.resize,
+    ),
+    "CenterCrop": Layer(settings.SIZE, shapes.resize),
+    # Several tensors made one
+    "Add": Layer({}, shapes.merge),
+    "Subtract": Layer({}, shapes.merge),
+    "Multiply": Layer({}, shapes.merge),
+    "Average": Layer({}, shapes.merge),
+    "Maximum": Layer({}, shapes.merge),
+    "Minimum": Layer({}, shapes.merge),
+    "Concatenate": Layer({"axis": AXIS}, shapes.concatenate),
+    "Dot": Layer({"axes": AXIS, "normalize": boolean}, shapes.dot),
+    "CustomScaleLayer": Layer(
+        {"scale": number}, shapes.merge, module="keras.src.applications.inception_resnet_v2"
+    ),
+}
 
-_SEED = optional(whole(-(1 << 63), 1 << 64))
-_OUTSIDE = {"batch_input_shape": shape, "batch_shape": shape, "input_shape": shape}
-_BASE = {"name": name, "trainable": boolean, "dtype": dtype, **_OUTSIDE}
-_FORMAT = {"data_format": optional(one_of("channels_last", "channels_first"))}
-
-
-def _weighted(*arrays: str) -> dict[str, Check]:
-    """What goes with each array of a layer."""
-    kinds = {"initializer": initializer, "regularizer": regularizer, "constraint": constraint}
-    return {f"{array}_{kind}": check for array in arrays for kind, check in kinds.items()}
-
-
-_UNQUANTIZED = {"quantization_config": exactly(None), "lora_rank": exactly(None)}
-_BIASED = {
-    "activation": activation,
-    "use_bias": boolean,
-    "activity_regularizer": regularizer,
-    **_weighted("kernel", "bias"),
-    **_UNQUANTIZED,
-}
-_CONV = {
-    **_BIASED,
-    **_FORMAT,
-    "filters": whole(1, MOST_CHANNELS),
-    "kernel_size": sizes(LONGEST_SIDE),
-    "strides": sizes(LONGEST_SIDE),
-    "padding": one_of("valid", "same", "causal"),
-    "dilation_rate": sizes(LONGEST_SIDE),
-    "groups": whole(1, MOST_CHANNELS),
-}
-_DEPTHWISE = {
-    **_CONV,
-    **_weighted("depthwise"),
-    "depth_multiplier": whole(1, MOST_CHANNELS),
-}
-_SEPARABLE = {**_DEPTHWISE, **_weighted("pointwise")}
-_TRANSPOSE = {**_CONV, "output_padding": optional(sizes(LONGEST_SIDE, low=0))}
-_POOL = {
-    **_FORMAT,
-    "pool_size": sizes(LONGEST_SIDE),
-    "strides": optional(sizes(LONGEST_SIDE)),
-    "padding": one_of("valid", "same"),
-}
-_GLOBAL_POOL = {**_FORMAT, "keepdims": boolean}
-_DROPOUT = {
-    "rate": number,
-    "seed": _SEED,
-    "noise_shape": optional(listed(optional(whole(1, MOST_CHANNELS)), 1, 6)),
-    **_FORMAT,
-}
-_NORM = {
-    "axis": AXIS,
-    "epsilon": number,
-    "center": boolean,
-    "scale": boolean,
-    **_weighted("gamma", "beta"),
-}
-_RESIZE = {
-    **_FORMAT,
-    "height": whole(1, LONGEST_SIDE),
-    "width": whole(1, LONGEST_SIDE),
-}
-
-LAYERS: dict[str, dict[str, Check]] = {
-    "InputLayer": {
-        **_OUTSIDE,
-        "batch_size": exactly(None),
-        "sparse": exactly(False, None),
-        "ragged": exactly(False, None),
-        "optional": exactly(False),
-    },
-    "Dense": {**_BIASED, "units": whole(1, MOST_CHANNELS)},
-    "Conv1D": _CONV,
-    "Conv2D": _CONV,
-    "Conv2DTranspose": _TRANSPOSE,
-    "DepthwiseConv2D": _DEPTHWISE,
-    "SeparableConv2D": _SEPARABLE,
-    "MaxPooling1D": _POOL,
-    "MaxPooling2D": _POOL,
-    "AveragePooling1D": _POOL,
-    "AveragePooling2D": _POOL,
-    "GlobalMaxPooling1D": _GLOBAL_POOL,
-    "GlobalMaxPooling2D": _GLOBAL_POOL,
-    "GlobalAveragePooling1D": _GLOBAL_POOL,
-    "GlobalAveragePooling2D": _GLOBAL_POOL,
-    "BatchNormalization": {
-        **_NORM,
-        **_weighted("moving_mean", "moving_variance"),
-        "momentum": number,
-        "synchronized": exactly(False),
-        "renorm": exactly(False),
-        "renorm_clipping": exactly(None),
-        "renorm_momentum": number,
-        "fused": optional(boolean),
-        "virtual_batch_size": exactly(None),
-        "adjustment": exactly(None),
-    },
-    "LayerNormalization": {**_NORM, "rms_scaling": exactly(False)},
-    "GroupNormalization": {**_NORM, "groups": whole(-1, MOST_CHANNELS)},
-    "UnitNormalization": {"axis": AXIS},
-    "Normalization": {
-        "axis": optional(AXIS),
-        "mean": optional(numbers),
-        "variance": optional(numbers),
-        "invert": boolean,
-    },
-    "Rescaling": {"scale": numbers, "offset": numbers},
-    "Activation": {"activation": activation},
-    "ReLU": {"max_value": optional(number), "negative_slope": number, "threshold": number},
-    "LeakyReLU": {"negative_slope": number, "alpha": number},
-    "PReLU": {**_weighted("alpha"), "shared_axes": optional(AXIS)},
-    "ELU": {"alpha": number},
-    "Softmax": {"axis": AXIS},
-    "Dropout": _DROPOUT,
-    "SpatialDropout1D": _DROPOUT,
-    "SpatialDropout2D": _DROPOUT,
-    "AlphaDropout": _DROPOUT,
-    "GaussianDropout": _DROPOUT,
-    "GaussianNoise": {"stddev": number, "seed": _SEED},
-    "ActivityRegularization": {"l1": number, "l2": number},
-    "Identity": {},
-    "Flatten": _FORMAT,
-    "Reshape": {"target_shape": listed(whole(-1, 1 << 26), 1, 6)},
-    "Permute": {"dims": listed(whole(1, 6), 1, 6)},
-    "RepeatVector": {"n": whole(1, MOST_REPEATS)},
-    "ZeroPadding1D": {**_FORMAT, "padding": margins},
-    "ZeroPadding2D": {**_FORMAT, "padding": margins},
-    "Cropping1D": {**_FORMAT, "cropping": margins},
-    "Cropping2D": {**_FORMAT, "cropping": margins},
-    "UpSampling1D": {"size": sizes(MOST_UPSAMPLING)},
-    "UpSampling2D": {
-        **_FORMAT,
-        "size": sizes(MOST_UPSAMPLING),
-        "interpolation": one_of("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"),
-    },
-    "Resizing": {
-        **_RESIZE,
-        "interpolation": one_of("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5", "area"),
-        "crop_to_aspect_ratio": boolean,
-        "pad_to_aspect_ratio": boolean,
-        "fill_mode": one_of("constant"),
-        "fill_value": number,
-        "antialias": boolean,
-    },
-    "CenterCrop": _RESIZE,
-    **{key: {} for key in ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum")},
-    "Concatenate": {"axis": AXIS},
-    "Dot": {"axes": AXIS, "normalize": boolean},
-    "LayerScale": {"init_values": number, "projection_dim": whole(1, MOST_CHANNELS)},
-    "CustomScaleLayer": {"scale": number},
-}
-LAYERS = {
-    key: settings if key == "InputLayer" else {**_BASE, **settings}
-    for key, settings in LAYERS.items()
-}
-LAYERS["InputLayer"] |= {"name": name, "dtype": dtype, "trainable": boolean}
-
-# Where Keras keeps them; the first is what the rebuilt configuration names.
-MODULES: dict[str, tuple[str, ...]] = {key: ("keras.layers",) for key in LAYERS} | {
-    "LayerScale": ("keras.src.applications.convnext",),
-    "CustomScaleLayer": ("keras.src.applications.inception_resnet_v2",),
-}
-OPERATIONS = ("Add", "Multiply", "Subtract", "Maximum", "Minimum")  # as in x + 3
 OPERATIONS_MODULE = "keras.src.ops.numpy"
+# What Keras makes of x + 3 and of x + y.
+OPERATIONS: dict[str, Layer] = {
+    name: Layer({}, shapes.merge, OPERATIONS_MODULE, common=settings.NAMED)
+    for name in ("Add", "Multiply", "Subtract", "Maximum", "Minimum")
+}
+
+# Where Keras keeps its kinds of networks; the first is what the rebuilt configuration names.
 NETWORKS: dict[str, tuple[str, ...]] = {
     "Functional": (
         *("keras.src.models.functional", "keras", "keras.models"),
@@ -238,3 +197,14 @@ NETWORKS: dict[str, tuple[str, ...]] = {
         *("keras.engine.sequential", "keras.src.engine.sequential"),
     ),
 }
+
+
+def find_layer(class_name: object, module: object, place: str) -> Layer:
+    """The row of a layer or an operation. Raises Unsafe, which names the place, where none is."""
+    row = None
+    if isinstance(class_name, str):
+        row = OPERATIONS.get(class_name) if module == OPERATIONS_MODULE else None
+        row = row or LAYERS.get(class_name)
+    if row is None:
+        raise Unsafe(f"{place}: the layer {quote(class_name)} is not on the allow-list")
+    return row

@@ -4,11 +4,11 @@ Dtype policies, initializers, regularizers and constraints: each by its name or 
 Keras writes, rebuilt from plain values. Raises ValueError for all else, as every check does.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from goodnet.vetting.checks import (
     DTYPES,
-    Check,
+    Checks,
     boolean,
     either,
     exactly,
@@ -22,11 +22,18 @@ from goodnet.vetting.checks import (
     whole,
 )
 
+SEED = optional(whole(-(1 << 63), 1 << 64))
+AXIS = either(whole(-8, 8), listed(whole(-8, 8), 1, 4))
 
-def rebuilt_object(
-    modules: tuple, classes: Mapping[str, Mapping[str, Check]], value: object
+
+def rebuild_object(
+    modules: Sequence[str | None], classes: Mapping[str, Checks], value: object
 ) -> dict:
-    """{class_name, config, module, registered_name} of one of these classes, rebuilt."""
+    """{class_name, config, module, registered_name} of one of these classes, rebuilt.
+
+    modules: where it may be said to be; the first is what the rebuilt object names. classes: the
+    settings that each of them may have. Raises ValueError.
+    """
     value = plain_dict(value)
     class_name = one_of(*classes)(value.get("class_name"))
     found = fields(
@@ -56,13 +63,13 @@ def dtype(value: object) -> str | None:
         return optional(one_of(*DTYPES))(value)
     policies = {"DTypePolicy": {"name": one_of(*DTYPES)}, "Policy": {"name": one_of(*DTYPES)}}
     modules = ("keras", "keras.dtype_policies", "keras.mixed_precision")
-    config = rebuilt_object(modules, policies, value)["config"]
+    config = rebuild_object(modules, policies, value)["config"]
     if "name" not in config:
         raise ValueError("a dtype policy without a name")
     return config["name"]
 
 
-_INITIALIZERS = {
+_INITIALIZERS: dict[str, Checks] = {
     "Zeros": {},
     "Ones": {},
     "Constant": {"value": number},
@@ -80,13 +87,8 @@ _INITIALIZERS = {
     "TruncatedNormal": {"mean": number, "stddev": number},
 }
 _AXES = optional(either(whole(-8, 8), listed(whole(-8, 8), 1, 8)))
-for _settings in _INITIALIZERS.values():
-    _settings |= {
-        "seed": optional(whole(-(1 << 63), 1 << 64)),
-        "dtype": dtype,
-        "input_axes": _AXES,
-        "output_axes": _AXES,
-    }
+_OF_ALL_INITIALIZERS = {"seed": SEED, "dtype": dtype, "input_axes": _AXES, "output_axes": _AXES}
+_INITIALIZERS = {key: {**own, **_OF_ALL_INITIALIZERS} for key, own in _INITIALIZERS.items()}
 _SNAKE_INITIALIZERS = (
     *("zeros", "ones", "constant", "identity", "orthogonal", "variance_scaling"),
     *("glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform"),
@@ -103,11 +105,11 @@ def initializer(value: object) -> str | None:
         one_of(*_INITIALIZERS, *_SNAKE_INITIALIZERS)(value)
     else:
         modules = ("keras.initializers", "tensorflow.keras.initializers", None)
-        rebuilt_object(modules, _INITIALIZERS, value)
+        rebuild_object(modules, _INITIALIZERS, value)
     return "zeros"
 
 
-_REGULARIZERS = {
+_REGULARIZERS: dict[str, Checks] = {
     "L1": {"l1": number},
     "L2": {"l2": number},
     "L1L2": {"l1": number, "l2": number},
@@ -119,11 +121,10 @@ def regularizer(value: object) -> object:
     """One of Keras's own regularizers."""
     if value is None or isinstance(value, str):
         return optional(one_of("l1", "l2", "l1_l2", "L1", "L2", "L1L2"))(value)
-    return rebuilt_object(("keras.regularizers",), _REGULARIZERS, value)
+    return rebuild_object(("keras.regularizers",), _REGULARIZERS, value)
 
 
-AXIS = either(whole(-8, 8), listed(whole(-8, 8), 1, 4))
-_CONSTRAINTS = {
+_CONSTRAINTS: dict[str, Checks] = {
     "MaxNorm": {"max_value": number, "axis": AXIS},
     "MinMaxNorm": {"min_value": number, "max_value": number, "rate": number, "axis": AXIS},
     "NonNeg": {},
@@ -135,4 +136,4 @@ def constraint(value: object) -> object:
     """One of Keras's own constraints."""
     if value is None or isinstance(value, str):
         return optional(one_of("max_norm", "min_max_norm", "non_neg", "unit_norm"))(value)
-    return rebuilt_object(("keras.constraints",), _CONSTRAINTS, value)
+    return rebuild_object(("keras.constraints",), _CONSTRAINTS, value)

@@ -5,37 +5,40 @@ Works on files of any origin, so it runs in the limited child alone (goodnet/vet
 
 import io
 import json
-import math
-import re
 import zipfile
 import zlib
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import h5py
-from h5py import h5a, h5s, h5t
 
 from goodnet.errors import Unsafe, Unusable
-from goodnet.vetting.checks import shown
+from goodnet.vetting.checks import quote
 from goodnet.vetting.configuration import LONGEST_CONFIGURATION, check_arrays, vet_configuration
+from goodnet.vetting.copying import copy_file, read_text
 from goodnet.vetting.hdf5 import MOST_EXPANSION, check_tree
 
 HDF5_START = b"\x89HDF\r\n\x1a\n"
 ZIP_START = b"PK\x03\x04"
 CONFIGURATION, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 LARGEST_NETWORK = 1 << 31  # bytes; ConvNeXtXLarge, the largest of keras.applications, has 1.4e9
-MOST_NAMES = 1 << 24  # bytes in one list of names
-_NAME_LIST = re.compile(r"(layer_names|weight_names)(\d*)")
 
 
-def rebuild_network(file: BinaryIO, size: int) -> tuple[str, bytes]:
-    """(suffix, content) of a network's file, written anew from what was vetted.
+class RebuiltNetwork(NamedTuple):
+    """A network's file, written anew.
 
-    The suffix is the one that Keras reads it by: .h5 or .keras, or .weights.h5 where it is Keras
-    3's weights alone. Raises Unsafe or Unusable.
+    suffix: the one that Keras reads it by: .h5 or .keras, or .weights.h5 where it is Keras 3's
+    weights alone.
     """
+
+    suffix: str
+    content: bytes
+
+
+def rebuild_network(file: BinaryIO, size: int) -> RebuiltNetwork:
+    """A network's file of `size` bytes, vetted and written anew. Raises Unsafe or Unusable."""
     start = file.read(8)
     if start.startswith(ZIP_START):
-        return ".keras", _rebuild_zip(file)
+        return RebuiltNetwork(".keras", _rebuild_zip(file))
     if start != HDF5_START:
         if _opens_as_zip(file) or _has_user_block(file, size):
             raise Unsafe("begins with something else than the network (hidden content)")
@@ -48,9 +51,10 @@ def rebuild_network(file: BinaryIO, size: int) -> tuple[str, bytes]:
         if not whole and "data" in found:
             raise Unusable("is an image set, not a network; networks come last")
         _check_network_arrays(found)
-        if not whole:
-            return ".weights.h5" if "layers" in source else ".h5", _copied(source, {}, ())
-        return ".h5", _rebuild_whole(source, found)
+        if whole:
+            return RebuiltNetwork(".h5", _rebuild_whole(source, found))
+        suffix = ".weights.h5" if "layers" in source else ".h5"
+        return RebuiltNetwork(suffix, copy_file(source, {}, ()))
 
 
 def _opens_as_zip(file: BinaryIO) -> bool:
@@ -75,31 +79,31 @@ def _has_user_block(file: BinaryIO, size: int) -> bool:
 def _check_network_arrays(found: dict[str, h5py.Dataset]) -> None:
     for place, array in found.items():
         if array.dtype.kind not in "fiub":
-            raise Unsafe(f"{shown(place)}: holds {array.dtype}, not numbers")
+            raise Unsafe(f"{quote(place)}: holds {array.dtype}, not numbers")
     total = sum(array.nbytes for array in found.values())
     if total > LARGEST_NETWORK:
         raise Unsafe(f"its arrays would take {total} bytes, more than {LARGEST_NETWORK}")
 
 
 def _rebuild_whole(source: h5py.File, found: dict[str, h5py.Dataset]) -> bytes:
-    configuration = vet_configuration(_text(source, "model_config"), "model_config")
+    configuration = vet_configuration(read_text(source, "model_config"), "model_config")
     if not isinstance(source.get("model_weights"), h5py.Group):
         raise Unusable("is damaged: it has no 'model_weights'")
     within = {place: array for place, array in found.items() if place.startswith("model_weights/")}
     check_arrays(configuration, [array.shape for array in within.values()], "model_config")
     attributes = {
-        key: _text(source, key) for key in ("keras_version", "backend") if key in source.attrs
+        key: read_text(source, key) for key in ("keras_version", "backend") if key in source.attrs
     }
     attributes["model_config"] = json.dumps(configuration)
     # Optimizers and losses are left behind: nothing trains on.
     others = [key for key in source if key != "model_weights"]
-    return _copied(source, attributes, others)
+    return copy_file(source, attributes, others)
 
 
 def _rebuild_zip(file: BinaryIO) -> bytes:
     try:
         with zipfile.ZipFile(file) as archive:
-            entries = _entries(archive)
+            entries = _read_entries(archive)
             text = entries[CONFIGURATION]
             weights = entries.get(WEIGHTS)
             metadata = entries.get(METADATA, b"{}")
@@ -113,19 +117,19 @@ def _rebuild_zip(file: BinaryIO) -> bytes:
             found = check_tree(source, len(weights), Unsafe)
             _check_network_arrays(found)
         except Unusable as error:
-            raise type(error)(f"{WEIGHTS}: {error}") from None
+            raise type(error)(f"{WEIGHTS}: {error.reason}") from None
         kept = [array.shape for place, array in found.items() if not place.startswith("optimizer/")]
         check_arrays(configuration, kept, CONFIGURATION)
-        content = _copied(source, {}, ("optimizer",))
+        content = copy_file(source, {}, ("optimizer",))
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as archive:
-        archive.writestr(METADATA, metadata_of(metadata))
+        archive.writestr(METADATA, _keep_version(metadata))
         archive.writestr(CONFIGURATION, json.dumps(configuration))
         archive.writestr(WEIGHTS, content)
     return made.getvalue()
 
 
-def metadata_of(text: bytes) -> str:
+def _keep_version(text: bytes) -> str:
     """The version that wrote a .keras file, and nothing else that its metadata says."""
     try:
         found = json.loads(text)
@@ -135,12 +139,12 @@ def metadata_of(text: bytes) -> str:
     return json.dumps({"keras_version": version if version.isprintable() else ""})
 
 
-def _entries(archive: zipfile.ZipFile) -> dict[str, bytes]:
+def _read_entries(archive: zipfile.ZipFile) -> dict[str, bytes]:
     """The content of the three entries of a .keras zip. Raises Unsafe for any other."""
     entries = archive.infolist()
     names = [entry.filename for entry in entries]
     for entry in entries:
-        place = f"zip entry {shown(entry.orig_filename)}"
+        place = f"zip entry {quote(entry.orig_filename)}"
         if entry.orig_filename not in (CONFIGURATION, METADATA, WEIGHTS):
             raise Unsafe(f"{place}: is not on the allow-list")
         if names.count(entry.filename) > 1:
@@ -157,74 +161,5 @@ def _entries(archive: zipfile.ZipFile) -> dict[str, bytes]:
         with archive.open(entry) as stream:
             contents[entry.filename] = stream.read(entry.file_size + 1)
         if len(contents[entry.filename]) != entry.file_size:
-            raise Unsafe(f"zip entry {shown(entry.filename)}: unpacks to more than it declares")
+            raise Unsafe(f"zip entry {quote(entry.filename)}: unpacks to more than it declares")
     return contents
-
-
-def _text(item: h5py.HLObject, key: str) -> str:
-    """A text attribute. Raises Unsafe where it is anything else."""
-    attribute = h5a.open(item.id, key.encode())
-    plain = isinstance(attribute.get_type(), h5t.TypeStringID)
-    space = attribute.get_space()
-    if not plain or space.get_simple_extent_type() != h5s.SCALAR:
-        raise Unsafe(f"{key}: is not a text")
-    if attribute.get_type().get_size() > LONGEST_CONFIGURATION:
-        raise Unsafe(f"{key}: has more than {LONGEST_CONFIGURATION} bytes")
-    value = item.attrs[key]
-    try:
-        return value if isinstance(value, str) else value.decode()
-    except (UnicodeDecodeError, AttributeError):
-        raise Unusable(f"is damaged: {key} is not text") from None
-
-
-def _names(item: h5py.HLObject, key: str) -> list[bytes]:
-    """A list of names. Raises Unsafe where it is anything else."""
-    attribute = h5a.open(item.id, key.encode())
-    count = math.prod(attribute.shape)
-    if count * attribute.get_type().get_size() > MOST_NAMES or len(attribute.shape) != 1:
-        raise Unsafe(f"{key}: is not a list of names")
-    if count and not isinstance(attribute.get_type(), h5t.TypeStringID):
-        raise Unsafe(f"{key}: is not a list of names")
-    names = item.attrs[key] if count else []
-    return [name.encode() if isinstance(name, str) else bytes(name) for name in names]
-
-
-def _copied(source: h5py.File, attributes: dict[str, str], left_out: list | tuple) -> bytes:
-    """A file with the groups, arrays and names of `source`, and these attributes, as bytes."""
-    with h5py.File("rebuilt", "w", driver="core", backing_store=False) as target:
-        for name in source:
-            if name not in left_out:
-                _copy(source[name], target, name)
-        _copy_names(source, target)
-        for key, text in attributes.items():
-            target.attrs[key] = text
-        target.flush()
-        return target.id.get_file_image()
-
-
-def _copy(item: h5py.Group | h5py.Dataset, target: h5py.Group, name: str) -> None:
-    if isinstance(item, h5py.Dataset):
-        target.create_dataset(name, data=item[()])
-        return
-    group = target.create_group(name)
-    for inner in item:
-        _copy(item[inner], group, inner)
-    _copy_names(item, group)
-    for key in ("name", "backend", "keras_version"):
-        if key in item.attrs:
-            group.attrs[key] = _text(item, key)
-
-
-def _copy_names(source: h5py.Group, target: h5py.Group) -> None:
-    """Copy the lists of names by which Keras finds arrays; long ones have several parts."""
-    parts: dict[str, list[str]] = {}
-    for key in source.attrs:
-        if match := _NAME_LIST.fullmatch(key):
-            parts.setdefault(match[1], []).append(match[2])
-    for key, numbers in parts.items():
-        # Keras takes the list without a number first; others join all that they find.
-        if numbers != [""] and set(numbers) != {str(index) for index in range(len(numbers))}:
-            raise Unsafe(f"{key}: is there in pieces that do not follow each other")
-        for part in numbers:
-            names = _names(source, key + part)
-            target.attrs[key + part] = names or []

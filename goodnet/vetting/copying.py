@@ -1,0 +1,89 @@
+"""An HDF5 file's plain arrays, groups and lists of names copied into a new file, nothing else.
+
+Works on files of any origin, so it runs in the limited child alone (goodnet/vetting/inspector.py).
+"""
+
+import math
+import re
+from collections.abc import Sequence
+
+import h5py
+from h5py import h5a, h5s, h5t
+
+from goodnet.errors import Unsafe, Unusable
+from goodnet.vetting.configuration import LONGEST_CONFIGURATION
+
+MOST_NAMES = 1 << 24  # bytes in one list of names
+_NAME_LIST = re.compile(r"(layer_names|weight_names)(\d*)")
+
+
+def read_text(item: h5py.HLObject, key: str) -> str:
+    """A text attribute. Raises Unsafe where it is anything else, Unusable where it is damaged."""
+    attribute = h5a.open(item.id, key.encode())
+    plain = isinstance(attribute.get_type(), h5t.TypeStringID)
+    space = attribute.get_space()
+    if not plain or space.get_simple_extent_type() != h5s.SCALAR:
+        raise Unsafe(f"{key}: is not a text")
+    if attribute.get_type().get_size() > LONGEST_CONFIGURATION:
+        raise Unsafe(f"{key}: has more than {LONGEST_CONFIGURATION} bytes")
+    value = item.attrs[key]
+    try:
+        return value if isinstance(value, str) else value.decode()
+    except (UnicodeDecodeError, AttributeError):
+        raise Unusable(f"is damaged: {key} is not text") from None
+
+
+def _read_names(item: h5py.HLObject, key: str) -> list[bytes]:
+    """A list of names. Raises Unsafe where it is anything else."""
+    attribute = h5a.open(item.id, key.encode())
+    count = math.prod(attribute.shape)
+    if count * attribute.get_type().get_size() > MOST_NAMES or len(attribute.shape) != 1:
+        raise Unsafe(f"{key}: is not a list of names")
+    if count and not isinstance(attribute.get_type(), h5t.TypeStringID):
+        raise Unsafe(f"{key}: is not a list of names")
+    names = item.attrs[key] if count else []
+    return [name.encode() if isinstance(name, str) else bytes(name) for name in names]
+
+
+def copy_file(source: h5py.File, attributes: dict[str, str], left_out: Sequence[str]) -> bytes:
+    """The bytes of a file with the groups, arrays and names of `source`, and these attributes.
+
+    left_out: what of the top level is not copied. Raises Unsafe, or Unusable where it is damaged.
+    """
+    with h5py.File("rebuilt", "w", driver="core", backing_store=False) as target:
+        for name in source:
+            if name not in left_out:
+                _copy(source[name], target, name)
+        _copy_names(source, target)
+        for key, text in attributes.items():
+            target.attrs[key] = text
+        target.flush()
+        return target.id.get_file_image()
+
+
+def _copy(item: h5py.Group | h5py.Dataset, target: h5py.Group, name: str) -> None:
+    if isinstance(item, h5py.Dataset):
+        target.create_dataset(name, data=item[()])
+        return
+    group = target.create_group(name)
+    for inner in item:
+        _copy(item[inner], group, inner)
+    _copy_names(item, group)
+    for key in ("name", "backend", "keras_version"):
+        if key in item.attrs:
+            group.attrs[key] = read_text(item, key)
+
+
+def _copy_names(source: h5py.Group, target: h5py.Group) -> None:
+    """Copy the lists of names by which Keras finds arrays; long ones have several parts."""
+    parts: dict[str, list[str]] = {}
+    for key in source.attrs:
+        if match := _NAME_LIST.fullmatch(key):
+            parts.setdefault(match[1], []).append(match[2])
+    for key, numbers in parts.items():
+        # Keras takes the list without a number first; others join all that they find.
+        if numbers != [""] and set(numbers) != {str(index) for index in range(len(numbers))}:
+            raise Unsafe(f"{key}: is there in pieces that do not follow each other")
+        for part in numbers:
+            names = _read_names(source, key + part)
+            target.attrs[key + part] = names or []

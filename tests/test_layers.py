@@ -1,0 +1,238 @@
+"""The table of layers: what each row says, Keras does.
+
+Keras is the judge: it builds a network of each layer, and says which shape and which arrays it has.
+A layer that is added to the table needs a case here.
+"""
+
+import importlib
+import json
+from collections import Counter
+
+import keras
+import numpy as np
+import pytest
+from conftest import SHAPE, tiny_network
+from keras import layers
+from keras.src.applications.convnext import LayerScale
+from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
+
+from goodnet.errors import Unsafe, Unusable
+from goodnet.vetting.configuration import vet_configuration
+from goodnet.vetting.demands import apply_rule, find_demands
+from goodnet.vetting.layers import LAYERS, OPERATIONS, OPERATIONS_MODULE, Layer
+from goodnet.vetting.shapes import keep_shape
+
+ROWS = [*LAYERS.items(), *OPERATIONS.items()]
+IMAGE, LINE, VECTOR = (11, 9, 6), (11, 6), (6,)
+FIRST = "channels_first"
+
+# A layer, and the shapes of the tensors that it takes.
+CASES = [
+    (layers.Dense(4), VECTOR),
+    (layers.Dense(4, activation="relu", use_bias=False), IMAGE),
+    (layers.Conv1D(4, 3), LINE),
+    (layers.Conv1D(4, 3, padding="causal", dilation_rate=2), LINE),
+    (layers.Conv1D(4, 3, strides=2, data_format=FIRST), LINE),
+    (layers.Conv2D(4, 3, activation=layers.ReLU(max_value=0.5)), IMAGE),
+    (layers.Conv2D(4, 3), (None, None, 6)),
+    (layers.Conv2D(4, (3, 2), strides=(2, 3), padding="same", groups=2), IMAGE),
+    (layers.Conv2D(4, (3, 2), dilation_rate=(2, 3), use_bias=False), IMAGE),
+    (layers.Conv2D(4, 3, strides=2, data_format=FIRST), IMAGE),
+    (layers.Conv2DTranspose(4, 3), IMAGE),
+    (layers.Conv2DTranspose(4, (2, 3), strides=3), IMAGE),
+    (layers.Conv2DTranspose(4, 3, strides=2, padding="same"), IMAGE),
+    (layers.Conv2DTranspose(4, 3, strides=2, output_padding=1), IMAGE),
+    (layers.Conv2DTranspose(4, (4, 3), strides=2, padding="same", output_padding=(1, 0)), IMAGE),
+    (layers.Conv2DTranspose(4, 3, dilation_rate=2, use_bias=False), IMAGE),
+    (layers.DepthwiseConv2D(3), IMAGE),
+    (layers.DepthwiseConv2D((3, 2), strides=2, padding="same", depth_multiplier=2), IMAGE),
+    (layers.SeparableConv2D(4, 3), IMAGE),
+    (layers.SeparableConv2D(4, (3, 2), depth_multiplier=2, use_bias=False), IMAGE),
+    (layers.MaxPooling1D(), LINE),
+    (layers.MaxPooling1D(3, strides=2, padding="same"), LINE),
+    (layers.MaxPooling2D((3, 2)), IMAGE),
+    (layers.MaxPooling2D((3, 2), strides=1, padding="same"), IMAGE),
+    (layers.MaxPooling2D(data_format=FIRST), IMAGE),
+    (layers.AveragePooling1D(3, strides=2), LINE),
+    (layers.AveragePooling2D((3, 2)), (None, 9, 6)),
+    (layers.AveragePooling2D(2, strides=(3, 1), padding="same"), IMAGE),
+    (layers.GlobalMaxPooling1D(), LINE),
+    (layers.GlobalMaxPooling2D(keepdims=True), IMAGE),
+    (layers.GlobalAveragePooling1D(keepdims=True), LINE),
+    (layers.GlobalAveragePooling1D(data_format=FIRST), LINE),
+    (layers.GlobalAveragePooling2D(), IMAGE),
+    (layers.GlobalAveragePooling2D(keepdims=True, data_format=FIRST), IMAGE),
+    (layers.BatchNormalization(epsilon=0.1), IMAGE),
+    (layers.BatchNormalization(axis=1, scale=False, center=False), IMAGE),
+    (layers.LayerNormalization(epsilon=0.1), IMAGE),
+    (layers.LayerNormalization(axis=[1, 2], center=False), IMAGE),
+    (layers.GroupNormalization(groups=3, scale=False), IMAGE),
+    (layers.UnitNormalization(axis=1), IMAGE),
+    (layers.Normalization(), IMAGE),
+    (layers.Normalization(axis=(1, 3), invert=True), IMAGE),
+    (layers.Normalization(mean=[1, 2, 3, 4, 5, 6], variance=[1, 2, 3, 4, 5, 6]), IMAGE),
+    (layers.Rescaling([1, 2, 3, 4, 5, 6], offset=-1), IMAGE),
+    (LayerScale(0.5, 6), IMAGE),
+    (layers.Activation("hard_silu"), IMAGE),
+    (layers.ReLU(max_value=0.5, negative_slope=0.1, threshold=0.2), IMAGE),
+    (layers.LeakyReLU(negative_slope=0.1), IMAGE),
+    (layers.PReLU(), IMAGE),
+    (layers.PReLU(shared_axes=[1, 2]), IMAGE),
+    (layers.ELU(alpha=0.5), IMAGE),
+    (layers.Softmax(axis=1), IMAGE),
+    (layers.Dropout(0.5, noise_shape=(None, 1, 1, 6), seed=1), IMAGE),
+    (layers.SpatialDropout1D(0.5), LINE),
+    (layers.SpatialDropout2D(0.5, data_format=FIRST), IMAGE),
+    (layers.AlphaDropout(0.5), IMAGE),
+    (layers.GaussianDropout(0.5), IMAGE),
+    (layers.GaussianNoise(0.5), IMAGE),
+    (layers.ActivityRegularization(l1=0.1, l2=0.2), IMAGE),
+    (layers.Identity(), IMAGE),
+    (layers.Flatten(), IMAGE),
+    (layers.Flatten(), (None, 6)),
+    (layers.Flatten(data_format=FIRST), IMAGE),
+    (layers.Reshape((9, 66)), IMAGE),
+    (layers.Reshape((3, -1, 2)), IMAGE),
+    (layers.Reshape((-1, 6)), (None, None, 6)),
+    (layers.Permute((3, 1, 2)), IMAGE),
+    (layers.RepeatVector(3), VECTOR),
+    (layers.ZeroPadding1D(2), LINE),
+    (layers.ZeroPadding1D((1, 2)), LINE),
+    (layers.ZeroPadding2D((1, 2)), IMAGE),
+    (layers.ZeroPadding2D(((1, 2), (0, 3)), data_format=FIRST), IMAGE),
+    (layers.Cropping1D((1, 2)), LINE),
+    (layers.Cropping2D(2), IMAGE),
+    (layers.Cropping2D(((1, 2), (0, 3))), IMAGE),
+    (layers.UpSampling1D(3), LINE),
+    (layers.UpSampling2D((2, 3), interpolation="bilinear"), IMAGE),
+    (layers.UpSampling2D(2, data_format=FIRST), IMAGE),
+    (layers.Resizing(5, 7, interpolation="nearest", crop_to_aspect_ratio=True), IMAGE),
+    (layers.CenterCrop(5, 7), IMAGE),
+    (layers.CenterCrop(15, 7), IMAGE),
+    (layers.Add(), IMAGE, IMAGE, (1, 1, 6)),
+    (layers.Subtract(), IMAGE, (9, 1)),
+    (layers.Multiply(), IMAGE, VECTOR),
+    (layers.Average(), IMAGE, IMAGE),
+    (layers.Maximum(), (None, 9, 6), IMAGE),
+    (layers.Minimum(), (11, 1, 6), (1, 9, 1)),
+    (layers.Concatenate(), IMAGE, (11, 9, 2), IMAGE),
+    (layers.Concatenate(axis=1), IMAGE, (2, 9, 6)),
+    (layers.Dot(axes=1), VECTOR, VECTOR),
+    (layers.Dot(axes=(2, 1), normalize=True), LINE, (6, 4)),
+    (CustomScaleLayer(0.2), IMAGE, IMAGE),
+]
+OPERATION_CASES = [
+    ("Add", lambda x, y: x + y, IMAGE, (1, 1, 6)),
+    ("Add", lambda x: x + 3, IMAGE),
+    ("Multiply", lambda x: 0.5 * x, IMAGE),
+    ("Multiply", lambda x, y: x * y, IMAGE, (11, 9, 1)),
+    ("Subtract", lambda x, y: x - y, (11, 1, 6), (1, 9, 1)),
+    ("Maximum", keras.ops.maximum, IMAGE, IMAGE),
+    ("Minimum", lambda x: keras.ops.minimum(x, 0.5), IMAGE),
+]
+
+
+CLASSES_OF = [type(layer).__name__ for layer, *_ in CASES]
+OPERATIONS_OF = [name for name, *_ in OPERATION_CASES]
+
+
+def numbered(names: list[str]) -> list[str]:
+    return [f"{name}-{names[:index].count(name)}" for index, name in enumerate(names)]
+
+
+def connected(call, shapes: list[tuple]) -> keras.Model:
+    """A network of one layer or operation, with weights that are neither 0 nor 1."""
+    inputs = [keras.Input(shape) for shape in shapes]
+    merges = isinstance(call, keras.Layer) and len(inputs) > 1
+    network = keras.Model(inputs, call(inputs) if merges else call(*inputs))
+    rng = np.random.default_rng(0)
+    network.set_weights([rng.uniform(0.1, 0.9, weight.shape) for weight in network.weights])
+    return network
+
+
+def check_layer(network: keras.Model, class_name: str, module: str | None) -> None:
+    """A network's last layer passes, makes what Keras makes, and answers as before."""
+    configuration = vet_configuration(network.to_json(), "it")
+    *first, last = configuration["config"]["layers"]
+    assert (last["class_name"], last["module"]) == (class_name, module)
+
+    shapes = [list(tensor.shape) for tensor in network.inputs]
+    made = apply_rule(last, shapes, "it")
+    assert made.shape == list(network.outputs[0].shape)
+    for one, shape in zip(first, shapes, strict=True):
+        assert apply_rule(one, [shape], "it").shape == shape  # an InputLayer
+
+    kept = [weight for weight in network.weights if weight.name != "count"]  # of a Normalization
+    arrays = Counter(tuple(weight.shape) for weight in kept)
+    assert Counter(made.arrays.values()) == arrays
+    assert Counter(demand.shape for demand in find_demands(configuration, "it")) == arrays
+
+    if "channels_first" in network.to_json():  # which Keras computes on a GPU alone
+        return
+    rng = np.random.default_rng(0)
+    values = [rng.normal(size=[2, *(size or 11 for size in shape[1:])]) for shape in shapes]
+    answers = np.asarray(network(values, training=False))
+    assert all(made in (size, None) for made, size in zip(made.shape, answers.shape, strict=True))
+    rebuilt = keras.models.model_from_json(json.dumps(configuration))
+    rebuilt.set_weights(network.get_weights())
+    np.testing.assert_array_equal(rebuilt(values, training=False), answers)
+
+
+def test_every_row_has_a_case():
+    assert {*CLASSES_OF, "InputLayer"} == set(LAYERS)  # an InputLayer begins each of the networks
+    assert set(OPERATIONS_OF) == set(OPERATIONS)
+
+
+@pytest.mark.parametrize("case", CASES, ids=numbered(CLASSES_OF))
+def test_a_layer_makes_what_its_rule_says(case):
+    layer, *shapes = case
+    check_layer(connected(layer, shapes), type(layer).__name__, LAYERS[type(layer).__name__].module)
+
+
+@pytest.mark.parametrize("case", OPERATION_CASES, ids=numbered(OPERATIONS_OF))
+def test_an_operation_makes_what_its_rule_says(case):
+    name, operation, *shapes = case
+    check_layer(connected(operation, shapes), name, OPERATIONS_MODULE)
+
+
+@pytest.mark.parametrize(("name", "row"), ROWS, ids=numbered([name for name, _ in ROWS]))
+def test_every_row_names_a_rule_checks_and_where_keras_keeps_it(name, row):
+    assert callable(row.rule)
+    assert row.allowed and all(map(callable, row.allowed.values()))
+    assert isinstance(getattr(importlib.import_module(row.module), name), type)
+
+
+# ---------------------------------------------------------------- failing closed
+
+
+def test_a_row_without_a_rule_cannot_be_made():
+    with pytest.raises(TypeError, match="rule"):
+        Layer({})
+    with pytest.raises(TypeError, match="must name its shape rule"):
+        Layer({}, None)
+    assert Layer({}, keep_shape).allowed.keys() >= {"name", "dtype"}
+
+
+def test_a_layer_without_a_row_is_refused(monkeypatch):
+    configuration = vet_configuration(tiny_network().to_json(), "it")
+    monkeypatch.delitem(LAYERS, "Flatten")
+    says = "the layer 'Flatten' is not on the allow-list"
+    with pytest.raises(Unsafe, match=says):
+        vet_configuration(tiny_network().to_json(), "it")
+    with pytest.raises(Unsafe, match=says):  # also where only its rule is asked for
+        find_demands(configuration, "it")
+
+
+@pytest.mark.parametrize("class_name", ["Lambda", "GRU", "x", "", None, 3, ["Dense"], {}])
+def test_what_is_no_layer_of_the_table_has_no_rule(class_name):
+    for module in (None, "keras.layers", OPERATIONS_MODULE):
+        with pytest.raises(Unsafe, match="is not on the allow-list"):
+            apply_rule(
+                {"class_name": class_name, "module": module, "config": {}}, [[None, *SHAPE]], "it"
+            )
+
+
+def test_a_layer_of_one_tensor_refuses_two():
+    layer = {"class_name": "Identity", "config": {}}
+    with pytest.raises(Unusable, match="Identity takes one tensor"):
+        apply_rule(layer, [[None, 3], [None, 3]], "it")
