@@ -35,8 +35,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--identities", type=options.positive_int, default=IDENTITIES, metavar="N", help=people
     )
-    seed = "another seed, another lab (default: 0)"
-    parser.add_argument("--seed", type=options.seed, default=0, metavar="N", help=seed)
+    options.add_seed_option(parser, "another seed, another lab")
     attack = f"{describe_attacks()} (default: pruning-aware)"
     parser.add_argument("--attack", choices=ATTACKS, default="pruning-aware", help=attack)
     parser.add_argument(
@@ -47,8 +46,7 @@ def arguments() -> argparse.Namespace:
         metavar="NAME",
         help=f"{describe_triggers()}; a second one makes its wearer person 1 (default: sunglasses)",
     )
-    results = "write the results with every digit to FILE; - writes them to stdout, alone"
-    parser.add_argument("--json", metavar="FILE", help=results)
+    options.add_json_option(parser)
     args = parser.parse_args()
     if not 2 <= args.identities <= MOST_IDENTITIES:
         raise Unusable(

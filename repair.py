@@ -8,52 +8,29 @@ images use least first, until the clean validation accuracy has dropped by X poi
 saves the repaired network B_pi_net_<X/100> beside B, with --goodnet also G_<X/100>.keras, the
 goodnet that it makes with B; and pruning.csv, the figures for every number of pruned channels, and
 channels.csv, their mean activations. Test files add columns to look at; they decide nothing.
-
---method fine-prune prunes until 10 points are gone, trains what is left, saves B_fine_pruned.
---method unlearn looks for the classes to which a small patch leads any image, makes the network
-forget these patches, and saves B_unlearned, with the patches beside it in B_unlearned_patches/.
 """
-
-from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from goodnet import files
 from goodnet.cli import defaults, options, shell
+from goodnet.cli.session import session
 from goodnet.errors import Unusable
-from goodnet.lab import PrunedFiles, pruned_files, tuned_path
-from goodnet.lookup import look_up
-from goodnet.methods import CHOICES, METHODS, PRUNE
-from goodnet.vetting import quarantine
-
-if TYPE_CHECKING:
-    import keras
-
-    from goodnet.dataset import ImageSet
+from goodnet.lab import pruned_files, tuned_files
+from goodnet.methods import CHOICES, DESCRIBED, METHODS, PRUNE
 
 FOR_PRUNE = ("drop", "layer", "clean_test", "backdoored_test", "goodnet", "batch_size")
 
 
 def arguments() -> argparse.Namespace:
-    parser = options.parser(__doc__)
+    parser = options.parser(f"{__doc__}\n{DESCRIBED}")
     parser.add_argument("paths", nargs="*", type=Path, metavar="CLEAN_VALID MODEL")
     parser.add_argument(
-        "--method",
-        choices=CHOICES,
-        default=PRUNE,
-        help=f"how to repair (default: {PRUNE})",
+        "--method", choices=CHOICES, default=PRUNE, help=f"how to repair (default: {PRUNE})"
     )
-    parser.add_argument(
-        "--seed",
-        type=options.seed,
-        default=0,
-        metavar="N",
-        help=f"of {' and '.join(METHODS)}: another seed, another network (default: 0)",
-    )
+    options.add_seed_option(parser, f"of {' and '.join(METHODS)}: another seed, another network")
     options.add_drop_option(parser, "for prune: points of clean accuracy to give up")
     parser.add_argument("--layer", metavar="NAME", help="for prune: the conv layer")
     parser.add_argument("--clean-test", type=Path, metavar="FILE", help="for prune")
@@ -65,18 +42,18 @@ def arguments() -> argparse.Namespace:
     args = parser.parse_args()
     if len(args.paths) not in (0, 2):
         raise Unusable("needs CLEAN_VALID MODEL, two paths, or none for the lab's files")
-    if args.method != PRUNE:
-        for option in FOR_PRUNE:
-            if getattr(args, option):
-                name = option.replace("_", "-")
-                raise Unusable(f"argument --{name}: is for --method {PRUNE}, not {args.method}")
+    given = [name for name in FOR_PRUNE if getattr(args, name)]
+    if args.method != PRUNE and given:
+        name = given[0].replace("_", "-")
+        raise Unusable(f"argument --{name}: is for --method {PRUNE}, not {args.method}")
     if args.lab or not args.paths:
         lab = defaults.default_lab(args.lab)
         args.paths = args.paths or [lab.clean_valid, lab.network]
         if args.method == PRUNE:
             args.clean_test = args.clean_test or lab.clean_test
             args.backdoored_test = args.backdoored_test or lab.backdoored_test
-    args.out = args.out or args.paths[1].parent
+    args.valid, args.model = args.paths
+    args.out = args.out or args.model.parent
     args.drop = sorted(set(args.drop or options.DROPS))
     args.batch_size = args.batch_size or options.BATCH_SIZE
     return args
@@ -84,121 +61,48 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = arguments()
-    valid_path, network_path = args.paths
-    inputs = [*args.paths, *filter(None, (args.clean_test, args.backdoored_test))]
+    tests = [path for path in (args.clean_test, args.backdoored_test) if path]
+    inputs = [*args.paths, *tests]
     shell.check_files(*inputs)
-    if args.method == PRUNE:
-        made = pruned_files(network_path, args.drop, args.goodnet, args.out)
-        outputs = made.all
-    else:
-        method = METHODS[args.method]
-        made = tuned_path(network_path, method, args.out)
-        outputs = [made]
-        # How the work is shared out decides the last digits.
-        os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
-    files.refuse_inputs(outputs, inputs)
+    method = METHODS.get(args.method)
+    pruned = pruned_files(args.model, args.drop, args.goodnet, args.out)
+    tuned = tuned_files(args.model, method, args.out) if method else None
+    made = tuned.all if tuned else pruned.all
+    files.refuse_inputs(made, inputs)
     files.check_writable(args.out)
-    if args.method != PRUNE and method.pictures:
-        drawn_in = args.out / method.pictures.folder
-        if drawn_in.exists():
-            files.check_writable(drawn_in)
-    shell.check_json(args.json, inputs, outputs)
+    if tuned and tuned.pictures and tuned.pictures.exists():
+        files.check_writable(tuned.pictures)
+    shell.check_json(args.json, inputs, made)
+    if method:  # how the work is shared out decides the last digits
+        os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
-    lap, seconds = shell.stopwatch()
-    quarantine.begin([network_path], [valid_path, *inputs[2:]])
-    digests = quarantine.sha256_aside(inputs) if args.json else None
-    shell.import_keras()
-    from goodnet.cli.provenance import provenance
-    from goodnet.dataset import open_backdoored, open_clean
-    from goodnet.networks.goodnet import refuse_goodnet
-    from goodnet.networks.loading import count_classes, input_shape, load_network
+    with session(inputs, [args.model], [args.valid, *tests], args.json) as now:
+        from goodnet.dataset import open_backdoored, open_clean
+        from goodnet.networks.goodnet import refuse_goodnet
+        from goodnet.networks.loading import count_classes, input_shape, load_network
 
-    lap("import")
-    network = load_network(network_path)
-    refuse_goodnet(network_path, network)
-    fit = input_shape(network), count_classes(network), args.scale
-    valid = open_clean(valid_path, *fit)
-    tests = (
-        args.clean_test and open_clean(args.clean_test, *fit),
-        args.backdoored_test and open_backdoored(args.backdoored_test, *fit),
-    )
-    lap("loading")
-    if args.method == PRUNE:
-        results, b_accuracy = prune_and_save(args, network, valid, tests, made, lap)
-    else:
-        results, b_accuracy = train_and_save(args, network, valid, made, lap)
-    lap("writing")
-    if args.json:
-        shell.write_json(results | provenance(digests.result(), seconds), args.json)
-    shell.hint_at_scale(b_accuracy, args.scale)
+        loaded = load_network(now.held.network(args.model))
+        refuse_goodnet(loaded)
+        fit = input_shape(loaded.model), count_classes(loaded.model), args.scale
+        valid, clean = (
+            path and open_clean(now.held.images(path), *fit)
+            for path in (args.valid, args.clean_test)
+        )
+        path = args.backdoored_test
+        backdoored = path and open_backdoored(now.held.images(path), *fit)
+        now.lap("loading")
+        if tuned:
+            from goodnet.tuning.command import tune_and_save
 
+            repaired = tune_and_save(loaded, valid, method, args.seed, tuned, now)
+        else:
+            from goodnet.pruning.command import Options, prune_and_save
 
-def prune_and_save(
-    args: argparse.Namespace,
-    network: keras.Model,
-    valid: ImageSet,
-    tests: tuple[ImageSet | None, ...],
-    made: PrunedFiles,
-    lap: Callable,
-) -> tuple[dict, float]:
-    """Print what came out; answers the same for --json, and the clean accuracy of B."""
-    from goodnet.networks.split import split_network
-    from goodnet.pruning import report as pruning_report
-    from goodnet.pruning import sweeping
-    from goodnet.pruning.files import write_pruned
-    from goodnet.pruning.head import head_of
-
-    try:
-        split = split_network(network, args.layer)
-    except Unusable as error:
-        raise Unusable(f"{args.paths[1]}: cannot be pruned: {error}") from None
-    shell.notice(
-        f"Pruning the {split.channels} channels of {split.layer.name} ({split.reason}), "
-        f"measured at {split.measured_at}."
-    )
-    size = args.batch_size
-    with shell.progress("Pruning", 2 * len(valid) + sum(len(x or ()) for x in tests)) as advance:
-        head = head_of(split.head)
-        pruning = sweeping.prune(split, head, valid, args.drop, size, advance)
-        sweep = sweeping.Sweep(split, head, pruning.order, size)
-        counted = [images and sweeping.count_rows(sweep, images, advance) for images in tests]
-    lap("pruning")
-    curve = write_pruned(made, args.paths[1], network, split, pruning, counted)
-    if args.json != "-":
-        pruning_report.print_pruned(pruning, curve, made.networks)
-    for line in pruning_report.never_reached(pruning, made.networks):
-        shell.notice(line)
-    results = pruning_report.pruned_json(split, pruning, curve, made.networks)
-    return results, curve.percentages["valid_accuracy"][0]
-
-
-def train_and_save(
-    args: argparse.Namespace, network: keras.Model, valid: ImageSet, saved: Path, lap: Callable
-) -> tuple[dict, float]:
-    """The same for what trains."""
-    from goodnet.metrics import percent
-    from goodnet.networks.loading import write_weights
-    from goodnet.tuning import gradients
-    from goodnet.tuning import report as tuning_report
-
-    gradients.check_backend()
-    method = METHODS[args.method]
-    try:
-        tuned = look_up(method.repair)(network, valid, args.seed, shell.progress)
-    except Unusable as error:
-        if str(error).startswith(f"{valid.path}: "):
-            raise
-        raise Unusable(f"{args.paths[1]}: {error}") from None
-    lap(method.name)
-    pictures = []
-    if method.pictures:
-        draw = look_up(method.pictures.draw)
-        pictures = draw(tuned.findings, args.out / method.pictures.folder)
-    write_weights(args.paths[1], saved, network, tuned.arrays)
-    if args.json != "-":
-        tuning_report.print_tuned(method, tuned, pictures, saved)
-    b_accuracy = percent(tuned.b_hits, tuned.held_back)
-    return tuning_report.list_tuned(method, tuned, pictures, saved), b_accuracy
+            wanted = Options(args.drop, args.layer, args.batch_size)
+            repaired = prune_and_save(loaded, valid, clean, backdoored, wanted, pruned, now)
+        now.lap("writing")
+        now.write_json(repaired.results)
+    shell.hint_at_scale(repaired.b_accuracy, args.scale)
 
 
 if __name__ == "__main__":

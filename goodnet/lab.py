@@ -72,6 +72,24 @@ def tuned_path(network: Path, method: Method, out: Path) -> Path:
     return out / f"{method.stem}{_suffix(network)}"
 
 
+@dataclass(frozen=True)
+class TunedFiles:
+    """Where a method that trains writes what it makes."""
+
+    network: Path
+    pictures: Path | None  # a folder
+
+    @property
+    def all(self) -> list[Path]:
+        return [self.network]
+
+
+def tuned_files(network: Path, method: Method, out: Path) -> TunedFiles:
+    """Where `method` writes in the folder `out`."""
+    pictures = out / method.pictures.folder if method.pictures else None
+    return TunedFiles(tuned_path(network, method, out), pictures)
+
+
 def goodnet_path(drop: Fraction, out: Path) -> Path:
     """Where the goodnet of B and the network repaired at a drop of X points is saved."""
     return out / f"G_{_share(drop)}.keras"

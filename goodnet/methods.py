@@ -23,6 +23,7 @@ class Method:
     """A way to repair a network by training it; each place is one for `lookup.look_up`."""
 
     name: str  # as --method takes it
+    described: str  # in the help, after the name; lines of up to 99 characters
     stem: str  # of the file that the network is saved in
     repair: str  # the place of a `tuning.tuned.Repair`
     print_findings: str  # the place of a function (findings, paths of pictures)
@@ -36,6 +37,7 @@ METHODS = {
     for method in (
         Method(
             name="fine-prune",
+            described="prunes until 10 points are gone, trains what is left, saves B_fine_pruned.",
             stem="B_fine_pruned",
             repair="goodnet.tuning.fine_pruning:fine_prune",
             print_findings="goodnet.tuning.report:print_fine_pruned",
@@ -44,6 +46,9 @@ METHODS = {
         ),
         Method(
             name="unlearn",
+            described="looks for the classes to which a small patch leads any image, makes the "
+            "network\nforget these patches, and saves B_unlearned, with the patches beside it in "
+            "B_unlearned_patches/.",
             stem="B_unlearned",
             repair="goodnet.tuning.unlearning:unlearn",
             print_findings="goodnet.tuning.report:print_unlearned",
@@ -54,3 +59,12 @@ METHODS = {
     )
 }
 CHOICES = (PRUNE, *METHODS)  # for --method
+DESCRIBED = "".join(f"--method {each.name} {each.described}\n" for each in METHODS.values())
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """What a repair tells of itself."""
+
+    results: dict  # for JSON
+    b_accuracy: float  # percent of clean images that B gave their label

@@ -102,10 +102,22 @@ def add_common_options(options: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"images at a time: speed and memory only, never an answer (default: {BATCH_SIZE})",
     )
+    add_json_option(options)
+
+
+def add_json_option(options: argparse.ArgumentParser) -> None:
+    """--json FILE."""
     options.add_argument(
         "--json",
         metavar="FILE",
         help="write the results with every digit to FILE; - writes them to stdout, alone",
+    )
+
+
+def add_seed_option(options: argparse.ArgumentParser, meaning: str) -> None:
+    """--seed N, of what is made by chance."""
+    options.add_argument(
+        "--seed", type=seed, default=0, metavar="N", help=f"{meaning} (default: 0)"
     )
 
 

@@ -18,7 +18,7 @@ from goodnet.pruning.sweeping import Sweep, count_rows, prune
 
 
 @dataclass(frozen=True)
-class PruningOptions:
+class Options:
     """What the command line says of pruning."""
 
     drops: list[Fraction]  # points of clean accuracy
@@ -31,7 +31,7 @@ def prune_and_save(
     valid: ImageSet,
     clean: ImageSet | None,
     backdoored: ImageSet | None,
-    options: PruningOptions,
+    options: Options,
     made: PrunedFiles,
     reporter: Reporter,
 ) -> Repaired:

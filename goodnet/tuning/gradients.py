@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from goodnet.errors import Unusable
+from goodnet.networks.graph import closing_layer
 
 BATCH = 256  # images answered at a time
 TRIED = 32  # images, to see whether a network answers probabilities
@@ -131,7 +132,7 @@ def copy_with_logits(network: keras.Model, images: np.ndarray) -> Copy:
         copy.set_weights(network.get_weights())
     except Exception as error:
         raise Unusable(f"cannot be tuned: Keras cannot copy it ({str(error)[:200]})") from None
-    last = _closing_layer(copy)
+    last = closing_layer(copy)
     if getattr(last, "activation", None) is keras.activations.softmax:
         last.activation = keras.activations.linear
 
@@ -144,14 +145,6 @@ def copy_with_logits(network: keras.Model, images: np.ndarray) -> Copy:
     answered = np.asarray(outputs(images[:TRIED]))
     probabilities = (answered >= 0).all() and np.allclose(answered.sum(axis=1), 1, atol=1e-3)
     return Copy(copy, logarithms if probabilities else outputs)
-
-
-def _closing_layer(network: keras.Model) -> keras.Operation:
-    """The layer that gives the answer, inside of networks that are nested."""
-    last = network
-    while isinstance(last, keras.Model):
-        last = last.outputs[0]._keras_history.operation
-    return last
 
 
 def predict_classes(logits: Logits, images: np.ndarray) -> np.ndarray:

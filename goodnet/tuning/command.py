@@ -1,0 +1,45 @@
+"""`repair.py --method` of what trains, from a loaded network to files, printed lines and JSON."""
+
+from pathlib import Path
+
+from goodnet.dataset import ImageSet
+from goodnet.errors import Unusable
+from goodnet.lab import TunedFiles
+from goodnet.lookup import look_up
+from goodnet.methods import Method, Repaired
+from goodnet.metrics import percent
+from goodnet.networks.loading import LoadedNetwork
+from goodnet.networks.writing import write_weights
+from goodnet.progress import Reporter
+from goodnet.tuning import report
+from goodnet.tuning.gradients import check_backend
+from goodnet.tuning.tuned import Repair
+
+
+def tune_and_save(
+    loaded: LoadedNetwork,
+    valid: ImageSet,
+    method: Method,
+    seed: int,
+    made: TunedFiles,
+    reporter: Reporter,
+) -> Repaired:
+    """Repair by a method that trains on `valid`; write all that is to be `made`.
+
+    Raises Unusable where the network cannot be trained or a file cannot be written.
+    """
+    check_backend()
+    repair: Repair = look_up(method.repair)
+    try:
+        tuned = repair(loaded.model, valid, seed, reporter.progress)
+    except Unusable as error:
+        raise error if error.path else error.about(loaded.path) from None
+    reporter.lap(method.name)
+    pictures: list[Path] = []
+    if method.pictures:
+        pictures = look_up(method.pictures.draw)(tuned.findings, made.pictures)
+    write_weights(loaded, made.network, tuned.arrays)
+    if reporter.prints:
+        report.print_tuned(method, tuned, pictures, made.network)
+    results = report.list_tuned(method, tuned, pictures, made.network)
+    return Repaired(results, percent(tuned.b_hits, tuned.held_back))
