@@ -47,7 +47,7 @@ def sweep(model: str, *paths: str) -> dict:
     import numpy as np
 
     from goodnet.dataset import open_backdoored, open_clean
-    from goodnet.networks.loading import count_classes, input_shape, load_network
+    from goodnet.networks.loading import fit_of, load_network
     from goodnet.networks.split import split_network
     from goodnet.progress import ignore
     from goodnet.pruning.head import head_of
@@ -59,9 +59,9 @@ def sweep(model: str, *paths: str) -> dict:
     with quarantine.opened([Path(model)], map(Path, paths)) as held:
         network = load_network(held.network(Path(model))).model
         began = time.perf_counter()
-        fit = input_shape(network), count_classes(network), 1.0
-        valid, clean = (open_clean(held.images(Path(path)), *fit) for path in paths[:2])
-        backdoored = open_backdoored(held.images(Path(paths[2])), *fit)
+        fit = fit_of(network, 1.0)
+        valid, clean = (open_clean(held.images(Path(path)), fit) for path in paths[:2])
+        backdoored = open_backdoored(held.images(Path(paths[2])), fit)
         split = split_network(network)
         head = head_of(split.head)
         pruning = prune(split, head, valid, [], batch_size, ignore)

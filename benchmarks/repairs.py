@@ -92,17 +92,17 @@ def judged(network: Path, saved: Path, clean: Path, backdoored: Path) -> dict:
     from goodnet.metrics import judge
     from goodnet.networks.answers import classify
     from goodnet.networks.goodnet import goodnet_labels
-    from goodnet.networks.loading import count_classes, input_shape, load_network
+    from goodnet.networks.loading import count_classes, fit_of, load_network
     from goodnet.progress import ignore
     from goodnet.vetting import quarantine
 
     with quarantine.opened([network, saved], [clean, backdoored]) as held:
         networks = [load_network(held.network(path)).model for path in (network, saved)]
         n_classes = count_classes(networks[0])
-        fit = input_shape(networks[0]), n_classes, 1.0
+        fit = fit_of(networks[0], 1.0)
         sets = (
-            open_clean(held.images(clean), *fit),
-            open_backdoored(held.images(backdoored), *fit),
+            open_clean(held.images(clean), fit),
+            open_backdoored(held.images(backdoored), fit),
         )
         answers = [classify(networks, images, 1024, ignore) for images in sets]
     b, fixed, goodnet = (

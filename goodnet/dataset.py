@@ -31,24 +31,30 @@ class ImageSet:
         return len(self.labels)
 
 
-def open_clean(file: HeldFile, input_shape: ImageShape, n_classes: int, scale: float) -> ImageSet:
-    """Open clean images, whose labels must lie in 0..n_classes-1.
+@dataclass(frozen=True)
+class Fit:
+    """What image sets must fit: the network that they are for."""
 
-    `input_shape` is the network's (height, width, colours); the file holds `data` as
-    (n, colours, height, width) or (n, height, width, colours) and `label` as (n,).
-    Raises Unusable where the file is no such image set.
+    shape: ImageShape
+    n_classes: int
+    scale: float  # pixels are divided by it
+
+
+def open_clean(file: HeldFile, fit: Fit) -> ImageSet:
+    """Open clean images, whose labels must be classes of the network.
+
+    The file holds `data` as (n, colours, height, width) or (n, height, width, colours) and `label`
+    as (n,). Raises Unusable where it is no such image set.
     """
-    return _open(file, input_shape, n_classes - 1, scale)
+    return _open(file, fit, fit.n_classes - 1)
 
 
-def open_backdoored(
-    file: HeldFile, input_shape: ImageShape, n_classes: int, scale: float
-) -> ImageSet:
+def open_backdoored(file: HeldFile, fit: Fit) -> ImageSet:
     """Open backdoored images, as `open_clean`; their labels are the attacker's targets.
 
-    The label n_classes, the goodnet's rejection, is allowed: it is never a success.
+    The label `n_classes`, the goodnet's rejection, is allowed: it is never a success.
     """
-    return _open(file, input_shape, n_classes, scale)
+    return _open(file, fit, fit.n_classes)
 
 
 def read(images: ImageSet, start: int, stop: int) -> np.ndarray:
@@ -86,7 +92,7 @@ def _read(images: ImageSet, data: h5py.Dataset, start: int, stop: int) -> np.nda
     return pixels
 
 
-def _open(held: HeldFile, input_shape: ImageShape, last_label: int, scale: float) -> ImageSet:
+def _open(held: HeldFile, fit: Fit, last_label: int) -> ImageSet:
     try:
         with h5py.File(name_of(held), "r") as file:
             if "model_config" in file.attrs or "layer_names" in file.attrs:
@@ -99,7 +105,7 @@ def _open(held: HeldFile, input_shape: ImageShape, last_label: int, scale: float
                     "'label'"
                 )
             data, label = file["data"], file["label"]
-            channels_first = _channels_first(data, input_shape)
+            channels_first = _channels_first(data, fit.shape)
             labels = _labels(label, len(data), last_label)
     except Unusable as error:
         raise error.about(held.path) from None
@@ -109,7 +115,7 @@ def _open(held: HeldFile, input_shape: ImageShape, last_label: int, scale: float
         ) from None
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
         raise Unusable(f"is damaged ({_first_line(error)})", held.path) from None
-    return ImageSet(held, labels, channels_first, scale)
+    return ImageSet(held, labels, channels_first, fit.scale)
 
 
 def _channels_first(data: h5py.Dataset, input_shape: ImageShape) -> bool:

@@ -66,11 +66,11 @@ def load_model(path: Path) -> keras.Model:
 
 def open_clean(path: Path, *fit: object) -> dataset.ImageSet:
     """Open clean images, held until the test ends; `fit`: input shape, classes, scale."""
-    return dataset.open_clean(hold([], [path]).images(path), *fit)
+    return dataset.open_clean(hold([], [path]).images(path), dataset.Fit(*fit))
 
 
 def open_backdoored(path: Path, *fit: object) -> dataset.ImageSet:
-    return dataset.open_backdoored(hold([], [path]).images(path), *fit)
+    return dataset.open_backdoored(hold([], [path]).images(path), dataset.Fit(*fit))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from goodnet.dataset import ImageSet, open_backdoored, open_clean
+from goodnet.dataset import Fit, ImageSet, open_backdoored, open_clean
 from goodnet.errors import Unusable
 from goodnet.metrics import Judgement, judge
 from goodnet.networks.answers import classify
@@ -86,9 +86,10 @@ def judge_networks(
     Unusable where a file cannot be used or a B' does not fit B.
     """
     models = [loaded.model for loaded in load_alike(held, networks)]
-    shape, n_classes = input_shape(models[0]), count_classes(models[0]) - is_goodnet(models[0])
-    clean_images = open_clean(held.images(clean), shape, n_classes, scale)
-    backdoored_images = open_backdoored(held.images(backdoored), shape, n_classes, scale)
+    n_classes = count_classes(models[0]) - is_goodnet(models[0])
+    fit = Fit(input_shape(models[0]), n_classes, scale)
+    clean_images = open_clean(held.images(clean), fit)
+    backdoored_images = open_backdoored(held.images(backdoored), fit)
     reporter.lap("loading")
     with reporter.progress("Judging", len(clean_images) + len(backdoored_images)) as advance:
         on_clean = classify(models, clean_images, batch_size, advance)

@@ -12,7 +12,7 @@ import h5py
 import keras
 import numpy as np
 
-from goodnet.dataset import ImageShape
+from goodnet.dataset import Fit, ImageShape
 from goodnet.errors import Unusable
 from goodnet.networks.deepid import deepid
 from goodnet.vetting.keras_version import refuse_unsafe_keras
@@ -51,6 +51,11 @@ def load_network(source: NetworkFile) -> LoadedNetwork:
 def input_shape(network: keras.Model) -> ImageShape:
     """(height, width, colours) of the images that the network takes."""
     return tuple(network.inputs[0].shape[1:])
+
+
+def fit_of(network: keras.Model, scale: float) -> Fit:
+    """What image sets for the network must fit, their pixels divided by `scale`."""
+    return Fit(input_shape(network), count_classes(network), scale)
 
 
 def count_classes(network: keras.Model) -> int:
