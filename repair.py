@@ -180,11 +180,13 @@ def train_and_save(
     from goodnet.networks.loading import write_weights
     from goodnet.tuning import gradients
     from goodnet.tuning import report as tuning_report
+    from goodnet.tuning.tuned import Repair
 
     gradients.check_backend()
     method = METHODS[args.method]
+    repair: Repair = look_up(method.repair)
     try:
-        tuned = look_up(method.repair)(network, valid, args.seed, shell.progress)
+        tuned = repair(network, valid, args.seed, shell.progress)
     except Unusable as error:
         if str(error).startswith(f"{valid.path}: "):
             raise
