@@ -14,7 +14,6 @@ import argparse
 import os
 from pathlib import Path
 
-from goodnet import files
 from goodnet.cli import defaults, options, shell
 from goodnet.cli.session import session
 from goodnet.errors import Unusable
@@ -65,41 +64,31 @@ def main() -> None:
     inputs = [*args.paths, *tests]
     shell.check_files(*inputs)
     method = METHODS.get(args.method)
+    tuned = method and tuned_files(args.model, method, args.out)
     pruned = pruned_files(args.model, args.drop, args.goodnet, args.out)
-    tuned = tuned_files(args.model, method, args.out) if method else None
-    made = tuned.all if tuned else pruned.all
-    files.refuse_inputs(made, inputs)
-    files.check_writable(args.out)
-    if tuned and tuned.pictures and tuned.pictures.exists():
-        files.check_writable(tuned.pictures)
-    shell.check_json(args.json, inputs, made)
+    made = tuned or pruned
+    shell.check_outputs(made.all, [args.out, *made.folders], inputs)
+    shell.check_json(args.json, inputs, made.all)
     if method:  # how the work is shared out decides the last digits
         os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
     with session(inputs, [args.model], [args.valid, *tests], args.json) as now:
-        from goodnet.dataset import open_backdoored, open_clean
-        from goodnet.networks.goodnet import refuse_goodnet
-        from goodnet.networks.loading import count_classes, input_shape, load_network
+        from goodnet.networks.goodnet import load_b
 
-        loaded = load_network(now.held.network(args.model))
-        refuse_goodnet(loaded)
-        fit = input_shape(loaded.model), count_classes(loaded.model), args.scale
-        valid, clean = (
-            path and open_clean(now.held.images(path), *fit)
-            for path in (args.valid, args.clean_test)
-        )
-        path = args.backdoored_test
-        backdoored = path and open_backdoored(now.held.images(path), *fit)
-        now.lap("loading")
-        if tuned:
-            from goodnet.tuning.command import tune_and_save
+        b = load_b(now.held.network(args.model))
+        if method and tuned:
+            from goodnet.tuning.command import TuningOptions, tune_and_save
 
-            repaired = tune_and_save(loaded, valid, method, args.seed, tuned, now)
+            tuning = TuningOptions(args.valid, args.scale, method, args.seed)
+            repaired = tune_and_save(b, now.held, tuning, tuned, now)
         else:
-            from goodnet.pruning.command import Options, prune_and_save
+            from goodnet.pruning.command import PruningOptions, prune_and_save
 
-            wanted = Options(args.drop, args.layer, args.batch_size)
-            repaired = prune_and_save(loaded, valid, clean, backdoored, wanted, pruned, now)
+            pruning = PruningOptions(
+                *(args.valid, args.clean_test, args.backdoored_test),
+                *(args.scale, args.drop, args.layer, args.batch_size),
+            )
+            repaired = prune_and_save(b, now.held, pruning, pruned, now)
         now.lap("writing")
         now.write_json(repaired.results)
     shell.hint_at_scale(repaired.b_accuracy, args.scale)

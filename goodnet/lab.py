@@ -83,6 +83,11 @@ class TunedFiles:
     def all(self) -> list[Path]:
         return [self.network]
 
+    @property
+    def folders(self) -> list[Path]:
+        """Folders of its own that are there already."""
+        return [self.pictures] if self.pictures and self.pictures.exists() else []
+
 
 def tuned_files(network: Path, method: Method, out: Path) -> TunedFiles:
     """Where `method` writes in the folder `out`."""
@@ -107,6 +112,11 @@ class PrunedFiles:
     @property
     def all(self) -> list[Path]:
         return [self.curve, self.channels, *self.networks.values(), *self.goodnets.values()]
+
+    @property
+    def folders(self) -> list[Path]:
+        """Folders of its own that are there already: it has none."""
+        return []
 
 
 def pruned_files(

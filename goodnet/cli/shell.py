@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from goodnet.errors import Unusable
-from goodnet.files import check_output, refuse_inputs, replacing
+from goodnet.files import check_output, check_writable, refuse_inputs, replacing
 from goodnet.lab import KeptFiles, kept_files
 from goodnet.progress import Advance, ignore
 from goodnet.vetting.keras_version import refuse_unsafe_keras
@@ -39,6 +39,13 @@ def check_files(*paths: Path) -> None:
             raise Unusable("is empty; copy or download it again", path)
         if start.startswith(b"version https://git-lfs"):
             raise Unusable("only stands for the file; fetch that with git lfs pull", path)
+
+
+def check_outputs(files: Iterable[Path], folders: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Raise Unusable where a file would be written over an input, or a folder cannot be written."""
+    refuse_inputs(files, inputs)
+    for folder in folders:
+        check_writable(folder)
 
 
 def check_json(where: str | None, inputs: Iterable[Path], outputs: Iterable[Path] = ()) -> None:

@@ -12,8 +12,9 @@ from keras import layers
 
 from goodnet.errors import Unusable
 from goodnet.networks.graph import closing_layer, every_layer, is_softmax, named_inputs, unroll
-from goodnet.networks.loading import LoadedNetwork, count_classes, input_shape
+from goodnet.networks.loading import LoadedNetwork, count_classes, input_shape, load_network
 from goodnet.networks.split import CONVOLUTIONS, Split, silenced_arrays, split_network
+from goodnet.vetting.quarantine import NetworkFile
 
 ANSWERS = ("answer_of_B", "answer_of_B_prime")  # the layers of G that hold what they answer
 STEEP = 1e30  # times the smallest distance between two outputs that differ, it is above 1
@@ -79,6 +80,13 @@ def is_goodnet(network: keras.Model) -> bool:
     """Whether the network is a G as `goodnet_network` makes it."""
     names = {layer.name for layer in network.layers}
     return network.name == "goodnet" and names.issuperset(ANSWERS)
+
+
+def load_b(source: NetworkFile) -> LoadedNetwork:
+    """Load a network that is not a G. Raises Unusable or Unsafe where it cannot be used."""
+    loaded = load_network(source)
+    refuse_goodnet(loaded)
+    return loaded
 
 
 def refuse_goodnet(loaded: LoadedNetwork) -> None:

@@ -2,25 +2,31 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 from goodnet.cli import shell
-from goodnet.dataset import ImageSet
+from goodnet.dataset import open_backdoored, open_clean
 from goodnet.errors import Unusable
 from goodnet.lab import PrunedFiles
 from goodnet.methods import Repaired
-from goodnet.networks.loading import LoadedNetwork
+from goodnet.networks.loading import LoadedNetwork, fit_of
 from goodnet.networks.split import Split, split_network
 from goodnet.progress import Reporter
 from goodnet.pruning import report
 from goodnet.pruning.files import write_pruned
 from goodnet.pruning.head import head_of
 from goodnet.pruning.sweeping import Sweep, count_rows, prune
+from goodnet.vetting.quarantine import Held
 
 
 @dataclass(frozen=True)
-class Options:
-    """What the command line says of pruning."""
+class PruningOptions:
+    """Image sets, of which the clean validation images alone decide, and how to prune."""
 
+    valid: Path
+    clean_test: Path | None
+    backdoored_test: Path | None
+    scale: float
     drops: list[Fraction]  # points of clean accuracy
     layer: str | None  # its name, None for the last conv layer
     batch_size: int
@@ -28,28 +34,34 @@ class Options:
 
 def prune_and_save(
     loaded: LoadedNetwork,
-    valid: ImageSet,
-    clean: ImageSet | None,
-    backdoored: ImageSet | None,
-    options: Options,
+    held: Held,
+    options: PruningOptions,
     made: PrunedFiles,
     reporter: Reporter,
 ) -> Repaired:
-    """Prune on `valid`, count on the test images where they are at hand, write all files `made`.
+    """Prune a network, write all that is to be `made`, print what came out.
 
-    Raises Unusable where the network cannot be pruned or a file cannot be written.
+    Raises Unusable where the network cannot be pruned or a file cannot be read or written.
     """
+    fit = fit_of(loaded.model, options.scale)
+    valid = open_clean(held.images(options.valid), fit)
+    tests = [
+        path and opener(held.images(path), fit)
+        for path, opener in (
+            (options.clean_test, open_clean),
+            (options.backdoored_test, open_backdoored),
+        )
+    ]
+    reporter.lap("loading")
     split = _split(loaded, options.layer)
-    size = options.batch_size
-    total = 2 * len(valid) + sum(len(images or ()) for images in (clean, backdoored))
+    total = 2 * len(valid) + sum(len(images) for images in tests if images)
     with reporter.progress("Pruning", total) as advance:
         head = head_of(split.head)
-        pruning = prune(split, head, valid, options.drops, size, advance)
-        sweep = Sweep(split, head, pruning.order, size)
-        on_clean = count_rows(sweep, clean, advance) if clean else None
-        on_backdoored = count_rows(sweep, backdoored, advance) if backdoored else None
+        pruning = prune(split, head, valid, options.drops, options.batch_size, advance)
+        sweep = Sweep(split, head, pruning.order, options.batch_size)
+        clean, backdoored = (images and count_rows(sweep, images, advance) for images in tests)
     reporter.lap("pruning")
-    curve = write_pruned(made, loaded, split, pruning, on_clean, on_backdoored)
+    curve = write_pruned(made, loaded, split, pruning, clean, backdoored)
     if reporter.prints:
         report.print_pruned(pruning, curve, made.networks)
     for line in report.never_reached(pruning, made.networks):

@@ -1,37 +1,51 @@
 """`repair.py --method` of what trains, from a loaded network to files, printed lines and JSON."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from goodnet.dataset import ImageSet
+from goodnet.dataset import open_clean
 from goodnet.errors import Unusable
 from goodnet.lab import TunedFiles
 from goodnet.lookup import look_up
 from goodnet.methods import Method, Repaired
 from goodnet.metrics import percent
-from goodnet.networks.loading import LoadedNetwork
+from goodnet.networks.loading import LoadedNetwork, fit_of
 from goodnet.networks.writing import write_weights
 from goodnet.progress import Reporter
 from goodnet.tuning import report
 from goodnet.tuning.gradients import check_backend
 from goodnet.tuning.tuned import Repair
+from goodnet.vetting.quarantine import Held
+
+
+@dataclass(frozen=True)
+class TuningOptions:
+    """Clean validation images, and how to repair with them."""
+
+    valid: Path
+    scale: float  # their pixels are divided by it
+    method: Method
+    seed: int
 
 
 def tune_and_save(
     loaded: LoadedNetwork,
-    valid: ImageSet,
-    method: Method,
-    seed: int,
+    held: Held,
+    options: TuningOptions,
     made: TunedFiles,
     reporter: Reporter,
 ) -> Repaired:
-    """Repair by a method that trains on `valid`; write all that is to be `made`.
+    """Repair a network by training it, write all that is to be `made`, print what came out.
 
-    Raises Unusable where the network cannot be trained or a file cannot be written.
+    Raises Unusable where the network cannot be trained or a file cannot be read or written.
     """
+    method = options.method
+    valid = open_clean(held.images(options.valid), fit_of(loaded.model, options.scale))
+    reporter.lap("loading")
     check_backend()
     repair: Repair = look_up(method.repair)
     try:
-        tuned = repair(loaded.model, valid, seed, reporter.progress)
+        tuned = repair(loaded.model, valid, options.seed, reporter.progress)
     except Unusable as error:
         raise error if error.path else error.about(loaded.path) from None
     reporter.lap(method.name)

@@ -15,7 +15,7 @@ import numpy as np
 from goodnet.progress import Advance, Progress
 from goodnet.tuning.gradients import Copy, predict_classes
 from goodnet.tuning.images import BATCH
-from goodnet.tuning.naming import UNLEARNED
+from goodnet.tuning.naming import HALFWAY
 from goodnet.tuning.patches import Patches, join
 from goodnet.tuning.schedule import Schedule
 from goodnet.tuning.searching import Search
@@ -44,7 +44,7 @@ class Work:
     exam: Exam
     rng: np.random.Generator
     patches: list[Patches] = field(default_factory=list)  # of each round: what is to be forgotten
-    log_sizes: list[np.ndarray] = field(default_factory=list)  # of each full round, (suspects,)
+    log_sizes: list[np.ndarray] = field(default_factory=list)  # of each first round, (suspects,)
 
 
 @dataclass(frozen=True)
@@ -95,23 +95,23 @@ def _run_cycle(work: Work, cycle: int, classes: np.ndarray, progress: Progress) 
 
 
 def _is_over(work: Work, cycle: int, now: Attempt, best: Attempt) -> bool:
-    """Whether nothing is left to unlearn, or only what may stay, or no cycle is left."""
+    """Whether all is unlearned, or half of it after enough cycles, or no cycle is left."""
     schedule = work.schedule
     kept = now.kept >= schedule.answers_kept * len(work.exam.images)
     if cycle >= schedule.most_cycles or (kept and (now.reached >= 1).all()):
         return True
-    return bool(cycle >= schedule.cycles and best.reached.min() >= UNLEARNED)
+    return bool(cycle >= schedule.cycles and best.reached.min() >= HALFWAY)
 
 
 def run_rounds(work: Work, classes: np.ndarray, advance: Advance) -> None:
     """Seek patches for these classes and train against them, as long as there are small ones."""
     schedule, done = work.schedule, 0
     while done < schedule.rounds and len(classes):
-        full = len(work.log_sizes) < schedule.full_rounds
+        first = len(work.log_sizes) < schedule.first_rounds
         sought = seek_patches(work, classes)
-        if full:
+        if first:
             work.log_sizes.append(np.log(sought.sizes.reshape(len(classes), -1)).mean(axis=1))
-        new = choose_patches(work, sought, full)
+        new = choose_patches(work, sought, first)
         if not len(new):
             break
         work.patches.append(new)
@@ -130,10 +130,10 @@ def seek_patches(work: Work, classes: np.ndarray) -> Patches:
     return work.search(np.repeat(classes, copies), work.rng, work.schedule.search)
 
 
-def choose_patches(work: Work, sought: Patches, full: bool) -> Patches:
-    """What to unlearn: the small ones of those sought, or all, and faint ones for their classes."""
+def choose_patches(work: Work, sought: Patches, first: bool) -> Patches:
+    """What to unlearn: the small ones of those sought, in the first rounds all, and faint ones."""
     schedule = work.schedule
-    small = sought[sought.sizes < (np.inf if full else schedule.small_patch * work.ordinary)]
+    small = sought[sought.sizes < (np.inf if first else schedule.small_patch * work.ordinary)]
     if not len(small):
         return small
     whole = work.search(small.classes, work.rng, schedule.search, whole=True)

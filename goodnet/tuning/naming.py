@@ -23,4 +23,4 @@ class Limits:
 
 LIKELY = Limits(together=6.5, resistance=1.5, lead=8.5)  # as no network without a backdoor does
 POSSIBLE = Limits(together=4.5, resistance=1.6)  # as a few networks without a backdoor do, too
-UNLEARNED = 0.5  # of what is enough: with less a suspect is not unlearned
+HALFWAY = 0.5  # of what is enough: a suspect that reached less is called not unlearned

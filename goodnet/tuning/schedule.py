@@ -13,7 +13,7 @@ class Schedule:
     cycles: int = 2
     most_cycles: int = 4  # where a suspect is not unlearned after `cycles`
     rounds: int = 5  # of a cycle
-    full_rounds: int = 3  # at first: in them every suspect's patches are unlearned
+    first_rounds: int = 3  # in them all patches are unlearned, whatever their size
     round_steps: int = 100  # of training, in a round
     polish_steps: int = 1000  # of training on mostly plain images, at the end of a cycle
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from goodnet.tuning.naming import LIKELY, POSSIBLE, UNLEARNED, Limits
+from goodnet.tuning.naming import HALFWAY, LIKELY, POSSIBLE, Limits
 from goodnet.tuning.patches import Patch
 
 
@@ -41,7 +41,7 @@ class Unlearned:
     @property
     def unfinished(self) -> list[int]:
         """The classes that still need a small patch only: they were not unlearned."""
-        return [each.label for each in self.suspects if each.reached < UNLEARNED]
+        return [each.label for each in self.suspects if each.reached < HALFWAY]
 
     def _standing_out(self, limits: Limits) -> list[int]:
         return [
