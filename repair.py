@@ -11,7 +11,6 @@ channels.csv, their mean activations. Test files add columns to look at; they de
 """
 
 import argparse
-import os
 from pathlib import Path
 
 from goodnet.cli import defaults, options, shell
@@ -41,10 +40,8 @@ def arguments() -> argparse.Namespace:
     args = parser.parse_args()
     if len(args.paths) not in (0, 2):
         raise Unusable("needs CLEAN_VALID MODEL, two paths, or none for the lab's files")
-    given = [name for name in FOR_PRUNE if getattr(args, name)]
-    if args.method != PRUNE and given:
-        name = given[0].replace("_", "-")
-        raise Unusable(f"argument --{name}: is for --method {PRUNE}, not {args.method}")
+    if args.method != PRUNE:
+        options.refuse_given(args, FOR_PRUNE, f"is for --method {PRUNE}, not {args.method}")
     if args.lab or not args.paths:
         lab = defaults.default_lab(args.lab)
         args.paths = args.paths or [lab.clean_valid, lab.network]
@@ -60,8 +57,9 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = arguments()
-    tests = [path for path in (args.clean_test, args.backdoored_test) if path]
-    inputs = [*args.paths, *tests]
+    sets = args.valid, args.clean_test, args.backdoored_test
+    image_sets = [path for path in sets if path]
+    inputs = [args.valid, args.model, *image_sets[1:]]
     shell.check_files(*inputs)
     method = METHODS.get(args.method)
     tuned = method and tuned_files(args.model, method, args.out)
@@ -69,25 +67,18 @@ def main() -> None:
     made = tuned or pruned
     shell.check_outputs(made.all, [args.out, *made.folders], inputs)
     shell.check_json(args.json, inputs, made.all)
-    if method:  # how the work is shared out decides the last digits
-        os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
-    with session(inputs, [args.model], [args.valid, *tests], args.json) as now:
+    with session(inputs, [args.model], image_sets, args.json, trains=bool(method)) as now:
         from goodnet.networks.goodnet import load_b
+        from goodnet.pruning.command import PruningOptions, prune_and_save
+        from goodnet.tuning.command import TuningOptions, tune_and_save
 
         b = load_b(now.held.network(args.model))
         if method and tuned:
-            from goodnet.tuning.command import TuningOptions, tune_and_save
-
             tuning = TuningOptions(args.valid, args.scale, method, args.seed)
             repaired = tune_and_save(b, now.held, tuning, tuned, now)
         else:
-            from goodnet.pruning.command import PruningOptions, prune_and_save
-
-            pruning = PruningOptions(
-                *(args.valid, args.clean_test, args.backdoored_test),
-                *(args.scale, args.drop, args.layer, args.batch_size),
-            )
+            pruning = PruningOptions(*sets, args.scale, args.drop, args.layer, args.batch_size)
             repaired = prune_and_save(b, now.held, pruning, pruned, now)
         now.lap("writing")
         now.write_json(repaired.results)

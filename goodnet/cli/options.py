@@ -4,6 +4,7 @@ Nothing here imports NumPy, h5py or Keras: `--help` and a wrong command line ans
 """
 
 import argparse
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import NoReturn
@@ -75,6 +76,13 @@ def keras_file(text: str) -> Path:
     if not text.endswith(".keras"):
         raise argparse.ArgumentTypeError(f"{text!r} does not end in .keras")
     return Path(text)
+
+
+def refuse_given(args: argparse.Namespace, names: Iterable[str], why: str) -> None:
+    """Raise Unusable where one of these options is given."""
+    for name in names:
+        if getattr(args, name):
+            raise Unusable(f"argument --{name.replace('_', '-')}: {why}")
 
 
 def refuse_lab_and_paths(args: argparse.Namespace) -> None:

@@ -1,5 +1,6 @@
 """The frame of every script that reads networks: files in quarantine, Keras, times, JSON."""
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -69,13 +70,16 @@ def session(
     image_sets: Sequence[Path],
     where_json: str | None,
     digests: bool = False,
+    trains: bool = False,
 ) -> Iterator[Session]:
     """Hold the files, have them looked through, import Keras meanwhile.
 
     inputs: all of them, in the order in which they are listed; digests: whether their SHA-256 are
-    wanted without JSON, too. Raises Unusable or Unsafe where a file cannot be read, or Keras cannot
-    be used.
+    wanted without JSON, too; trains: whether a network is trained. Raises Unusable or Unsafe where
+    a file cannot be read, or Keras cannot be used.
     """
+    if trains:  # how the work is shared out decides the last digits
+        os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
     watch = Stopwatch()
     with quarantine.opened(networks, image_sets) as held:
         hashing = held.digests(inputs) if digests or where_json else None

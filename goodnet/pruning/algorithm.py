@@ -129,7 +129,7 @@ def _calls(
         yield pruned[:filled], images[:filled], rows
 
 
-def points_lost(hits: Sequence[int], images: int) -> list[Fraction]:
+def points_lost(hits: Sequence[int] | np.ndarray, images: int) -> list[Fraction]:
     """What 0, 1, … pruned channels cost, exactly, in percentage points against B's own.
 
     `hits`: how many of `images` validation images are right with so many channels pruned.

@@ -45,23 +45,22 @@ def prune_and_save(
     """
     fit = fit_of(loaded.model, options.scale)
     valid = open_clean(held.images(options.valid), fit)
-    tests = [
-        path and opener(held.images(path), fit)
-        for path, opener in (
-            (options.clean_test, open_clean),
-            (options.backdoored_test, open_backdoored),
-        )
-    ]
+    clean = backdoored = None
+    if options.clean_test:
+        clean = open_clean(held.images(options.clean_test), fit)
+    if options.backdoored_test:
+        backdoored = open_backdoored(held.images(options.backdoored_test), fit)
     reporter.lap("loading")
     split = _split(loaded, options.layer)
-    total = 2 * len(valid) + sum(len(images) for images in tests if images)
+    total = 2 * len(valid) + sum(len(images or ()) for images in (clean, backdoored))
     with reporter.progress("Pruning", total) as advance:
         head = head_of(split.head)
         pruning = prune(split, head, valid, options.drops, options.batch_size, advance)
         sweep = Sweep(split, head, pruning.order, options.batch_size)
-        clean, backdoored = (images and count_rows(sweep, images, advance) for images in tests)
+        on_clean = count_rows(sweep, clean, advance) if clean else None
+        on_backdoored = count_rows(sweep, backdoored, advance) if backdoored else None
     reporter.lap("pruning")
-    curve = write_pruned(made, loaded, split, pruning, clean, backdoored)
+    curve = write_pruned(made, loaded, split, pruning, on_clean, on_backdoored)
     if reporter.prints:
         report.print_pruned(pruning, curve, made.networks)
     for line in report.never_reached(pruning, made.networks):
