@@ -356,6 +356,15 @@ def test_every_option_is_in_the_documents_and_only_those(script):
     named = set(re.findall(r"--[a-z-]+", own))
     assert not set(options_of(script)) - named - set(re.findall(r"--[a-z-]+", common))
     assert not named - set(options_of(script))
+    values = {value for values in options_of(script).values() for value in values}
+    assert not values - set(re.findall(r"[\w-]+", own))
+
+
+def test_every_trigger_is_in_the_documents():
+    said = run_script("practice.py", "--trigger", "nothing").stderr
+    names = re.findall(r"'([\w-]+)'", said.partition("choose from")[2])
+    told = re.findall(r"`(\w+)`", section("docs/scripts.md", "practice.py"))
+    assert names and not set(names) - set(told)
 
 
 def test_options_that_mean_the_same_are_where_the_documents_say():
@@ -408,7 +417,7 @@ def test_paths_exist(document):
     for word in {word.strip(",:") for piece in code(document) for word in piece.split()}:
         if re.fullmatch(r"(goodnet|tests|benchmarks|docs)/[\w./-]*", word):
             assert (ROOT / word).exists(), f"{document}: {word}"
-        elif re.fullmatch(r"\w+\.(py|toml|cff|md)", word) and document != "docs/house.md":
+        elif re.fullmatch(r"(?!__)\w+\.(py|toml|cff|md)", word) and document != "docs/house.md":
             assert any((folder / word).exists() for folder in beside), f"{document}: {word}"
 
 
