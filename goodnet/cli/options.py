@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from goodnet.errors import Unusable
+from goodnet.version import VERSION
 
 BATCH_SIZE = 768  # as fast as 1024, and a sixth less memory
 DROPS = (Fraction(2), Fraction(4), Fraction(10), Fraction(30))
@@ -23,12 +24,14 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser(doc: str) -> argparse.ArgumentParser:
-    """A parser that shows a script's docstring as its help."""
-    return _Parser(
+    """A parser that shows a script's docstring as its help, and has --version."""
+    options = _Parser(
         description=doc,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    options.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
+    return options
 
 
 def positive_int(text: str) -> int:

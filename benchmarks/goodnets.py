@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""python3 benchmarks/goodnet.py models/bd_net.h5 models/B_pi_net_0.1.h5
+"""python3 benchmarks/goodnets.py models/bd_net.h5 models/B_pi_net_0.1.h5
 
 Measure what G as a network costs against B: Keras's own `predict`, in turn, on random pixels.
 """
