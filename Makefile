@@ -3,7 +3,7 @@
 # make test-browser  open the report in a browser and put it through the HTML checker
 # make fuzz   damage files by chance, 2,500 times; takes some minutes
 # make test-keras2 test-keras3  the same files with older releases of Keras, which are fetched
-# make docs   draw the pictures of the README again
+# make docs   draw the pictures of the documents again
 # make bench  measure the sweep and the scripts; takes some minutes
 # make bench-repairs  measure the repairs on practice labs of five seeds; takes hours
 PYTHON ?= python3
@@ -39,6 +39,8 @@ fuzz: .venv/installed-dev
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo 2>/dev/null || $(BIN)/lint-imports --no-cache
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/sweep.py

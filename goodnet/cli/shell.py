@@ -156,7 +156,7 @@ def import_keras() -> None:
 
 
 def run(main: Callable[[], None]) -> NoReturn:
-    """Run a script's main function and leave with the exit status that the README lists."""
+    """Run a script's main function and leave with the exit status that docs/scripts.md lists."""
     name = Path(sys.argv[0]).name
     _fill_descriptors()
     if isinstance(sys.stdout, io.TextIOWrapper):

@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from goodnet import tables
 from goodnet.errors import Unusable
 
@@ -98,9 +96,7 @@ def _check_order(rows: Sequence[tables.Row]) -> None:
             raise rows[0].refusal(name, "must be empty, as nothing is pruned")
 
 
-def write_channels(
-    path: Path, order: Sequence[int], means: Mapping[str, Sequence[float] | np.ndarray]
-) -> None:
+def write_channels(path: Path, order: Sequence[int], means: Mapping[str, Sequence[float]]) -> None:
     """Write `channels.csv`. `means`: column -> each channel's mean, in channel order, (C,).
 
     Raises Unusable where that cannot be done.

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from goodnet.lab import PrunedFiles
 from goodnet.metrics import percent
@@ -78,7 +77,7 @@ def _percentages(counted: Counted) -> dict[str, tuple[float, ...]]:
     return percentages
 
 
-def _channel_means(counted: Counted) -> dict[str, np.ndarray]:
+def _channel_means(counted: Counted) -> dict[str, list[float]]:
     """The columns of channels.csv, in channel order, of the sets that are at hand."""
     sets = zip((VALID_MEAN, *TEST_MEANS), counted.values(), strict=True)
-    return {column: rows.mean_activation for column, rows in sets if rows}
+    return {column: rows.mean_activation.tolist() for column, rows in sets if rows}
