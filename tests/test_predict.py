@@ -39,7 +39,8 @@ def picture(path: Path, pixels: np.ndarray, **options) -> Path:
 
 def test_a_png_of_the_right_size_is_read_pixel_for_pixel(tmp_path):
     [pixels] = random_images(1)
-    read, notes = read_photo(picture(tmp_path / "a.png", pixels), SHAPE)
+    photo = read_photo(picture(tmp_path / "a.png", pixels), SHAPE)
+    read, notes = photo.pixels, photo.notes
     assert read.dtype == np.float32 and notes == []
     np.testing.assert_array_equal(read, pixels)
 
@@ -47,7 +48,7 @@ def test_a_png_of_the_right_size_is_read_pixel_for_pixel(tmp_path):
 def test_the_content_tells_what_a_file_is(tmp_path):
     [pixels] = random_images(1)
     path = picture(tmp_path / "no suffix", pixels, format="PNG")
-    np.testing.assert_array_equal(read_photo(path, SHAPE)[0], pixels)
+    np.testing.assert_array_equal(read_photo(path, SHAPE).pixels, pixels)
     picture(tmp_path / "a.png", pixels, format="GIF")
     with pytest.raises(Unusable, match="a.png: is not a PNG or JPEG image"):
         read_photo(tmp_path / "a.png", SHAPE)
@@ -60,7 +61,8 @@ def test_exif_says_how_to_turn(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     path = picture(tmp_path / "a.png", np.ascontiguousarray(np.rot90(upright)), exif=exif)
-    read, notes = read_photo(path, SHAPE)
+    photo = read_photo(path, SHAPE)
+    read, notes = photo.pixels, photo.notes
     np.testing.assert_array_equal(read, upright)
     assert notes == ["turned as its EXIF orientation says"]
 
@@ -68,54 +70,62 @@ def test_exif_says_how_to_turn(tmp_path):
 def test_sizes_are_changed_and_told(tmp_path):
     large = np.full((HEIGHT * 10, WIDTH * 10, 3), 7, np.uint8)
     large[:, WIDTH * 5 :] = 200
-    read, notes = read_photo(picture(tmp_path / "a.png", large), SHAPE)
+    photo = read_photo(picture(tmp_path / "a.png", large), SHAPE)
+    read, notes = photo.pixels, photo.notes
     assert read.shape == SHAPE and notes == ["resized from 120 x 140 to 12 x 14"]
     assert (read[:, : WIDTH // 2 - 2] == 7).all() and (read[:, WIDTH // 2 + 2 :] == 200).all()
-    _, notes = read_photo(picture(tmp_path / "b.png", large[:60]), SHAPE)
+    photo = read_photo(picture(tmp_path / "b.png", large[:60]), SHAPE)
+    notes = photo.notes
     assert notes == ["resized from 120 x 60 to 12 x 14, which changes its proportions"]
-    read, notes = read_photo(tmp_path / "b.png", (None, None, 3))
+    photo = read_photo(tmp_path / "b.png", (None, None, 3))
+    read, notes = photo.pixels, photo.notes
     assert read.shape == (60, 120, 3) and notes == []
 
 
 def test_a_rounded_size_keeps_the_proportions(tmp_path):
     path = picture(tmp_path / "a.png", np.zeros((560, 470, 3), np.uint8))
-    assert read_photo(path, (55, 47, 3))[1] == ["resized from 470 x 560 to 47 x 55"]
+    assert read_photo(path, (55, 47, 3)).notes == ["resized from 470 x 560 to 47 x 55"]
 
 
 def test_colours_are_converted_and_told(tmp_path):
     grey = np.arange(HEIGHT * WIDTH, dtype=np.uint8).reshape(HEIGHT, WIDTH)
-    read, notes = read_photo(picture(tmp_path / "l.png", grey), SHAPE)
+    photo = read_photo(picture(tmp_path / "l.png", grey), SHAPE)
+    read, notes = photo.pixels, photo.notes
     assert notes == ["converted from greyscale to colour"]
     np.testing.assert_array_equal(read, np.repeat(grey[..., None], 3, axis=2))
-    read, notes = read_photo(tmp_path / "l.png", (HEIGHT, WIDTH, 1))
+    photo = read_photo(tmp_path / "l.png", (HEIGHT, WIDTH, 1))
+    read, notes = photo.pixels, photo.notes
     assert notes == []
     np.testing.assert_array_equal(read, grey[..., None])
     sixteen = picture(tmp_path / "16.png", grey.astype(np.uint16) * 256 + 255)
-    read, notes = read_photo(sixteen, SHAPE)
+    photo = read_photo(sixteen, SHAPE)
+    read, notes = photo.pixels, photo.notes
     assert notes[0] == "16 bits a colour cut to 8"
     np.testing.assert_array_equal(read[..., 1], grey)
     [pixels] = random_images(1)
     Image.fromarray(pixels).convert("CMYK").save(tmp_path / "cmyk.jpg", quality=100)
-    assert read_photo(tmp_path / "cmyk.jpg", SHAPE)[1] == ["converted from CMYK to colour"]
+    assert read_photo(tmp_path / "cmyk.jpg", SHAPE).notes == ["converted from CMYK to colour"]
     Image.fromarray(pixels).quantize(256).save(tmp_path / "p.png")
-    assert read_photo(tmp_path / "p.png", SHAPE)[1] == ["converted from a palette to colour"]
+    assert read_photo(tmp_path / "p.png", SHAPE).notes == ["converted from a palette to colour"]
 
 
 def test_what_is_transparent_is_laid_on_white(tmp_path):
     pixels = np.zeros((*SHAPE[:2], 4), np.uint8)
     pixels[0, :, 3] = 255
     pixels[1, :, 3] = 51  # one fifth of black on white
-    read, notes = read_photo(picture(tmp_path / "a.png", pixels), SHAPE)
+    photo = read_photo(picture(tmp_path / "a.png", pixels), SHAPE)
+    read, notes = photo.pixels, photo.notes
     assert notes == ["transparent parts laid on white"]
     assert (read[0] == 0).all() and (read[1] == 204).all() and (read[2:] == 255).all()
     pixels[..., 3] = 255
-    assert read_photo(picture(tmp_path / "b.png", pixels), SHAPE)[1] == []
+    assert read_photo(picture(tmp_path / "b.png", pixels), SHAPE).notes == []
 
 
 def test_of_an_animation_the_first_frame_is_taken(tmp_path):
     first, *others = map(Image.fromarray, random_images(3))
     first.save(tmp_path / "a.png", save_all=True, append_images=others)
-    read, notes = read_photo(tmp_path / "a.png", SHAPE)
+    photo = read_photo(tmp_path / "a.png", SHAPE)
+    read, notes = photo.pixels, photo.notes
     assert notes == ["the first of 3 frames"]
     np.testing.assert_array_equal(read, np.asarray(first))
 
@@ -160,7 +170,7 @@ def test_damaged_files_are_told_in_one_line(tmp_path):
             path = tmp_path / f"damaged_{name}"
             path.write_bytes(damaged)
             try:
-                assert read_photo(path, SHAPE)[0].shape == SHAPE
+                assert read_photo(path, SHAPE).pixels.shape == SHAPE
             except Unusable as error:
                 refused += 1
                 assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
@@ -171,7 +181,8 @@ def test_a_folder_stands_for_the_images_in_it(tmp_path):
     for name in ("b.png", "a.JPG", "c.jpeg", "notes.txt", "d.png/e.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    listed, others = list_photos([tmp_path / "notes.txt", tmp_path])
+    found = list_photos([tmp_path / "notes.txt", tmp_path])
+    listed, others = found.paths, found.passed_over
     assert [path.name for path in listed] == ["notes.txt", "a.JPG", "b.png", "c.jpeg"]
     assert others == 2
     (tmp_path / "empty").mkdir()

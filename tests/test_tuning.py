@@ -19,6 +19,8 @@ from conftest import (
     SHAPE,
     check_refused,
     convolutions,
+    load_model,
+    open_clean,
     random_images,
     run_script,
     tiny_network,
@@ -29,11 +31,10 @@ from PIL import Image
 
 from goodnet import methods
 from goodnet.cli import shell
-from goodnet.dataset import ImageSet, open_clean
+from goodnet.dataset import ImageSet
 from goodnet.errors import Unusable
 from goodnet.lab import repaired_networks, tuned_path
 from goodnet.methods import METHODS, Method
-from goodnet.networks.loading import load_network
 from goodnet.networks.split import split_network
 from goodnet.progress import Progress
 from goodnet.tuning import cycles, fine_pruning, gradients, ranking, training, unlearning
@@ -94,7 +95,7 @@ def poisoned(tmp_path_factory) -> tuple[keras.Model, Path]:
     )
     network.save(folder / "b.h5", include_optimizer=False)
     pixels, answers = scenes(200, 2)
-    return load_network(folder / "b.h5"), write_images(folder / "valid.h5", pixels, answers)
+    return load_model(folder / "b.h5"), write_images(folder / "valid.h5", pixels, answers)
 
 
 def valid_of(path: Path):
@@ -613,7 +614,7 @@ def list_forgotten(findings: str, pictures: list[Path]) -> dict:
 def test_a_new_method_is_a_row(poisoned, tmp_path, monkeypatch, run_here):
     here = f"{__name__}:"
     functions = (here + name for name in ("forget_all", "print_forgotten", "list_forgotten"))
-    row = Method("forget", "B_forgot", *functions, kept="answered at all")
+    row = Method("forget", "forgets.", "B_forgot", *functions, kept="answered at all")
     monkeypatch.setitem(METHODS, "forget", row)
     monkeypatch.setattr(methods, "CHOICES", (*methods.CHOICES, "forget"))
     _, valid = poisoned
@@ -629,7 +630,7 @@ def test_a_new_method_is_a_row(poisoned, tmp_path, monkeypatch, run_here):
         str(saved),
     ]
     assert json.loads(told.read_text())["forgotten"] == "all"
-    assert not any(array.any() for array in load_network(saved).get_weights())
+    assert not any(array.any() for array in load_model(saved).get_weights())
     assert repaired_networks(b) == [saved]
 
 
@@ -659,7 +660,7 @@ def test_repair_py_saves_the_network_and_its_patches(poisoned, tmp_path, monkeyp
         f"class_{label}.png" for label in range(CLASSES)
     }
     arrays = unlearn(network, valid_of(valid), 0, shell.progress).arrays
-    assert all(map(np.array_equal, load_network(saved).get_weights(), arrays))
+    assert all(map(np.array_equal, load_model(saved).get_weights(), arrays))
 
 
 def test_repair_py_fine_prunes_and_the_file_changes_in_its_arrays_alone(poisoned, tmp_path):
@@ -680,7 +681,7 @@ def test_repair_py_fine_prunes_and_the_file_changes_in_its_arrays_alone(poisoned
         str(saved),
     ]
     assert saved.stat().st_size == b.stat().st_size
-    split = split_network(load_network(saved))
+    split = split_network(load_model(saved))
     assert not split.arrays[0].any(axis=(0, 1, 2)).all()
 
 
@@ -719,7 +720,7 @@ def test_a_bad_image_is_told_of_the_file_it_stands_in(poisoned, run_here, tmp_pa
 
 @pytest.mark.parametrize(
     ("method", "where"),
-    [("fine-prune", "network._change"), ("unlearn", "training.vary")],
+    [("fine-prune", "writing._change"), ("unlearn", "training.vary")],
     ids=["while writing", "in the middle of training"],
 )
 def test_an_interrupted_repair_leaves_nothing(poisoned, tmp_path, method, where):
@@ -728,7 +729,7 @@ def test_an_interrupted_repair_leaves_nothing(poisoned, tmp_path, method, where)
         "import os, signal, sys; sys.argv = ['repair.py', *sys.argv[1:]]\n"
         "from goodnet.cli import shell; shell.import_keras()\n"
         "from goodnet.tuning import training\n"
-        "from goodnet.networks import loading as network\n"
+        "from goodnet.networks import writing\n"
         f"real = {where}\n"
         "calls = []\n"
         "def stop(*arguments):\n"
