@@ -172,12 +172,12 @@ def _decision(
     ranked = layers.Rescaling([STEEP * rank for rank in ranks], ranks, name="ranked", dtype=dtype)
     ranks_of_maxima = layers.ReLU(name="ranks_of_maxima", dtype=dtype)
 
-    def first_maximum(outputs):
-        rank = ranks_of_maxima(ranked(below([outputs, largest(column(outputs))])))
-        return rank, largest(column(rank))
+    def rank_maxima(outputs: keras.KerasTensor) -> keras.KerasTensor:
+        return ranks_of_maxima(ranked(below([outputs, largest(column(outputs))])))
 
-    rank, first = first_maximum(answer)
-    _, repaired_first = first_maximum(repaired_answer)
+    rank = rank_maxima(answer)
+    first = largest(column(rank))
+    repaired_first = largest(column(rank_maxima(repaired_answer)))
     either_way = [
         layers.Subtract(name=name, dtype=dtype)(pair)
         for name, pair in (

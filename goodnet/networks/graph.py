@@ -13,6 +13,7 @@ from keras import layers
 from goodnet.errors import Unusable
 
 Node = Any  # keras.src.ops.node.Node: one call of a layer
+Tensor = Any  # of Keras's backend, of a network in the making, or an array
 
 
 def nodes(network: keras.Model) -> list[Node]:

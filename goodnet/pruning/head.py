@@ -13,8 +13,8 @@ import numpy as np
 from keras import layers
 
 from goodnet.networks.answers import Scorer, scorer_of
-from goodnet.networks.graph import Node, call_again, nodes
-from goodnet.pruning.algorithm import Head, Scores
+from goodnet.networks.graph import Node, Tensor, call_again, nodes
+from goodnet.pruning.algorithm import Features, Head, Scores
 
 MOVING = (layers.Flatten, layers.Reshape, layers.Dropout)  # values change places, nothing else
 SHARES_LIMIT = 256 * 2**20  # bytes
@@ -28,7 +28,7 @@ def head_of(network: keras.Model) -> Head:
     front = _linear_front(network)
     shape = network.inputs[0].shape[1:]
 
-    def by_layers(features):
+    def by_layers(features: Features) -> np.ndarray:
         return keras.ops.convert_to_numpy(network(features, training=False))
 
     if front and None not in shape:
@@ -41,7 +41,7 @@ def head_of(network: keras.Model) -> Head:
 def _whole_head(scorer: Scorer, by_layers: Scores) -> Head:
     """The state is the measuring point."""
 
-    def give_back(states, channel, values):
+    def give_back(states: np.ndarray, channel: int, values: np.ndarray) -> np.ndarray:
         states[..., channel] = values.reshape(states.shape[:-1])
         return states
 
@@ -58,7 +58,7 @@ def _linear_head(scorer: Scorer, front: list[Node], by_layers: Scores) -> Head:
     """
     shares = _shares(scorer.network, front)
 
-    def give_back(states, channel, values):
+    def give_back(states: np.ndarray, channel: int, values: np.ndarray) -> np.ndarray:
         states += keras.ops.convert_to_numpy(keras.ops.matmul(values, shares[channel]))
         return states
 
@@ -89,7 +89,7 @@ def _is_linear(layer: keras.Operation) -> bool:
     return isinstance(layer, layers.Dense) or layer.groups == 1
 
 
-def _linear(layer: keras.Layer, values):
+def _linear(layer: keras.Layer, values: Tensor) -> Tensor:
     """The layer without its activation and its bias."""
     if isinstance(layer, layers.Dense):
         return keras.ops.matmul(values, layer.kernel)
@@ -156,7 +156,7 @@ def _finished(node: Node, start: int) -> keras.Layer:
     """A linear layer's output from its part of the state, which begins at unit `start`."""
     layer, shape = node.operation, node.outputs[0].shape[1:]
 
-    def finish(state):
+    def finish(state: Tensor) -> Tensor:
         values = state[:, start : start + math.prod(shape)]
         return layer.activation(keras.ops.reshape(values, (-1, *shape)))
 

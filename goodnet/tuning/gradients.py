@@ -11,13 +11,11 @@ import keras
 import numpy as np
 
 from goodnet.errors import Unusable
-from goodnet.networks.graph import closing_layer
+from goodnet.networks.graph import Tensor, closing_layer
 
 BATCH = 256  # images answered at a time
 TRIED = 32  # images, to see whether a network answers probabilities
 SMALLEST = 1e-30  # of a probability, before its logarithm is taken
-
-Tensor = Any  # one of Keras's backend, or an array that it takes for one
 
 
 class Logits(Protocol):
