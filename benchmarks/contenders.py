@@ -14,7 +14,7 @@ BATCH = 1024  # of the plain contenders
 
 
 def plain_pass(model: str, *paths: str) -> dict:
-    """Predict image files once, batch by batch, and reckon B's accuracy on each."""
+    """Predict image files once, batch by batch, and count B's accuracy on each."""
     import h5py
     import keras
     import numpy as np

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,7 +12,14 @@ def percent(count: int, n: int) -> float:
     return count / n * 100
 
 
-def wilson_interval(count: int, n: int) -> tuple[float, float]:
+class Interval(NamedTuple):
+    """From where to where."""
+
+    low: float
+    high: float
+
+
+def wilson_interval(count: int, n: int) -> Interval:
     """The 95 % interval of the rate behind `count` of `n` images, in percent.
 
     Wilson (1927), "Probable Inference, the Law of Succession, and Statistical Inference", JASA
@@ -22,7 +30,7 @@ def wilson_interval(count: int, n: int) -> tuple[float, float]:
     middle = rate + z * z / (2 * n)
     spread = z * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
     low, high = ((middle + sign * spread) / (1 + z * z / n) * 100 for sign in (-1, 1))
-    return (low if count else 0.0), (high if count < n else 100.0)
+    return Interval(low if count else 0.0, high if count < n else 100.0)
 
 
 def defense_effectiveness_rating(before: "Judgement", after: "Judgement") -> float:

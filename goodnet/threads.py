@@ -11,6 +11,7 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Work = Callable[[Item], Result]
 
 
 def ahead(items: Generator[Item]) -> Iterator[Item]:
@@ -35,16 +36,16 @@ def _next(items: Generator[Item]) -> tuple[Item] | None:
 
 
 def side_by_side(
-    function: Callable[[Item], Result], items: Generator[Item], threads: int
+    work: Work[Item, Result], items: Generator[Item], threads: int
 ) -> Iterator[Result]:
-    """Yield function(item) for each item, in order, with so many threads at work.
+    """Yield work(item) for each item, in order, with so many threads at it.
 
     Errors are raised here; where the consumer stops early, what was begun is finished.
     """
     with closing(items), ThreadPoolExecutor(threads) as pool:
         waiting: deque[Future[Result]] = deque()
         for item in items:
-            waiting.append(pool.submit(function, item))
+            waiting.append(pool.submit(work, item))
             if len(waiting) > threads:
                 yield waiting.popleft().result()
         while waiting:

@@ -56,9 +56,10 @@ class Attempt:
     reached: np.ndarray  # (suspects,): the same as shares of what is enough
     kept: int  # images, answered as by B
 
-    def merit(self) -> tuple[float, int]:
-        """Larger for the better of two attempts."""
-        return min(1.0, self.reached.min()), self.kept
+    def beats(self, other: Attempt) -> bool:
+        """Whether it came nearer to what is enough or, where both are as near, kept more."""
+        near, other_near = (min(1.0, each.reached.min()) for each in (self, other))
+        return (near, self.kept) > (other_near, other.kept)
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def run_cycles(work: Work, progress: Progress) -> Outcome:
         cycle += 1
         _run_cycle(work, cycle, work.suspects[now.reached < 1], progress)
         now = assess(work, resistances)
-        best = max(best, now, key=Attempt.merit)
+        best = now if now.beats(best) else best
     return Outcome(best, resistances, cycle)
 
 

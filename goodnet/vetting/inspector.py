@@ -11,13 +11,16 @@ import resource
 import sys
 from typing import BinaryIO
 
-from goodnet.errors import Unsafe, Unusable
+from goodnet.errors import Unusable
 from goodnet.vetting.hdf5 import vet_images
 from goodnet.vetting.rebuilding import rebuild_network
 
 
-def answer(kind: str, descriptor: int) -> tuple[dict, bytes]:
-    """What is to be said of an open file: {status, reason, suffix, bytes}, and the network anew."""
+def answer(kind: str, descriptor: int) -> bytes:
+    """What is to be said of an open file: a line {status, reason, suffix, bytes}, and the network.
+
+    The network is written anew; of an image set nothing follows the line.
+    """
     status, reason, suffix, content = 0, "", "", b""
     try:
         # By its descriptor: whatever the file's name stands for by now, this is the one.
@@ -28,8 +31,6 @@ def answer(kind: str, descriptor: int) -> tuple[dict, bytes]:
                 suffix, content = rebuild_network(file, size)
             else:
                 vet_images(f"/dev/fd/{descriptor}", size)
-    except Unsafe as error:
-        status, reason = error.exit_status, str(error)
     except Unusable as error:
         status, reason = error.exit_status, str(error)
     except MemoryError:
@@ -37,15 +38,14 @@ def answer(kind: str, descriptor: int) -> tuple[dict, bytes]:
     except Exception as error:  # whatever HDF5, h5py and zipfile raise on damage
         first = (str(error).strip("'\"").splitlines() or [type(error).__name__])[0]
         status, reason = 2, f"is damaged ({first})"
-    return {"status": status, "reason": reason, "suffix": suffix, "bytes": len(content)}, content
+    header = {"status": status, "reason": reason, "suffix": suffix, "bytes": len(content)}
+    return json.dumps(header).encode() + b"\n" + content
 
 
 def serve(request: dict, out: BinaryIO) -> None:
-    """Answer for each file of a request in turn: a line of JSON, then the content."""
+    """Answer for each file of a request in turn."""
     for kind, descriptor in request["files"]:
-        header, content = answer(kind, descriptor)
-        out.write(json.dumps(header).encode() + b"\n")
-        out.write(content)
+        out.write(answer(kind, descriptor))
         out.flush()
 
 
