@@ -23,11 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from goodnet.cli import (
-    defaults,  # noqa: E402
-    options,  # noqa: E402
-    shell,  # noqa: E402
-)
+from goodnet.cli import defaults, options, shell  # noqa: E402
 from goodnet.lab import find_lab, repaired_path, tuned_path  # noqa: E402
 from goodnet.methods import CHOICES, METHODS, PRUNE  # noqa: E402
 
@@ -88,44 +84,25 @@ def judged(network: Path, saved: Path, clean: Path, backdoored: Path) -> dict:
     """Accuracies in percent, B's and its repaired network's, and each target's attack success."""
     import numpy as np
 
-    from goodnet.dataset import open_backdoored, open_clean
-    from goodnet.metrics import judge
-    from goodnet.networks.answers import classify
-    from goodnet.networks.goodnet import goodnet_labels
-    from goodnet.networks.loading import count_classes, fit_of, load_network
-    from goodnet.progress import ignore
+    from goodnet.judging.judging import judge_networks
+    from goodnet.progress import SILENT
     from goodnet.vetting import quarantine
 
-    with quarantine.opened([network, saved], [clean, backdoored]) as held:
-        networks = [load_network(held.network(path)).model for path in (network, saved)]
-        n_classes = count_classes(networks[0])
-        fit = fit_of(networks[0], 1.0)
-        sets = (
-            open_clean(held.images(clean), fit),
-            open_backdoored(held.images(backdoored), fit),
-        )
-        answers = [classify(networks, images, 1024, ignore) for images in sets]
-    b, fixed, goodnet = (
-        judge(*(each for images, part in zip(sets, parts, strict=True)
-                for each in (part, images.labels)), n_classes)
-        for parts in (
-            [part[0] for part in answers],
-            [part[1] for part in answers],
-            [goodnet_labels(part[0], part[1], n_classes) for part in answers],
-        )
-    )  # fmt: skip
-    labels = sets[1].labels
-    by_target = [
-        float((answers[1][1][labels == target] == target).mean() * 100)
-        for target in np.unique(labels)
-    ]
+    networks = [network, saved]
+    with quarantine.opened(networks, [clean, backdoored]) as held:
+        found = judge_networks(held, clean, backdoored, networks, 1.0, 1024, SILENT)
+    b, repaired = found.networks
+    targets, answers = found.backdoored.labels, repaired.answers.backdoored
     return {
-        "b_accuracy": b.clean_accuracy,
-        "b_asr": b.attack_success_rate,
-        "accuracy": fixed.clean_accuracy,
-        "asr": by_target,
-        "goodnet_rejects_clean": goodnet.clean_rejected_rate,
-        "goodnet_rejects_backdoored": goodnet.backdoored_rejected_rate,
+        "b_accuracy": b.itself.clean_accuracy,
+        "b_asr": b.itself.attack_success_rate,
+        "accuracy": repaired.itself.clean_accuracy,
+        "asr": [
+            float((answers[targets == target] == target).mean() * 100)
+            for target in np.unique(targets)
+        ],
+        "goodnet_rejects_clean": repaired.goodnet.clean_rejected_rate,
+        "goodnet_rejects_backdoored": repaired.goodnet.backdoored_rejected_rate,
     }
 
 

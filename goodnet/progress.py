@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -42,7 +43,23 @@ def ignore(amount: int) -> None:
     """An Advance that shows nothing."""
 
 
+def ignore_stage(stage: str) -> None:
+    """A Lap that keeps nothing."""
+
+
 @contextmanager
 def no_progress(description: str, total: int) -> Iterator[Advance]:
     """A Progress that shows nothing."""
     yield ignore
+
+
+@dataclass(frozen=True)
+class Silence:
+    """A Reporter that shows nothing."""
+
+    prints: bool = False
+    progress: Progress = no_progress
+    lap: Lap = ignore_stage
+
+
+SILENT = Silence()
