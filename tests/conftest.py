@@ -176,7 +176,7 @@ def cpu_seconds_of_children() -> float:
 def run_within(
     most: float, name: str, *arguments: object, **options
 ) -> subprocess.CompletedProcess:
-    """Run one of the scripts, which has to take less than `most` seconds: the best of three runs."""
+    """Run one of the scripts, which must take less than `most` seconds, the best of three runs."""
     seconds = []
     while not seconds or (min(seconds) >= most and len(seconds) < 3):
         before = cpu_seconds_of_children()
