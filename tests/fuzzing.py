@@ -3,9 +3,10 @@
 python3 tests/fuzzing.py --count 2000 --seed 1
 
 Mutates the networks and image sets of the lab (LAB_DIR, else practice/) and of a tiny lab, and
-has each opened, run and copied as the scripts do. Each must work or be refused in one line; one in
-a hundred goes through eval.py itself. Prints the count and the seed, and stops at the first that
-comes out otherwise.
+has each opened, run and copied as the scripts do. Each must work or be refused in one line, and a
+network that works must answer as in plain Keras, where that loads the file; one in a hundred goes
+through eval.py itself. Prints the count and the seed, and stops at the first that comes out
+otherwise.
 """
 
 import argparse
@@ -27,11 +28,17 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import h5py  # noqa: E402
+import keras  # noqa: E402
 from conftest import build_lab, load_model, run_script  # noqa: E402
 
 from goodnet import dataset  # noqa: E402
 from goodnet.errors import Unusable  # noqa: E402
-from goodnet.networks.loading import count_classes, input_shape, load_network  # noqa: E402
+from goodnet.networks.loading import (  # noqa: E402
+    LoadedNetwork,
+    count_classes,
+    input_shape,
+    load_network,
+)
 from goodnet.networks.split import silenced_arrays, split_network  # noqa: E402
 from goodnet.networks.writing import Change, write_copy  # noqa: E402
 from goodnet.vetting import quarantine  # noqa: E402
@@ -170,6 +177,21 @@ def mutate(content: bytes, rng: np.random.Generator) -> bytes:
     return mutate_bytes(content, rng)
 
 
+def check_answers(loaded: LoadedNetwork, content: bytes) -> None:
+    """A network answers as plain Keras does with its file, where that loads it in safe mode."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"network{loaded.source.rebuilt.suffix}"
+        file.write_bytes(content)
+        try:
+            plain = keras.models.load_model(file, compile=False)
+        except Exception:  # weights alone, or what vetting leaves out because Keras refuses it
+            return
+    shape = [size or 24 for size in input_shape(loaded.model)]
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, *shape)).astype(np.float32)
+    found, expected = (np.asarray(each(pixels, training=False)) for each in (loaded.model, plain))
+    np.testing.assert_array_equal(found, expected, "plain Keras answers otherwise")
+
+
 def use(path: Path, kind: str, fits: tuple, out: Path) -> int:
     """Do with a file what the scripts do; answers the exit status."""
     try:
@@ -181,6 +203,7 @@ def use(path: Path, kind: str, fits: tuple, out: Path) -> int:
                     dataset.read(images, start, min(start + 1024, len(images)))
             else:
                 loaded = load_network(held.network(path))
+                check_answers(loaded, path.read_bytes())
                 split = split_network(loaded.model)
                 arrays = silenced_arrays(split, [0])
                 changes = zip(split.variables, split.arrays, arrays, strict=True)

@@ -1,7 +1,6 @@
 """The practice lab: the attacker's steps, the files, and the script as a user runs it."""
 
 import json
-import resource
 import shutil
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from conftest import check_refused, read_images
+from conftest import check_refused, read_images, run_at_once
 
 from goodnet.cli import defaults, shell
 from goodnet.errors import Unusable
@@ -224,12 +223,6 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_work(tmp_path, mo
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["data"]
 
 
-def cpu_seconds_of_children() -> float:
-    """Of all that ended: other work on the machine does not count, as it would by the clock."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -246,12 +239,7 @@ def cpu_seconds_of_children() -> float:
 def test_bad_arguments_get_one_line_and_status_2(tmp_path, options, said):
     (tmp_path / "file").touch()
     options = [option.format(file=tmp_path / "file") for option in options]
-    before = cpu_seconds_of_children()
-    done = subprocess.run(
-        [sys.executable, SCRIPT, *options], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert cpu_seconds_of_children() - before < 0.3
-    check_refused(done, said)
+    check_refused(run_at_once("practice.py", *options, cwd=tmp_path), said)
 
 
 def test_practice_as_a_user_runs_it(tmp_path):

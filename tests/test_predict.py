@@ -353,14 +353,6 @@ def test_a_network_that_leaves_the_size_open_takes_images_as_they_are(tmp_path, 
     assert [int(line.rpartition(" ")[2]) for line in done.stdout.splitlines()] == expected
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--nonsense"], ["missing.png", "--model", "m"]])
-def test_answers_before_keras_is_imported(arguments):
-    start = time.perf_counter()
-    done = run_script("predict.py", *arguments)
-    assert time.perf_counter() - start < 2
-    assert done.returncode == (0 if "--help" in arguments else 2)
-
-
 def test_the_labs_photographs_as_single_images(lab_dir, tmp_path, run_here):
     files = ("data/bd/bd_test.h5", "data/cl/test.h5")
     pixels = np.concatenate([read_images(lab_dir / name)[0][:60] for name in files])
