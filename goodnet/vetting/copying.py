@@ -8,10 +8,13 @@ import re
 from collections.abc import Sequence
 
 import h5py
-from h5py import h5a, h5s, h5t
+import numpy as np
+from h5py import h5a, h5d, h5s, h5t
 
 from goodnet.errors import Unsafe, Unusable
 from goodnet.vetting.configuration import LONGEST_CONFIGURATION
+from goodnet.vetting.contents import Attributes, Contents, StoredArray
+from goodnet.vetting.hdf5 import plain_numbers
 
 MOST_NAMES = 1 << 24  # bytes in one list of names
 _NAME_LIST = re.compile(r"(layer_names|weight_names)(\d*)")
@@ -59,6 +62,42 @@ def copy_file(source: h5py.File, attributes: dict[str, str], left_out: Sequence[
             target.attrs[key] = text
         target.flush()
         return target.id.get_file_image()
+
+
+def list_contents(source: h5py.File, left_out: Sequence[str], alone: bool = True) -> Contents:
+    """The groups of a file whose tree was found plain, and where its arrays lie.
+
+    left_out: what of the top level is not told; alone: whether the file is not inside another.
+    """
+    contents = Contents({"": _attributes(source)}, {})
+    for name in source:
+        if name not in left_out:
+            _list(source[name], name, contents, alone)
+    return contents
+
+
+def _list(item: h5py.Group | h5py.Dataset, path: str, contents: Contents, alone: bool) -> None:
+    if isinstance(item, h5py.Group):
+        contents.groups[path] = _attributes(item)
+        for name in item:
+            _list(item[name], f"{path}/{name}", contents, alone)
+        return
+    in_one_piece = item.id.get_create_plist().get_layout() == h5d.CONTIGUOUS
+    offset = item.id.get_offset() if alone and in_one_piece else None
+    dtype = np.dtype(plain_numbers(item.id.get_type()))
+    contents.arrays[path] = StoredArray(dtype, item.shape, offset)
+
+
+def _attributes(group: h5py.Group) -> Attributes:
+    """What Keras finds arrays by: the lists of names, and the name of a layer."""
+    lists: Attributes = {
+        key: [name.decode() for name in _read_names(group, key)]
+        for key in group.attrs
+        if _NAME_LIST.fullmatch(key)
+    }
+    if "name" in group.attrs and group.name != "/":
+        lists["name"] = read_text(group, "name")
+    return lists
 
 
 def _copy(item: h5py.Group | h5py.Dataset, target: h5py.Group, name: str) -> None:

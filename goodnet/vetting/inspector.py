@@ -12,23 +12,31 @@ import sys
 from typing import BinaryIO
 
 from goodnet.errors import Unusable
+from goodnet.vetting.changes import take
+from goodnet.vetting.contents import Contents
 from goodnet.vetting.hdf5 import vet_images
 from goodnet.vetting.rebuilding import rebuild_network
+from goodnet.vetting.rewriting import rewrite_network
 
 
-def answer(kind: str, descriptor: int) -> bytes:
-    """What is to be said of an open file: a line {status, reason, suffix, bytes}, and the network.
+def answer(kind: str, descriptor: int, wanted: int = -1) -> bytes:
+    """What is to be said of an open file: a line of JSON, then so many bytes as it says.
 
-    The network is written anew; of an image set nothing follows the line.
+    The line is {status, reason, suffix, contents, bytes}. The bytes are the network, written anew.
+    Of an image set nothing follows the line. A "copy" is the network's file with the changes that
+    are `wanted`, another open file.
     """
-    status, reason, suffix, content = 0, "", "", b""
+    status, reason, suffix, content, contents = 0, "", "", b"", Contents({}, {})
     try:
         # By its descriptor: whatever the file's name stands for by now, this is the one.
         with open(descriptor, "rb", closefd=False) as file:
             size = os.fstat(descriptor).st_size
             if kind == "network":
                 file.seek(0)
-                suffix, content = rebuild_network(file, size)
+                suffix, content, contents = rebuild_network(file, size)
+            elif kind == "copy":
+                with open(wanted, "rb", closefd=False) as changes:
+                    content = rewrite_network(file, take(changes))
             else:
                 vet_images(f"/dev/fd/{descriptor}", size)
     except Unusable as error:
@@ -38,14 +46,20 @@ def answer(kind: str, descriptor: int) -> bytes:
     except Exception as error:  # whatever HDF5, h5py and zipfile raise on damage
         first = (str(error).strip("'\"").splitlines() or [type(error).__name__])[0]
         status, reason = 2, f"is damaged ({first})"
-    header = {"status": status, "reason": reason, "suffix": suffix, "bytes": len(content)}
+    header = {
+        "status": status,
+        "reason": reason,
+        "suffix": suffix,
+        "contents": contents.as_json(),
+        "bytes": len(content),
+    }
     return json.dumps(header).encode() + b"\n" + content
 
 
 def serve(request: dict, out: BinaryIO) -> None:
     """Answer for each file of a request in turn."""
-    for kind, descriptor in request["files"]:
-        out.write(answer(kind, descriptor))
+    for file in request["files"]:
+        out.write(answer(*file))
         out.flush()
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from goodnet.errors import Unsafe, Unusable
+from goodnet.vetting.contents import Contents, read_contents
 
 LARGEST_NETWORK = 1 << 31  # bytes
 MEMORY = 1 << 31  # bytes of address space for the child, and 8 for each byte of its networks
@@ -53,6 +54,7 @@ class Rebuilt:
 
     suffix: str  # what Keras tells the format by
     content: bytes
+    contents: Contents  # of the original file: its groups, and where its arrays lie
 
 
 @dataclass(frozen=True)
@@ -174,39 +176,49 @@ def _open(path: Path, problem: str) -> BinaryIO:
 def examine(held: Sequence[HeldFile]) -> list[Answer]:
     """What the child says of each file; where it is stopped, that of all it did not get to."""
     size = sum(os.fstat(file.file.fileno()).st_size for file in held if file.kind == "network")
-    seconds = SECONDS + size // 10_000_000
-    descriptors = [file.file.fileno() for file in held]
-    request = {
-        "files": [(file.kind, file.file.fileno()) for file in held],
-        "memory": MEMORY + 8 * size,
-        "seconds": seconds,
-    }
+    answers = ask([(file.kind, file.file.fileno()) for file in held], size)
+    if len(answers) < len(held):
+        at = held[len(answers)].path
+        others = Unusable(f"was not looked through, as {at} {stopped(size)}")
+        answers += [stopped(size), *[others] * (len(held) - len(answers) - 1)]
+    return answers
+
+
+def stopped(size: int) -> Unusable:
+    """What is said of a file at which a child stops that was given so many bytes of networks."""
+    return Unusable(
+        f"is damaged: reading it crashes HDF5 or takes more than {_seconds(size)} seconds"
+    )
+
+
+def _seconds(size: int) -> int:
+    return SECONDS + size // 10_000_000
+
+
+def ask(files: Sequence[tuple[str, *tuple[int, ...]]], size: int) -> list[Answer]:
+    """What a limited child says of files, as far as it gets; they are named by open descriptors.
+
+    files: for each what is asked of it, and what `inspector.answer` takes; size: of the networks.
+    """
+    request = {"files": files, "memory": MEMORY + 8 * size, "seconds": _seconds(size)}
     child = subprocess.Popen(
         [sys.executable, *_CHILD],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        pass_fds=descriptors,
+        pass_fds=[descriptor for _, *descriptors in files for descriptor in descriptors],
         env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
     )
     with child:
         try:
-            said, _ = child.communicate(json.dumps(request).encode(), PATIENCE * seconds)
+            said, _ = child.communicate(json.dumps(request).encode(), PATIENCE * _seconds(size))
         except subprocess.TimeoutExpired as error:
             child.kill()
             said = error.stdout or b""
         except BaseException:
             child.kill()
             raise
-    answers = parse_answers(said, len(held))
-    if len(answers) < len(held):
-        stopped = Unusable(
-            f"is damaged: reading it crashes HDF5 or takes more than {seconds} seconds"
-        )
-        at = held[len(answers)].path
-        others = Unusable(f"was not looked through, as {at} {stopped}")
-        answers += [stopped, *[others] * (len(held) - len(answers) - 1)]
-    return answers
+    return parse_answers(said, len(files))
 
 
 def parse_answers(said: bytes, most: int) -> list[Answer]:
@@ -222,7 +234,8 @@ def parse_answers(said: bytes, most: int) -> list[Answer]:
             refused = Unsafe if header["status"] == Unsafe.exit_status else Unusable
             answers.append(refused(_printable(header["reason"])))
         else:
-            answers.append(Rebuilt(header["suffix"], said[end + 1 : start]))
+            contents = read_contents(header["contents"])
+            answers.append(Rebuilt(header["suffix"], said[end + 1 : start], contents))
     return answers
 
 

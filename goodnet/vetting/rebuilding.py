@@ -14,10 +14,10 @@ import h5py
 from goodnet.errors import Unsafe, Unusable
 from goodnet.vetting.checks import quote
 from goodnet.vetting.configuration import LONGEST_CONFIGURATION, check_arrays, vet_configuration
-from goodnet.vetting.copying import copy_file, read_text
-from goodnet.vetting.hdf5 import MOST_EXPANSION, check_tree
+from goodnet.vetting.contents import HDF5_START, Contents
+from goodnet.vetting.copying import copy_file, list_contents, read_text
+from goodnet.vetting.hdf5 import MOST_EXPANSION, check_tree, describe_type, plain_numbers
 
-HDF5_START = b"\x89HDF\r\n\x1a\n"
 ZIP_START = b"PK\x03\x04"
 CONFIGURATION, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 LARGEST_NETWORK = 1 << 31  # bytes; ConvNeXtXLarge, the largest of keras.applications, has 1.4e9
@@ -32,13 +32,14 @@ class RebuiltNetwork(NamedTuple):
 
     suffix: str
     content: bytes
+    contents: Contents  # of the file as it was
 
 
 def rebuild_network(file: BinaryIO, size: int) -> RebuiltNetwork:
     """A network's file of `size` bytes, vetted and written anew. Raises Unsafe or Unusable."""
     start = file.read(8)
     if start.startswith(ZIP_START):
-        return RebuiltNetwork(".keras", _rebuild_zip(file))
+        return RebuiltNetwork(".keras", *_rebuild_zip(file))
     if start != HDF5_START:
         if _opens_as_zip(file) or _has_user_block(file, size):
             raise Unsafe("begins with something else than the network (hidden content)")
@@ -52,9 +53,9 @@ def rebuild_network(file: BinaryIO, size: int) -> RebuiltNetwork:
             raise Unusable("is an image set, not a network; networks come last")
         _check_network_arrays(found)
         if whole:
-            return RebuiltNetwork(".h5", _rebuild_whole(source, found))
+            return RebuiltNetwork(".h5", *_rebuild_whole(source, found))
         suffix = ".weights.h5" if "layers" in source else ".h5"
-        return RebuiltNetwork(suffix, copy_file(source, {}, ()))
+        return RebuiltNetwork(suffix, copy_file(source, {}, ()), list_contents(source, ()))
 
 
 def _opens_as_zip(file: BinaryIO) -> bool:
@@ -78,14 +79,15 @@ def _has_user_block(file: BinaryIO, size: int) -> bool:
 
 def _check_network_arrays(found: dict[str, h5py.Dataset]) -> None:
     for place, array in found.items():
-        if array.dtype.kind not in "fiub":
-            raise Unsafe(f"{quote(place)}: holds {array.dtype}, not numbers")
+        kind = array.id.get_type()
+        if not plain_numbers(kind):
+            raise Unsafe(f"{quote(place)}: {describe_type(kind)}")
     total = sum(array.nbytes for array in found.values())
     if total > LARGEST_NETWORK:
         raise Unsafe(f"its arrays would take {total} bytes, more than {LARGEST_NETWORK}")
 
 
-def _rebuild_whole(source: h5py.File, found: dict[str, h5py.Dataset]) -> bytes:
+def _rebuild_whole(source: h5py.File, found: dict[str, h5py.Dataset]) -> tuple[bytes, Contents]:
     configuration = vet_configuration(read_text(source, "model_config"), "model_config")
     if not isinstance(source.get("model_weights"), h5py.Group):
         raise Unusable("is damaged: it has no 'model_weights'")
@@ -97,10 +99,10 @@ def _rebuild_whole(source: h5py.File, found: dict[str, h5py.Dataset]) -> bytes:
     attributes["model_config"] = json.dumps(configuration)
     # Optimizers and losses are left behind: nothing trains on.
     others = [key for key in source if key != "model_weights"]
-    return copy_file(source, attributes, others)
+    return copy_file(source, attributes, others), list_contents(source, others)
 
 
-def _rebuild_zip(file: BinaryIO) -> bytes:
+def _rebuild_zip(file: BinaryIO) -> tuple[bytes, Contents]:
     try:
         with zipfile.ZipFile(file) as archive:
             entries = _read_entries(archive)
@@ -121,12 +123,13 @@ def _rebuild_zip(file: BinaryIO) -> bytes:
         kept = [array.shape for place, array in found.items() if not place.startswith("optimizer/")]
         check_arrays(configuration, kept, CONFIGURATION)
         content = copy_file(source, {}, ("optimizer",))
+        contents = list_contents(source, ("optimizer",), alone=False)
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as archive:
         archive.writestr(METADATA, _keep_version(metadata))
         archive.writestr(CONFIGURATION, json.dumps(configuration))
         archive.writestr(WEIGHTS, content)
-    return made.getvalue()
+    return made.getvalue(), contents
 
 
 def _keep_version(text: bytes) -> str:
