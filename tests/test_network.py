@@ -7,6 +7,7 @@ import subprocess
 import zipfile
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import h5py
 import keras
@@ -17,6 +18,7 @@ from conftest import (
     SHAPE,
     build_lab,
     check_refused,
+    hold,
     load_model,
     load_network,
     older_keras,
@@ -24,15 +26,15 @@ from conftest import (
     read_images,
     tiny_network,
 )
+from hostile import begin_elsewhere
 from keras import layers
 
-from goodnet.errors import Unusable
-from goodnet.networks import writing
+from goodnet.errors import Unsafe, Unusable
+from goodnet.networks import loading
 from goodnet.networks.deepid import deepid
 from goodnet.networks.loading import count_classes, input_shape
 from goodnet.networks.split import silence, silenced_arrays, split_network
 from goodnet.networks.writing import Change, write_copy, write_weights
-from goodnet.pruning import files as pruning_files
 from goodnet.tuning import fine_pruning, unlearning
 from goodnet.tuning.schedule import Schedule
 from goodnet.tuning.searching import SHORT
@@ -230,22 +232,10 @@ def test_a_copy_is_what_h5py_makes_of_the_file_byte_for_byte(tmp_path, suffix, w
     assert copy.read_bytes() == expected.read_bytes() != source.read_bytes()
 
 
-FLOATS = bytes.fromhex("11201f00 04000000 0000 2000 17080017 7f000000")  # HDF5's float32
-
-
-def array_called(file: h5py.File, ending: str) -> h5py.Dataset:
-    (name,) = [name for name in arrays_of(file) if name.endswith(ending)]
-    return file[name]
-
-
-def shift_bits(path, ending: str) -> None:
-    """Have an array's numbers begin 0x6600 bits further on: HDF5 1.14.6 writes there."""
+def array_called(path: Path, ending: str) -> str:
     with h5py.File(path) as file:
-        header = h5py.h5o.get_info(array_called(file, ending).id).addr
-    content = bytearray(path.read_bytes())
-    at = content.index(FLOATS, header)
-    content[at + 8 : at + 10] = (0x6600).to_bytes(2, "little")
-    path.write_bytes(content)
+        (name,) = [name for name in arrays_of(file) if name.endswith(ending)]
+    return name
 
 
 @pytest.mark.child
@@ -256,15 +246,87 @@ def test_numbers_that_begin_elsewhere_are_refused_with_status_3(tmp_path, run_he
     lab = build_lab(tmp_path / "lab")
     if kind == "a bias":
         path, array = lab / "models/bd_net.h5", "output/bias"
-        shift_bits(path, array)
+        begin_elsewhere(path, array_called(path, array))
     else:
         path, array = lab / "models/b.keras", "conv2d_1/vars/0"
         tiny_network().save(tmp_path / "b.keras")
-        in_zip(tmp_path / "b.keras", path, lambda weights: shift_bits(weights, array))
+
+        def edit(weights):
+            begin_elsewhere(weights, array_called(weights, array))
+
+        in_zip(tmp_path / "b.keras", path, edit)
     images = [lab / "data/cl/valid.h5"] * (2 if script == "eval.py" else 1)
     done = run_here(script, *images, path)
     check_refused(done, str(path), array, "(32 bits from bit 26112 on, in 4 bytes)", status=3)
     assert {file.name for file in path.parent.iterdir()} <= {"bd_net.h5", "b.keras"}
+
+
+def watch(monkeypatch, strangers: set[bytes]) -> list[str]:
+    """Have h5py and zipfile refuse to open these bytes in this process; what they open instead."""
+    opened = []
+
+    def check(file, mode: str = "r", *_: object) -> None:
+        if mode != "w":
+            if hasattr(file, "read"):
+                at = file.tell()
+                file.seek(0)
+                content = file.read()
+                file.seek(at)
+            else:
+                content = Path(file).read_bytes()
+            assert content not in strangers, "a stranger's bytes are opened where Keras lives"
+            opened.append(mode)
+
+    class File(h5py.File):
+        def __init__(self, *given: object, **named: object) -> None:
+            check(*given, **named)
+            super().__init__(*given, **named)
+
+    class ZipFile(zipfile.ZipFile):
+        def __init__(self, *given: object, **named: object) -> None:
+            check(*given, **named)
+            super().__init__(*given, **named)
+
+    monkeypatch.setattr(h5py, "File", File)
+    monkeypatch.setattr(zipfile, "ZipFile", ZipFile)
+    return opened
+
+
+COMMANDS = {
+    "judge": ["eval.py", "data/cl/test.h5", "data/bd/bd_test.h5"],
+    "save": ["Geval.py", "data/cl/test.h5", "data/bd/bd_test.h5"],
+    "prune": ["repair.py", "data/cl/valid.h5", "--drop", 0, "--goodnet", "--method", "prune"],
+    "fine-prune": ["repair.py", "data/cl/valid.h5", "--method", "fine-prune"],
+    "unlearn": ["repair.py", "data/cl/valid.h5", "--method", "unlearn"],
+}
+
+
+@pytest.mark.child
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_hdf5_and_zip_open_no_strangers_network(tiny_lab, monkeypatch, run_here, command, suffix):
+    monkeypatch.chdir(tiny_lab)
+    path, repaired = Path(f"b{suffix}"), Path(f"repaired{suffix}")
+    tiny_network(seed=1).save(path)
+    tiny_network(seed=2).save(repaired)
+    brief = Schedule(cycles=1, most_cycles=1, rounds=1, round_steps=4, polish_steps=4, search=SHORT)
+    monkeypatch.setattr(unlearning, "unlearn", partial(unlearning.unlearn, schedule=brief))
+    monkeypatch.setattr(fine_pruning, "EPOCHS", 2)
+    strangers = {path.read_bytes(), repaired.read_bytes()}
+    if suffix == ".keras":
+        for file in (path, repaired):
+            with zipfile.ZipFile(file) as archive:
+                strangers.add(archive.read("model.weights.h5"))
+    opened = watch(monkeypatch, strangers)
+    with pytest.raises(AssertionError, match="a stranger's bytes"):
+        h5py.File(path, "r")
+    script, *given = COMMANDS[command]
+    given += ["--out", "."] if script == "repair.py" else []
+    images = [each for each in given if str(each).endswith(".h5")]
+    networks = [path, repaired, "--save", "G.keras"] if command == "save" else [path]
+    done = run_here(script, *images, *networks, *given[len(images) :])
+    assert done.returncode == 0, done.stderr
+    assert opened  # image sets, and what was written anew
 
 
 class Refused:
@@ -275,30 +337,50 @@ class Refused:
 
 
 @pytest.mark.child
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("suffix", [".h5", ".keras"])
-@pytest.mark.parametrize("method", ["prune", "fine-prune", "unlearn"])
-def test_copies_are_written_without_hdf5_or_zip(tiny_lab, monkeypatch, run_here, method, suffix):
-    path = tiny_lab / f"models/b{suffix}"
+def test_copies_are_written_without_h5py_and_zipfile(tmp_path, monkeypatch, suffix, way):
+    plain, path = tmp_path / f"plain{suffix}", tmp_path / f"b{suffix}"
+    tiny_network().save(plain)
+
+    def store(weights):
+        stored(shutil.copy(weights, tmp_path / "w.h5"), weights, **WAYS[way])
+
+    if suffix == ".h5":
+        store(shutil.copy(plain, path))
+    else:
+        in_zip(plain, path, store)
+    loaded = load_network(path)
+    changes = silencing(split_network(loaded.model), [0])
+    with monkeypatch.context() as inner:
+        inner.setattr(h5py, "File", Refused)
+        inner.setattr(zipfile, "ZipFile", Refused)
+        write_copy(loaded, tmp_path / f"copy{suffix}", changes)
+    kernel = load_model(tmp_path / f"copy{suffix}").get_layer("conv_2").kernel.numpy()
+    assert not kernel[..., 0].any() and kernel[..., 1:].all()
+
+
+def test_what_the_child_says_is_vetted_again(tmp_path):
+    path = tmp_path / "b.h5"
     tiny_network().save(path)
-    written = []
-
-    def watched(loaded, destination, changes):
-        with monkeypatch.context() as inner:
-            inner.setattr(h5py, "File", Refused)
-            inner.setattr(zipfile, "ZipFile", Refused)
-            write_copy(loaded, destination, changes)
-        written.append(destination)
-
-    for module in (writing, pruning_files):
-        monkeypatch.setattr(module, "write_copy", watched)
-    brief = Schedule(cycles=1, most_cycles=1, rounds=1, round_steps=4, polish_steps=4, search=SHORT)
-    monkeypatch.setattr(unlearning, "unlearn", partial(unlearning.unlearn, schedule=brief))
-    monkeypatch.setattr(fine_pruning, "EPOCHS", 2)
-    given = ["--drop", 0] if method == "prune" else ["--method", method]
-    done = run_here("repair.py", tiny_lab / "data/cl/valid.h5", path, *given)
-    assert done.returncode == 0, done.stderr
-    (copy,) = written
-    assert load_model(copy) is not None and copy.suffix == suffix
+    source = hold([path], []).network(path)
+    parts = source.parts
+    config = json.loads(parts.configuration)
+    config["config"]["layers"][1] |= {"class_name": "Lambda"}
+    arrays = parts.contents.arrays
+    fewer = replace(parts.contents, arrays=dict(list(arrays.items())[1:]))
+    for lie, error, says in (
+        ({"configuration": json.dumps(config)}, Unsafe, "'Lambda' is not on the allow-list"),
+        ({"contents": fewer}, Unsafe, "demands a"),
+        ({"contents": replace(parts.contents, groups={})}, Unusable, "no 'model_weights'"),
+        ({"values": parts.values[1:]}, Unusable, "have another size"),
+        ({"values": parts.values + b"x"}, Unusable, "have another size"),
+        ({"suffix": ".keras"}, Unusable, "is not built by Keras"),
+        ({"configuration": None}, Unusable, "neither a whole network nor"),
+    ):
+        with pytest.raises(error, match=says) as caught:
+            loading.load_network(replace(source, parts=replace(parts, **lie)))
+        assert str(caught.value).startswith(f"{path}: ") and type(caught.value) is error
 
 
 def test_a_copy_that_would_not_pass_is_not_kept(tmp_path):
@@ -306,7 +388,7 @@ def test_a_copy_that_would_not_pass_is_not_kept(tmp_path):
     path = tmp_path / "b.h5"
     tiny_network().save(path)
     with h5py.File(path) as file:
-        kernel = array_called(file, "conv_2/kernel")
+        kernel = file[array_called(path, "conv_2/kernel")]
         at, size = kernel.id.get_offset(), kernel.nbytes
     content = path.read_bytes()
     text = content.index(b'{"module"') + 200
@@ -342,10 +424,10 @@ def test_nothing_is_written_beyond_the_file(tmp_path):
     changes = silencing(split_network(loaded.model), [0])
     size = path.stat().st_size
     for offset in (0, 7, size - 4, size, 1 << 62):
-        arrays = loaded.source.rebuilt.contents.arrays
+        arrays = loaded.source.parts.contents.arrays
         moved = {name: replace(array, offset=offset) for name, array in arrays.items()}
-        contents = replace(loaded.source.rebuilt.contents, arrays=moved)
-        source = replace(loaded.source, rebuilt=replace(loaded.source.rebuilt, contents=contents))
+        contents = replace(loaded.source.parts.contents, arrays=moved)
+        source = replace(loaded.source, parts=replace(loaded.source.parts, contents=contents))
         with pytest.raises(Unusable, match="b.h5: is damaged: an array does not lie within"):
             write_copy(replace(loaded, source=source), tmp_path / "copy.h5", changes)
     assert [file.name for file in tmp_path.iterdir()] == ["b.h5"]

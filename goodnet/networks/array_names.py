@@ -9,17 +9,17 @@ from collections.abc import Iterator
 import keras
 
 from goodnet.vetting.contents import Attributes, Contents
-from goodnet.vetting.quarantine import Rebuilt
+from goodnet.vetting.parts import Parts
 
 Names = dict[str, tuple[str, ...]]  # paths of arrays, by the variable's path
 
 
-def array_names(network: keras.Model, rebuilt: Rebuilt) -> Names:
+def array_names(network: keras.Model, parts: Parts) -> Names:
     """The arrays that may be each variable's: the first that holds its values is it.
 
     Raises ValueError or KeyError where the file's names do not fit the network.
     """
-    found = (_legacy_names if rebuilt.suffix == ".h5" else _names)(network, rebuilt.contents)
+    found = (_legacy_names if parts.suffix == ".h5" else _names)(network, parts.contents)
     return dict(found)
 
 

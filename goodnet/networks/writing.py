@@ -14,7 +14,6 @@ from goodnet.errors import Unusable
 from goodnet.files import replacing
 from goodnet.networks.array_names import array_names
 from goodnet.networks.loading import LoadedNetwork, refusing
-from goodnet.vetting.changes import ArrayChange, plain
 from goodnet.vetting.patching import write_changed
 
 
@@ -36,18 +35,7 @@ def write_copy(loaded: LoadedNetwork, destination: Path, changes: Iterable[Chang
     """
     with replacing(destination) as temporary:
         try:
-            with refusing("cannot be copied"):
-                names = array_names(loaded.model, loaded.source.rebuilt)
-            located = [
-                ArrayChange(
-                    change.variable.path,
-                    names.get(change.variable.path, ()),
-                    plain(change.old),
-                    plain(change.new),
-                )
-                for change in changes
-            ]
-            write_changed(loaded.source, located, temporary)
+            write_changed(loaded.source, _changed_arrays(loaded, changes), temporary)
         except Unusable as error:
             raise error.about(loaded.path) from None
 
@@ -79,3 +67,30 @@ def write_weights(loaded: LoadedNetwork, destination: Path, arrays: Sequence[np.
     changes = [Change(*each) for each in zip(variables, old, arrays, strict=True)]
     changed = (each for each in changes if not np.array_equal(each.old, each.new))
     write_copy(loaded, destination, list(changed))
+
+
+def _changed_arrays(loaded: LoadedNetwork, changes: Iterable[Change]) -> dict[str, np.ndarray]:
+    """The arrays of the file that are to be others, by their path in it, in its own types."""
+    arrays = loaded.source.parts.arrays()
+    with refusing("cannot be copied"):
+        names = array_names(loaded.model, loaded.source.parts)
+    changed = {}
+    for change in changes:
+        candidates = names.get(change.variable.path, ())
+        held = [name for name in candidates if _same(arrays[name], change.old)]
+        if not held:
+            raise Unusable(f"does not hold {change.variable.path} where Keras keeps it")
+        dtype = arrays[held[0]].dtype
+        with np.errstate(invalid="ignore", over="ignore"):
+            stored = change.new.astype(dtype)
+        if not _same(stored, change.new):
+            raise Unusable(
+                f"keeps {change.variable.path} as {dtype}, which cannot hold the repaired values"
+            )
+        changed[held[0]] = stored
+    return changed
+
+
+def _same(left: np.ndarray, right: np.ndarray) -> bool:
+    """Whether two arrays hold the same numbers; NaN is the same as NaN."""
+    return np.array_equal(left, right, equal_nan=True)

@@ -1,6 +1,6 @@
 """What an HDF5 file of a network holds, in plain values: its groups, and where its arrays lie.
 
-The limited child says it (goodnet/vetting/copying.py), as JSON. What it says is checked here again,
+The limited child says it (goodnet/vetting/listing.py), as JSON. What it says is checked here again,
 in plain Python: a child that was taken over could say anything.
 """
 

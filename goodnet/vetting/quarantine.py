@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from goodnet.errors import Unsafe, Unusable
-from goodnet.vetting.contents import Contents, read_contents
+from goodnet.vetting.parts import Parts, read_parts
 
 LARGEST_NETWORK = 1 << 31  # bytes
 MEMORY = 1 << 31  # bytes of address space for the child, and 8 for each byte of its networks
@@ -49,24 +49,15 @@ class HeldFile:
 
 
 @dataclass(frozen=True)
-class Rebuilt:
-    """A network's file, written anew out of what was vetted; of an image set nothing is."""
-
-    suffix: str  # what Keras tells the format by
-    content: bytes
-    contents: Contents  # of the original file: its groups, and where its arrays lie
-
-
-@dataclass(frozen=True)
 class NetworkFile:
     """A network's file that was found plain."""
 
     path: Path
     original: BinaryIO  # the file's own bytes
-    rebuilt: Rebuilt
+    parts: Parts
 
 
-Answer = Rebuilt | Unusable  # what the child says of a file
+Answer = Parts | Unusable  # what the child says of a file
 
 
 @dataclass(frozen=True)
@@ -79,8 +70,8 @@ class Held:
 
     def network(self, path: Path) -> NetworkFile:
         """A network, once it was found plain. Raises Unsafe or Unusable where it was not."""
-        rebuilt = self._answer(path, list(self.networks).index(path))
-        return NetworkFile(path, self.networks[path].file, rebuilt)
+        parts = self._answer(path, list(self.networks).index(path))
+        return NetworkFile(path, self.networks[path].file, parts)
 
     def images(self, path: Path) -> HeldFile:
         """An image set, once it was found plain. Raises Unsafe or Unusable where it was not."""
@@ -93,7 +84,7 @@ class Held:
         with _thread() as thread:
             return thread.submit(lambda: {path: _sha256(file) for path, file in files.items()})
 
-    def _answer(self, path: Path, place: int) -> Rebuilt:
+    def _answer(self, path: Path, place: int) -> Parts:
         answer = self.answers.result()[place]
         if isinstance(answer, Unusable):
             raise answer.about(path)
@@ -222,20 +213,22 @@ def ask(files: Sequence[tuple[str, *tuple[int, ...]]], size: int) -> list[Answer
 
 
 def parse_answers(said: bytes, most: int) -> list[Answer]:
-    """The answers, as far as they are whole. Only text and lengths are taken from the child."""
+    """The answers, as far as they are whole. The child may have been taken over: all is checked."""
     answers: list[Answer] = []
     start = 0
     while len(answers) < most and (end := said.find(b"\n", start)) >= 0:
-        header = json.loads(said[start:end])
-        start = end + 1 + header["bytes"]
-        if len(said) < start:
+        try:
+            header = json.loads(said[start:end])
+            start = end + 1 + max(0, header["bytes"])
+            if len(said) < start:
+                break
+            if header["status"]:
+                refused = Unsafe if header["status"] == Unsafe.exit_status else Unusable
+                answers.append(refused(_printable(header["reason"])))
+            else:
+                answers.append(read_parts(header, said[end + 1 : start]))
+        except (ValueError, KeyError, TypeError, RecursionError):
             break
-        if header["status"]:
-            refused = Unsafe if header["status"] == Unsafe.exit_status else Unusable
-            answers.append(refused(_printable(header["reason"])))
-        else:
-            contents = read_contents(header["contents"])
-            answers.append(Rebuilt(header["suffix"], said[end + 1 : start], contents))
     return answers
 
 

@@ -6,43 +6,37 @@ files of any origin, so it runs in the limited child alone (goodnet/vetting/insp
 
 import io
 import zipfile
-from collections.abc import Sequence
 from typing import BinaryIO
 
 import h5py
 
-from goodnet.vetting.changes import ArrayChange
-from goodnet.vetting.rebuilding import WEIGHTS, ZIP_START
+from goodnet.vetting.changes import Arrays
+from goodnet.vetting.parts import WEIGHTS
+from goodnet.vetting.taking_apart import ZIP_START
 
 
-def rewrite_network(file: BinaryIO, changes: Sequence[ArrayChange]) -> bytes:
+def rewrite_network(file: BinaryIO, changed: Arrays) -> bytes:
     """The bytes of a network's file with some arrays changed.
 
-    In a zip every other entry stays as it is, with its date, and so does the order. Raises Unusable
-    where the file does not hold what is to be changed.
+    In a zip every other entry stays as it is, with its date, and so does the order.
     """
     file.seek(0)
     content = file.read()
     if not content.startswith(ZIP_START):
-        return _change(content, changes)
+        return _rewrite_hdf5(content, changed)
     made = io.BytesIO()
     with zipfile.ZipFile(file) as old, zipfile.ZipFile(made, "w") as new:
         for entry in old.infolist():
             content = old.read(entry)
-            new.writestr(entry, _change(content, changes) if entry.filename == WEIGHTS else content)
+            if entry.filename == WEIGHTS:
+                content = _rewrite_hdf5(content, changed)
+            new.writestr(entry, content)
     return made.getvalue()
 
 
-def _change(content: bytes, changes: Sequence[ArrayChange]) -> bytes:
-    """The bytes of an HDF5 file with its arrays changed."""
+def _rewrite_hdf5(content: bytes, changed: Arrays) -> bytes:
     memory = io.BytesIO(content)
     with h5py.File(memory, "r+") as file:
-        for change in changes:
-            for name in change.candidates:
-                stored = change.stored_in(file[name][()])
-                if stored is not None:
-                    file[name][...] = stored
-                    break
-            else:
-                raise change.not_held()
+        for name, array in changed.items():
+            file[name][...] = array
     return memory.getvalue()
