@@ -714,6 +714,27 @@ weights_elsewhere_h5("external link for weights in .h5 (CVE-2026-1669)", put_lin
 weights_elsewhere_h5("external storage for weights in .h5 (CVE-2026-1669)", put_stored_numbers)
 
 
+FLOATS = bytes.fromhex("11201f00 04000000 0000 2000 17080017 7f000000")  # HDF5's float32
+
+
+def begin_elsewhere(path: Path, array: str) -> None:
+    """Have an array's numbers begin 0x6600 bits further on: HDF5 1.14 writes there."""
+    with h5py.File(path) as file:
+        header = h5py.h5o.get_info(file[array].id).addr
+    content = bytearray(path.read_bytes())
+    at = content.index(FLOATS, header)
+    content[at + 8 : at + 10] = (0x6600).to_bytes(2, "little")
+    path.write_bytes(content)
+
+
+@network("numbers that begin outside of their bytes")
+def far_bits(folder: Path, form: str) -> Path:
+    array = "model_weights/deep/down/it" if form == "nested" else "it"
+    path = edit_h5(folder, form, lambda file: file.create_dataset(array, data=np.ones(6, "f4")))
+    begin_elsewhere(path, array)
+    return path
+
+
 @network("names in two forms")
 def two_lists(folder: Path, form: str) -> Path:
     def edit(file: h5py.File) -> None:

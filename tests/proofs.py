@@ -212,6 +212,13 @@ def h5_asks_for_memory(path: Path, name: str) -> bool:
     return "Unable to allocate 4.00 TiB" in h5_in_child(path, "bomb")
 
 
+def h5_writes_elsewhere(path: Path, name: str) -> bool:
+    """HDF5 writes outside of its memory: the process that writes the array dies of it."""
+    program = "import sys, h5py; h5py.File(sys.argv[1], 'r+')[sys.argv[2]][...] = 0"
+    done = subprocess.run([sys.executable, "-c", program, path, name], capture_output=True)
+    return done.returncode < 0
+
+
 def h5_in_child(path: Path, name: str, **surroundings: str) -> str:
     """Read an array with h5py in a child whose memory is limited; what it says of errors."""
     program = "import sys, h5py; h5py.File(sys.argv[1])[sys.argv[2]][()]"
@@ -242,6 +249,7 @@ FILES: dict[str, Callable[[Path, str], bool]] = {
     "object references": h5_refers,
     "region references": h5_refers,
     "filter from a plugin": h5_runs_a_library,
+    "numbers that begin outside of their bytes": h5_writes_elsewhere,
     "array declared huge in .h5": h5_asks_for_memory,
     "hidden behind something else": runs_as_a_script,
 }

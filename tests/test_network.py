@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import zipfile
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import h5py
 import keras
@@ -14,6 +16,9 @@ import pytest
 from conftest import (
     CLASSES,
     SHAPE,
+    build_lab,
+    check_refused,
+    hold,
     load_model,
     load_network,
     older_keras,
@@ -21,13 +26,19 @@ from conftest import (
     read_images,
     tiny_network,
 )
+from hostile import begin_elsewhere
 from keras import layers
 
-from goodnet.errors import Unusable
+from goodnet.errors import Unsafe, Unusable
+from goodnet.networks import loading
 from goodnet.networks.deepid import deepid
 from goodnet.networks.loading import count_classes, input_shape
 from goodnet.networks.split import silence, silenced_arrays, split_network
-from goodnet.networks.writing import Change, write_copy
+from goodnet.networks.writing import Change, write_copy, write_weights
+from goodnet.tuning import fine_pruning, unlearning
+from goodnet.tuning.schedule import Schedule
+from goodnet.tuning.searching import SHORT
+from goodnet.vetting.contents import read_contents
 
 
 def silenced_copy(source, destination, channels):
@@ -142,6 +153,301 @@ def test_an_older_keras_file_has_no_names_of_layers(tmp_path):
         keras.models.load_model(copy).predict(pixels, verbose=0),
         network.predict(pixels, verbose=0),
     )
+
+
+def stored(path, destination, **how) -> None:
+    """A copy of an HDF5 file whose arrays are stored in another way."""
+
+    def copy(old, new):
+        new.attrs.update(old.attrs)
+        for name, item in old.items():
+            if isinstance(item, h5py.Group):
+                copy(item, new.create_group(name))
+            else:
+                new.create_dataset(name, data=item[()], **how)
+
+    with h5py.File(path) as old, h5py.File(destination, "w") as new:
+        copy(old, new)
+
+
+def in_zip(source, destination, edit, packed=zipfile.ZIP_STORED) -> None:
+    """A copy of a .keras file whose weights, a file in it, are edited; h5py and zipfile do it."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(destination, "w") as new:
+        for entry in old.infolist():
+            content = old.read(entry)
+            if entry.filename == "model.weights.h5":
+                weights = destination.with_suffix(".weights")
+                weights.write_bytes(content)
+                edit(weights)
+                content = weights.read_bytes()
+                weights.unlink()
+            entry.compress_type = packed or entry.compress_type
+            new.writestr(entry, content)
+
+
+WAYS = {
+    "plain": {},
+    "big-endian": {"dtype": ">f8"},
+    "chunked": {"chunks": True},
+    "packed": {"compression": "gzip", "shuffle": True},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+def test_a_copy_is_what_h5py_makes_of_the_file_byte_for_byte(tmp_path, suffix, way):
+    plain, source, copy, expected = (
+        tmp_path / f"{name}{suffix}" for name in ("plain", "b", "copy", "expected")
+    )
+    network = normalised_network()
+    rng = np.random.default_rng(0)
+    network.set_weights([rng.uniform(0.5, 1.5, array.shape) for array in network.get_weights()])
+    network.save(plain)
+
+    def store(weights):
+        stored(shutil.copy(weights, tmp_path / "w.h5"), weights, **WAYS[way])
+
+    if suffix == ".h5":
+        store(shutil.copy(plain, source))
+    else:
+        in_zip(plain, source, store, zipfile.ZIP_DEFLATED)
+    _, split = silenced_copy(source, copy, [1, 3])
+    new = [(change.old, change.new) for change in silencing(split, [1, 3])]
+
+    def edit(path):
+        """Change every array that holds what is to be changed: no two hold the same."""
+        with h5py.File(path, "r+") as file:
+            changed = 0
+            for name, array in arrays_of(file).items():
+                for old, values in new:
+                    if np.array_equal(array, old):
+                        file[name][...] = values
+                        changed += 1
+            assert changed == len(new)
+
+    if suffix == ".h5":
+        edit(shutil.copy(source, expected))
+    else:
+        in_zip(source, expected, edit)
+    assert copy.read_bytes() == expected.read_bytes() != source.read_bytes()
+
+
+def array_called(path: Path, ending: str) -> str:
+    with h5py.File(path) as file:
+        (name,) = [name for name in arrays_of(file) if name.endswith(ending)]
+    return name
+
+
+@pytest.mark.child
+@pytest.mark.parametrize("script", ["eval.py", "repair.py"])
+@pytest.mark.parametrize("kind", ["a bias", "in a zip"])
+def test_numbers_that_begin_elsewhere_are_refused_with_status_3(tmp_path, run_here, kind, script):
+    (tmp_path / "lab").mkdir()
+    lab = build_lab(tmp_path / "lab")
+    if kind == "a bias":
+        path, array = lab / "models/bd_net.h5", "output/bias"
+        begin_elsewhere(path, array_called(path, array))
+    else:
+        path, array = lab / "models/b.keras", "conv2d_1/vars/0"
+        tiny_network().save(tmp_path / "b.keras")
+
+        def edit(weights):
+            begin_elsewhere(weights, array_called(weights, array))
+
+        in_zip(tmp_path / "b.keras", path, edit)
+    images = [lab / "data/cl/valid.h5"] * (2 if script == "eval.py" else 1)
+    done = run_here(script, *images, path)
+    check_refused(done, str(path), array, "(32 bits from bit 26112 on, in 4 bytes)", status=3)
+    assert {file.name for file in path.parent.iterdir()} <= {"bd_net.h5", "b.keras"}
+
+
+def watch(monkeypatch, strangers: set[bytes]) -> list[str]:
+    """Have h5py and zipfile refuse to open these bytes in this process; what they open instead."""
+    opened = []
+
+    def check(file, mode: str = "r", *_: object) -> None:
+        if mode != "w":
+            if hasattr(file, "read"):
+                at = file.tell()
+                file.seek(0)
+                content = file.read()
+                file.seek(at)
+            else:
+                content = Path(file).read_bytes()
+            assert content not in strangers, "a stranger's bytes are opened where Keras lives"
+            opened.append(mode)
+
+    class File(h5py.File):
+        def __init__(self, *given: object, **named: object) -> None:
+            check(*given, **named)
+            super().__init__(*given, **named)
+
+    class ZipFile(zipfile.ZipFile):
+        def __init__(self, *given: object, **named: object) -> None:
+            check(*given, **named)
+            super().__init__(*given, **named)
+
+    monkeypatch.setattr(h5py, "File", File)
+    monkeypatch.setattr(zipfile, "ZipFile", ZipFile)
+    return opened
+
+
+COMMANDS = {
+    "judge": ["eval.py", "data/cl/test.h5", "data/bd/bd_test.h5"],
+    "save": ["Geval.py", "data/cl/test.h5", "data/bd/bd_test.h5"],
+    "prune": ["repair.py", "data/cl/valid.h5", "--drop", 0, "--goodnet", "--method", "prune"],
+    "fine-prune": ["repair.py", "data/cl/valid.h5", "--method", "fine-prune"],
+    "unlearn": ["repair.py", "data/cl/valid.h5", "--method", "unlearn"],
+}
+
+
+@pytest.mark.child
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_hdf5_and_zip_open_no_strangers_network(tiny_lab, monkeypatch, run_here, command, suffix):
+    monkeypatch.chdir(tiny_lab)
+    path, repaired = Path(f"b{suffix}"), Path(f"repaired{suffix}")
+    tiny_network(seed=1).save(path)
+    tiny_network(seed=2).save(repaired)
+    brief = Schedule(cycles=1, most_cycles=1, rounds=1, round_steps=4, polish_steps=4, search=SHORT)
+    monkeypatch.setattr(unlearning, "unlearn", partial(unlearning.unlearn, schedule=brief))
+    monkeypatch.setattr(fine_pruning, "EPOCHS", 2)
+    strangers = {path.read_bytes(), repaired.read_bytes()}
+    if suffix == ".keras":
+        for file in (path, repaired):
+            with zipfile.ZipFile(file) as archive:
+                strangers.add(archive.read("model.weights.h5"))
+    opened = watch(monkeypatch, strangers)
+    with pytest.raises(AssertionError, match="a stranger's bytes"):
+        h5py.File(path, "r")
+    script, *given = COMMANDS[command]
+    given += ["--out", "."] if script == "repair.py" else []
+    images = [each for each in given if str(each).endswith(".h5")]
+    networks = [path, repaired, "--save", "G.keras"] if command == "save" else [path]
+    done = run_here(script, *images, *networks, *given[len(images) :])
+    assert done.returncode == 0, done.stderr
+    assert opened  # image sets, and what was written anew
+
+
+class Refused:
+    """Stands for what must not be used."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        raise AssertionError("h5py or zipfile is used where Keras lives")
+
+
+@pytest.mark.child
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+def test_copies_are_written_without_h5py_and_zipfile(tmp_path, monkeypatch, suffix, way):
+    plain, path = tmp_path / f"plain{suffix}", tmp_path / f"b{suffix}"
+    tiny_network().save(plain)
+
+    def store(weights):
+        stored(shutil.copy(weights, tmp_path / "w.h5"), weights, **WAYS[way])
+
+    if suffix == ".h5":
+        store(shutil.copy(plain, path))
+    else:
+        in_zip(plain, path, store)
+    loaded = load_network(path)
+    changes = silencing(split_network(loaded.model), [0])
+    with monkeypatch.context() as inner:
+        inner.setattr(h5py, "File", Refused)
+        inner.setattr(zipfile, "ZipFile", Refused)
+        write_copy(loaded, tmp_path / f"copy{suffix}", changes)
+    kernel = load_model(tmp_path / f"copy{suffix}").get_layer("conv_2").kernel.numpy()
+    assert not kernel[..., 0].any() and kernel[..., 1:].all()
+
+
+def test_what_the_child_says_is_vetted_again(tmp_path):
+    path = tmp_path / "b.h5"
+    tiny_network().save(path)
+    source = hold([path], []).network(path)
+    parts = source.parts
+    config = json.loads(parts.configuration)
+    config["config"]["layers"][1] |= {"class_name": "Lambda"}
+    arrays = parts.contents.arrays
+    fewer = replace(parts.contents, arrays=dict(list(arrays.items())[1:]))
+    for lie, error, says in (
+        ({"configuration": json.dumps(config)}, Unsafe, "'Lambda' is not on the allow-list"),
+        ({"contents": fewer}, Unsafe, "demands a"),
+        ({"contents": replace(parts.contents, groups={})}, Unusable, "no 'model_weights'"),
+        ({"values": parts.values[1:]}, Unusable, "have another size"),
+        ({"values": parts.values + b"x"}, Unusable, "have another size"),
+        ({"suffix": ".keras"}, Unusable, "is not built by Keras"),
+        ({"configuration": None}, Unusable, "neither a whole network nor"),
+    ):
+        with pytest.raises(error, match=says) as caught:
+            loading.load_network(replace(source, parts=replace(parts, **lie)))
+        assert str(caught.value).startswith(f"{path}: ") and type(caught.value) is error
+
+
+def test_a_copy_that_would_not_pass_is_not_kept(tmp_path):
+    """An array that lies on the configuration's text: changing it would change the network."""
+    path = tmp_path / "b.h5"
+    tiny_network().save(path)
+    with h5py.File(path) as file:
+        kernel = file[array_called(path, "conv_2/kernel")]
+        at, size = kernel.id.get_offset(), kernel.nbytes
+    content = path.read_bytes()
+    text = content.index(b'{"module"') + 200
+    assert content.count(at.to_bytes(8, "little") + size.to_bytes(8, "little")) == 1
+    content = content.replace(
+        at.to_bytes(8, "little") + size.to_bytes(8, "little"),
+        text.to_bytes(8, "little") + size.to_bytes(8, "little"),
+    )
+    path.write_bytes(content)
+    with pytest.raises(Unusable, match="b.h5: would not pass once it is repaired: model_config"):
+        silenced_copy(path, tmp_path / "copy.h5", [0, 1])
+    assert [file.name for file in tmp_path.iterdir()] == ["b.h5"]
+
+
+def test_what_an_array_cannot_hold_is_not_written(tmp_path):
+    path, copy = tmp_path / "b.h5", tmp_path / "copy.h5"
+    network = tiny_network()
+    network.set_weights([array.astype("float16") for array in network.get_weights()])
+    network.save(tmp_path / "whole.h5")
+    stored(tmp_path / "whole.h5", path, dtype="f2")
+    silenced_copy(path, copy, [0])  # a zero it can hold
+    loaded = load_network(path)
+    arrays = [array + np.float32(1e-6) for array in loaded.model.get_weights()]
+    with pytest.raises(Unusable, match="as float16, which cannot hold the repaired values"):
+        write_weights(loaded, tmp_path / "tuned.h5", arrays)
+    assert not (tmp_path / "tuned.h5").exists()
+
+
+def test_nothing_is_written_beyond_the_file(tmp_path):
+    path = tmp_path / "b.h5"
+    tiny_network().save(path)
+    loaded = load_network(path)
+    changes = silencing(split_network(loaded.model), [0])
+    size = path.stat().st_size
+    for offset in (0, 7, size - 4, size, 1 << 62):
+        arrays = loaded.source.parts.contents.arrays
+        moved = {name: replace(array, offset=offset) for name, array in arrays.items()}
+        contents = replace(loaded.source.parts.contents, arrays=moved)
+        source = replace(loaded.source, parts=replace(loaded.source.parts, contents=contents))
+        with pytest.raises(Unusable, match="b.h5: is damaged: an array does not lie within"):
+            write_copy(replace(loaded, source=source), tmp_path / "copy.h5", changes)
+    assert [file.name for file in tmp_path.iterdir()] == ["b.h5"]
+
+
+def test_what_a_child_says_of_arrays_is_checked():
+    plain = {"groups": {"": {"layer_names": ["a"]}}, "arrays": [["a", "<f4", [2], 8]]}
+    assert read_contents(plain).as_json()["groups"] == plain["groups"]
+    for wrong in (
+        {"groups": {"": {"layer_names": [1]}}},
+        {"groups": {"": {"name": 1}}},
+        {"arrays": [["a", "<f4", [2], -1]]},
+        {"arrays": [["a", "<f4", [-2], 8]]},
+        {"arrays": [["a", "<f4", [2.0], 8]]},
+        {"arrays": [["a", "|O8", [2], 8]]},
+        {"arrays": [[1, "<f4", [2], 8]]},
+        {"arrays": [["a", "<f4", [2], 8]] * 2},
+    ):
+        with pytest.raises(ValueError):
+            read_contents(plain | wrong)
 
 
 def keras_2_weights(path, network):

@@ -44,7 +44,7 @@ def child_that(monkeypatch, does: str) -> None:
     """Have the child do this instead of writing the network anew."""
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); from goodnet.vetting import inspector; "
-        f"inspector.rebuild_network = lambda file, size: {does}; inspector.main()"
+        f"inspector.take_apart = lambda file, size: {does}; inspector.main()"
     )
     monkeypatch.setattr(quarantine, "_CHILD", ("-P", "-c", code, quarantine._ROOT))
 

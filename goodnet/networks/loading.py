@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import keras
 import numpy as np
 
@@ -17,6 +16,7 @@ from goodnet.errors import Unusable
 from goodnet.networks.deepid import deepid
 from goodnet.vetting.keras_version import refuse_unsafe_keras
 from goodnet.vetting.quarantine import NetworkFile
+from goodnet.vetting.rebuilding import write_rebuilt
 
 
 @dataclass(frozen=True)
@@ -76,15 +76,14 @@ def refusing(problem: str) -> Iterator[None]:
 
 
 def _build(source: NetworkFile) -> keras.Model:
-    suffix = source.rebuilt.suffix
+    parts = source.parts
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / f"network{suffix}"
-        file.write_bytes(source.rebuilt.content)
-        if suffix == ".keras":
+        with refusing("is damaged"):
+            file = write_rebuilt(parts, Path(folder))
+        if parts.configuration is not None:
             return _load_whole(file)
-        with h5py.File(file, "r") as rebuilt:
-            whole, shapes = "model_config" in rebuilt.attrs, _shapes(rebuilt)
-        return _load_whole(file) if whole else _load_weights(_deepid_classes(shapes), file)
+        shapes = {array.shape for array in parts.contents.arrays.values()}
+        return _load_weights(_deepid_classes(shapes), file)
 
 
 def _load_whole(file: Path) -> keras.Model:
@@ -97,14 +96,6 @@ def _load_weights(n_classes: int, file: Path) -> keras.Model:
     with refusing("does not fit as the weights of a DeepID"):
         network.load_weights(file)
     return network
-
-
-def _shapes(file: h5py.File) -> set[tuple[int, ...]]:
-    shapes = set()
-    file.visititems(
-        lambda _, item: shapes.add(item.shape) if isinstance(item, h5py.Dataset) else None
-    )
-    return shapes
 
 
 def _deepid_classes(shapes: set[tuple[int, ...]]) -> int:

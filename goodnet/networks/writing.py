@@ -1,24 +1,20 @@
 """Networks in files: write a copy of B's file with some arrays changed, or a whole new network."""
 
-import io
 import json
-import re
-import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import keras
 import numpy as np
 
 from goodnet.errors import Unusable
 from goodnet.files import replacing
+from goodnet.networks.array_names import array_names
 from goodnet.networks.loading import LoadedNetwork, refusing
-
-WEIGHTS_ENTRY = "model.weights.h5"  # of a .keras zip
+from goodnet.vetting.patching import write_changed
 
 
 @dataclass(frozen=True)
@@ -30,14 +26,6 @@ class Change:
     new: np.ndarray
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where in a file a variable's array may be: the first that holds its values is it."""
-
-    variable: str  # its path
-    candidates: list[h5py.Dataset]
-
-
 def write_copy(loaded: LoadedNetwork, destination: Path, changes: Iterable[Change]) -> None:
     """Write a network's file again, with some arrays changed and every other byte kept.
 
@@ -45,17 +33,9 @@ def write_copy(loaded: LoadedNetwork, destination: Path, changes: Iterable[Chang
     Raises Unusable where the file holds another array at a variable's place, or where
     `destination` cannot be written.
     """
-    original = loaded.source.original
-    original.seek(0)
     with replacing(destination) as temporary:
         try:
-            if loaded.source.rebuilt.suffix == ".keras":
-                _copy_zip(loaded, temporary, changes)
-            else:
-                with open(temporary, "wb") as copy:
-                    shutil.copyfileobj(original, copy)
-                with refusing("cannot be copied"), h5py.File(temporary, "r+") as file:
-                    _change(file, loaded.model, changes)
+            write_changed(loaded.source, _changed_arrays(loaded, changes), temporary)
         except Unusable as error:
             raise error.about(loaded.path) from None
 
@@ -89,86 +69,28 @@ def write_weights(loaded: LoadedNetwork, destination: Path, arrays: Sequence[np.
     write_copy(loaded, destination, list(changed))
 
 
-def _copy_zip(loaded: LoadedNetwork, temporary: Path, changes: Iterable[Change]) -> None:
-    original = loaded.source.original
-    with zipfile.ZipFile(original) as old, zipfile.ZipFile(temporary, "w") as new:
-        for entry in old.infolist():
-            content = old.read(entry)
-            if entry.filename == WEIGHTS_ENTRY:
-                memory = io.BytesIO(content)
-                with h5py.File(memory, "r+") as file:
-                    _change(file, loaded.model, changes)
-                content = memory.getvalue()
-            new.writestr(entry, content)
-
-
-def _change(file: h5py.File, network: keras.Model, changes: Iterable[Change]) -> None:
-    legacy = "model_config" in file.attrs or "layer_names" in file.attrs
-    places = (_legacy_places if legacy else _places)(file, network)
-    candidates = {place.variable: place.candidates for place in places}
+def _changed_arrays(loaded: LoadedNetwork, changes: Iterable[Change]) -> dict[str, np.ndarray]:
+    """The arrays of the file that are to be others, by their path in it, in its own types."""
+    arrays = loaded.source.parts.arrays()
+    with refusing("cannot be copied"):
+        names = array_names(loaded.model, loaded.source.parts)
+    changed = {}
     for change in changes:
-        for dataset in candidates.get(change.variable.path, ()):
-            if np.array_equal(dataset[()], change.old):
-                dataset[...] = change.new
-                break
-        else:
+        candidates = names.get(change.variable.path, ())
+        held = [name for name in candidates if _same(arrays[name], change.old)]
+        if not held:
             raise Unusable(f"does not hold {change.variable.path} where Keras keeps it")
+        dtype = arrays[held[0]].dtype
+        with np.errstate(invalid="ignore", over="ignore"):
+            stored = change.new.astype(dtype)
+        if not _same(stored, change.new):
+            raise Unusable(
+                f"keeps {change.variable.path} as {dtype}, which cannot hold the repaired values"
+            )
+        changed[held[0]] = stored
+    return changed
 
 
-def _legacy_places(file: h5py.File, network: keras.Model) -> Iterator[Place]:
-    """Where an .h5 network keeps its arrays: layers pair up in order.
-
-    As `keras.src.legacy.saving.legacy_h5_format` writes them.
-    """
-    root = file["model_weights"] if "model_weights" in file else file
-    groups = [root[name] for name in _names(root, "layer_names")]
-    groups = [group for group in groups if _names(group, "weight_names")]
-    layers = [layer for layer in network.layers if layer.weights]
-    for layer, group in zip(layers, groups, strict=True):
-        variables = layer.trainable_weights + layer.non_trainable_weights
-        for variable, name in zip(variables, _names(group, "weight_names"), strict=True):
-            yield Place(variable.path, [group[name]])
-
-
-def _names(group: h5py.Group, attribute: str) -> list[str]:
-    """A list of names, which Keras spreads over several attributes where it is long."""
-    parts = [key for key in group.attrs if re.fullmatch(rf"{attribute}\d*", key)]
-    parts.sort(key=lambda key: int(key.removeprefix(attribute) or 0))
-    names = [name for part in parts for name in group.attrs[part]]
-    return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
-
-
-def _places(file: h5py.File, network: keras.Model) -> Iterator[Place]:
-    """Where a file of Keras 3 may keep the arrays.
-
-    As `keras.src.saving.saving_lib` writes them: it counts the layers of a class in order; newer
-    files also hold the layer's name. Keras 2 kept them in another group.
-    """
-    named: dict[str, list[h5py.Group]] = {}
-
-    def note(name: str, item: h5py.Group | h5py.Dataset) -> None:
-        if name.endswith("vars") and "name" in item.attrs:
-            named.setdefault(str(item.attrs["name"]), []).append(item)
-
-    file.visititems(note)
-    group = "layers" if "layers" in file else "_layer_checkpoint_dependencies"
-    for layer, path in _counted(network, group, group):
-        counted = [file[f"{path}/vars"]] if f"{path}/vars" in file else []
-        for index, variable in enumerate(layer.weights):
-            groups = counted + named.get(layer.name, [])
-            found = [group[str(index)] for group in groups if str(index) in group]
-            yield Place(variable.path, found)
-
-
-def _counted(network: keras.Model, path: str, group: str) -> Iterator[tuple[keras.Layer, str]]:
-    """Each layer and its place: its class as `keras.src.utils.naming.to_snake_case` has it."""
-    seen: dict[str, int] = {}
-    for layer in network.layers:
-        name = re.sub(
-            r"(?<=[a-z])(?=[A-Z])|(?<=.)(?=[A-Z][a-z])", "_", type(layer).__name__
-        ).lower()
-        place = f"{path}/{name}_{seen[name]}" if name in seen else f"{path}/{name}"
-        seen[name] = seen.get(name, 0) + 1
-        yield layer, place
-        if hasattr(layer, "layers"):
-            yield from _counted(layer, f"{place}/{group}", group)
+def _same(left: np.ndarray, right: np.ndarray) -> bool:
+    """Whether two arrays hold the same numbers; NaN is the same as NaN."""
+    return np.array_equal(left, right, equal_nan=True)

@@ -8,10 +8,12 @@ Works on files of any origin, so it runs in the limited child alone (goodnet/vet
 import math
 
 import h5py
+import numpy as np
 from h5py import h5d, h5o, h5t, h5z
 
 from goodnet.errors import Unsafe, Unusable
 from goodnet.vetting.checks import quote
+from goodnet.vetting.contents import NUMBERS
 
 MOST_OBJECTS = 100_000
 MOST_NESTED = 32
@@ -27,6 +29,22 @@ _KINDS = {
     h5t.TypeCompoundID: "records",
     h5t.TypeArrayID: "arrays",
 }
+
+# HDF5 takes others as well: such as begin at a bit that may lie far outside of the array.
+_NUMBERS = {name: h5t.py_create(np.dtype(name)) for name in NUMBERS}
+
+
+def plain_numbers(kind: h5t.TypeID) -> str | None:
+    """The NumPy name of a type of plain numbers: all bits used, in either byte order; else None."""
+    return next((name for name, plain in _NUMBERS.items() if kind.equal(plain)), None)
+
+
+def describe_type(kind: h5t.TypeID) -> str:
+    """What a type is that is none of plain numbers, for an error line."""
+    if isinstance(kind, h5t.TypeIntegerID | h5t.TypeFloatID):
+        bits = f"{kind.get_precision()} bits from bit {kind.get_offset()} on"
+        return f"holds numbers laid out in no plain way ({bits}, in {kind.get_size()} bytes)"
+    return f"holds {kind.dtype}, not numbers"
 
 
 def check_tree(file: h5py.File, size: int, size_error: type[Unusable]) -> dict[str, h5py.Dataset]:

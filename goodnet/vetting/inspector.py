@@ -9,26 +9,35 @@ import json
 import os
 import resource
 import sys
+from dataclasses import replace
 from typing import BinaryIO
 
 from goodnet.errors import Unusable
+from goodnet.vetting.changes import take
 from goodnet.vetting.hdf5 import vet_images
-from goodnet.vetting.rebuilding import rebuild_network
+from goodnet.vetting.parts import NOTHING
+from goodnet.vetting.rewriting import rewrite_network
+from goodnet.vetting.taking_apart import take_apart
 
 
-def answer(kind: str, descriptor: int) -> bytes:
-    """What is to be said of an open file: a line {status, reason, suffix, bytes}, and the network.
+def answer(kind: str, descriptor: int, wanted: int = -1) -> bytes:
+    """What is to be said of an open file: a line of JSON, then so many bytes as it says.
 
-    The network is written anew; of an image set nothing follows the line.
+    The line is {status, reason, bytes, suffix, configuration, contents}; the bytes are the values
+    of a network's arrays. Of an image set nothing follows the line. A "copy" is a network's whole
+    file with the changes that are `wanted`, another open file.
     """
-    status, reason, suffix, content = 0, "", "", b""
+    status, reason, parts = 0, "", NOTHING
     try:
         # By its descriptor: whatever the file's name stands for by now, this is the one.
         with open(descriptor, "rb", closefd=False) as file:
             size = os.fstat(descriptor).st_size
             if kind == "network":
                 file.seek(0)
-                suffix, content = rebuild_network(file, size)
+                parts = take_apart(file, size)
+            elif kind == "copy":
+                with open(wanted, "rb", closefd=False) as changes:
+                    parts = replace(NOTHING, values=rewrite_network(file, take(changes)))
             else:
                 vet_images(f"/dev/fd/{descriptor}", size)
     except Unusable as error:
@@ -38,14 +47,14 @@ def answer(kind: str, descriptor: int) -> bytes:
     except Exception as error:  # whatever HDF5, h5py and zipfile raise on damage
         first = (str(error).strip("'\"").splitlines() or [type(error).__name__])[0]
         status, reason = 2, f"is damaged ({first})"
-    header = {"status": status, "reason": reason, "suffix": suffix, "bytes": len(content)}
-    return json.dumps(header).encode() + b"\n" + content
+    header = {"status": status, "reason": reason, "bytes": len(parts.values)}
+    return json.dumps(header | parts.as_json()).encode() + b"\n" + parts.values
 
 
 def serve(request: dict, out: BinaryIO) -> None:
     """Answer for each file of a request in turn."""
-    for kind, descriptor in request["files"]:
-        out.write(answer(kind, descriptor))
+    for file in request["files"]:
+        out.write(answer(*file))
         out.flush()
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from goodnet.errors import Unsafe, Unusable
+from goodnet.vetting.parts import Parts, read_parts
 
 LARGEST_NETWORK = 1 << 31  # bytes
 MEMORY = 1 << 31  # bytes of address space for the child, and 8 for each byte of its networks
@@ -48,23 +49,15 @@ class HeldFile:
 
 
 @dataclass(frozen=True)
-class Rebuilt:
-    """A network's file, written anew out of what was vetted; of an image set nothing is."""
-
-    suffix: str  # what Keras tells the format by
-    content: bytes
-
-
-@dataclass(frozen=True)
 class NetworkFile:
     """A network's file that was found plain."""
 
     path: Path
     original: BinaryIO  # the file's own bytes
-    rebuilt: Rebuilt
+    parts: Parts
 
 
-Answer = Rebuilt | Unusable  # what the child says of a file
+Answer = Parts | Unusable  # what the child says of a file
 
 
 @dataclass(frozen=True)
@@ -77,8 +70,8 @@ class Held:
 
     def network(self, path: Path) -> NetworkFile:
         """A network, once it was found plain. Raises Unsafe or Unusable where it was not."""
-        rebuilt = self._answer(path, list(self.networks).index(path))
-        return NetworkFile(path, self.networks[path].file, rebuilt)
+        parts = self._answer(path, list(self.networks).index(path))
+        return NetworkFile(path, self.networks[path].file, parts)
 
     def images(self, path: Path) -> HeldFile:
         """An image set, once it was found plain. Raises Unsafe or Unusable where it was not."""
@@ -91,7 +84,7 @@ class Held:
         with _thread() as thread:
             return thread.submit(lambda: {path: _sha256(file) for path, file in files.items()})
 
-    def _answer(self, path: Path, place: int) -> Rebuilt:
+    def _answer(self, path: Path, place: int) -> Parts:
         answer = self.answers.result()[place]
         if isinstance(answer, Unusable):
             raise answer.about(path)
@@ -174,55 +167,68 @@ def _open(path: Path, problem: str) -> BinaryIO:
 def examine(held: Sequence[HeldFile]) -> list[Answer]:
     """What the child says of each file; where it is stopped, that of all it did not get to."""
     size = sum(os.fstat(file.file.fileno()).st_size for file in held if file.kind == "network")
-    seconds = SECONDS + size // 10_000_000
-    descriptors = [file.file.fileno() for file in held]
-    request = {
-        "files": [(file.kind, file.file.fileno()) for file in held],
-        "memory": MEMORY + 8 * size,
-        "seconds": seconds,
-    }
+    answers = ask([(file.kind, file.file.fileno()) for file in held], size)
+    if len(answers) < len(held):
+        at = held[len(answers)].path
+        others = Unusable(f"was not looked through, as {at} {stopped(size)}")
+        answers += [stopped(size), *[others] * (len(held) - len(answers) - 1)]
+    return answers
+
+
+def stopped(size: int) -> Unusable:
+    """What is said of a file at which a child stops that was given so many bytes of networks."""
+    return Unusable(
+        f"is damaged: reading it crashes HDF5 or takes more than {_seconds(size)} seconds"
+    )
+
+
+def _seconds(size: int) -> int:
+    return SECONDS + size // 10_000_000
+
+
+def ask(files: Sequence[tuple[str, *tuple[int, ...]]], size: int) -> list[Answer]:
+    """What a limited child says of files, as far as it gets; they are named by open descriptors.
+
+    files: for each what is asked of it, and what `inspector.answer` takes; size: of the networks.
+    """
+    request = {"files": files, "memory": MEMORY + 8 * size, "seconds": _seconds(size)}
     child = subprocess.Popen(
         [sys.executable, *_CHILD],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        pass_fds=descriptors,
+        pass_fds=[descriptor for _, *descriptors in files for descriptor in descriptors],
         env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
     )
     with child:
         try:
-            said, _ = child.communicate(json.dumps(request).encode(), PATIENCE * seconds)
+            said, _ = child.communicate(json.dumps(request).encode(), PATIENCE * _seconds(size))
         except subprocess.TimeoutExpired as error:
             child.kill()
             said = error.stdout or b""
         except BaseException:
             child.kill()
             raise
-    answers = parse_answers(said, len(held))
-    if len(answers) < len(held):
-        stopped = Unusable(
-            f"is damaged: reading it crashes HDF5 or takes more than {seconds} seconds"
-        )
-        at = held[len(answers)].path
-        others = Unusable(f"was not looked through, as {at} {stopped}")
-        answers += [stopped, *[others] * (len(held) - len(answers) - 1)]
-    return answers
+    return parse_answers(said, len(files))
 
 
 def parse_answers(said: bytes, most: int) -> list[Answer]:
-    """The answers, as far as they are whole. Only text and lengths are taken from the child."""
+    """The answers, as far as they are whole. The child may have been taken over: all is checked."""
     answers: list[Answer] = []
     start = 0
     while len(answers) < most and (end := said.find(b"\n", start)) >= 0:
-        header = json.loads(said[start:end])
-        start = end + 1 + header["bytes"]
-        if len(said) < start:
+        try:
+            header = json.loads(said[start:end])
+            start = end + 1 + max(0, header["bytes"])
+            if len(said) < start:
+                break
+            if header["status"]:
+                refused = Unsafe if header["status"] == Unsafe.exit_status else Unusable
+                answers.append(refused(_printable(header["reason"])))
+            else:
+                answers.append(read_parts(header, said[end + 1 : start]))
+        except (ValueError, KeyError, TypeError, RecursionError):
             break
-        if header["status"]:
-            refused = Unsafe if header["status"] == Unsafe.exit_status else Unusable
-            answers.append(refused(_printable(header["reason"])))
-        else:
-            answers.append(Rebuilt(header["suffix"], said[end + 1 : start]))
     return answers
 
 

@@ -1,4 +1,4 @@
-"""An HDF5 file's plain arrays, groups and lists of names copied into a new file, nothing else.
+"""What an HDF5 file of a network holds: its groups, their lists of names, where its arrays lie.
 
 Works on files of any origin, so it runs in the limited child alone (goodnet/vetting/inspector.py).
 """
@@ -8,10 +8,13 @@ import re
 from collections.abc import Sequence
 
 import h5py
-from h5py import h5a, h5s, h5t
+import numpy as np
+from h5py import h5a, h5d, h5s, h5t
 
 from goodnet.errors import Unsafe, Unusable
 from goodnet.vetting.configuration import LONGEST_CONFIGURATION
+from goodnet.vetting.contents import Attributes, Contents, StoredArray
+from goodnet.vetting.hdf5 import plain_numbers
 
 MOST_NAMES = 1 << 24  # bytes in one list of names
 _NAME_LIST = re.compile(r"(layer_names|weight_names)(\d*)")
@@ -33,7 +36,7 @@ def read_text(item: h5py.HLObject, key: str) -> str:
         raise Unusable(f"is damaged: {key} is not text") from None
 
 
-def _read_names(item: h5py.HLObject, key: str) -> list[bytes]:
+def _read_names(item: h5py.HLObject, key: str) -> list[str]:
     """A list of names. Raises Unsafe where it is anything else."""
     attribute = h5a.open(item.id, key.encode())
     count = math.prod(attribute.shape)
@@ -42,48 +45,47 @@ def _read_names(item: h5py.HLObject, key: str) -> list[bytes]:
     if count and not isinstance(attribute.get_type(), h5t.TypeStringID):
         raise Unsafe(f"{key}: is not a list of names")
     names = item.attrs[key] if count else []
-    return [name.encode() if isinstance(name, str) else bytes(name) for name in names]
+    return [name if isinstance(name, str) else bytes(name).decode() for name in names]
 
 
-def copy_file(source: h5py.File, attributes: dict[str, str], left_out: Sequence[str]) -> bytes:
-    """The bytes of a file with the groups, arrays and names of `source`, and these attributes.
+def list_contents(source: h5py.File, left_out: Sequence[str], alone: bool = True) -> Contents:
+    """The groups of a file whose tree was found plain, and where its arrays lie.
 
-    left_out: what of the top level is not copied. Raises Unsafe, or Unusable where it is damaged.
+    left_out: what of the top level is not told; alone: whether the file is not inside another.
     """
-    with h5py.File("rebuilt", "w", driver="core", backing_store=False) as target:
-        for name in source:
-            if name not in left_out:
-                _copy(source[name], target, name)
-        _copy_names(source, target)
-        for key, text in attributes.items():
-            target.attrs[key] = text
-        target.flush()
-        return target.id.get_file_image()
+    contents = Contents({"": _attributes(source)}, {})
+    for name in source:
+        if name not in left_out:
+            _list(source[name], name, contents, alone)
+    return contents
 
 
-def _copy(item: h5py.Group | h5py.Dataset, target: h5py.Group, name: str) -> None:
-    if isinstance(item, h5py.Dataset):
-        target.create_dataset(name, data=item[()])
+def _list(item: h5py.Group | h5py.Dataset, path: str, contents: Contents, alone: bool) -> None:
+    if isinstance(item, h5py.Group):
+        contents.groups[path] = _attributes(item)
+        for name in item:
+            _list(item[name], f"{path}/{name}", contents, alone)
         return
-    group = target.create_group(name)
-    for inner in item:
-        _copy(item[inner], group, inner)
-    _copy_names(item, group)
-    for key in ("name", "backend", "keras_version"):
-        if key in item.attrs:
-            group.attrs[key] = read_text(item, key)
+    in_one_piece = item.id.get_create_plist().get_layout() == h5d.CONTIGUOUS
+    offset = item.id.get_offset() if alone and in_one_piece else None
+    dtype = np.dtype(plain_numbers(item.id.get_type()))
+    contents.arrays[path] = StoredArray(dtype, item.shape, offset)
 
 
-def _copy_names(source: h5py.Group, target: h5py.Group) -> None:
-    """Copy the lists of names by which Keras finds arrays; long ones have several parts."""
+def _attributes(group: h5py.Group) -> Attributes:
+    """The lists of names by which Keras finds arrays, the name of a layer, and who wrote it."""
     parts: dict[str, list[str]] = {}
-    for key in source.attrs:
+    for key in group.attrs:
         if match := _NAME_LIST.fullmatch(key):
             parts.setdefault(match[1], []).append(match[2])
+    found: Attributes = {}
     for key, numbers in parts.items():
         # Keras takes the list without a number first; others join all that they find.
         if numbers != [""] and set(numbers) != {str(index) for index in range(len(numbers))}:
             raise Unsafe(f"{key}: is there in pieces that do not follow each other")
         for part in numbers:
-            names = _read_names(source, key + part)
-            target.attrs[key + part] = names or []
+            found[key + part] = _read_names(group, key + part)
+    for key in ("name", "backend", "keras_version"):
+        if key in group.attrs:
+            found[key] = read_text(group, key)
+    return found

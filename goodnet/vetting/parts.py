@@ -1,0 +1,82 @@
+"""A network's file, taken apart: its configuration as text, its arrays as plain bytes.
+
+This is what the limited child hands over (goodnet/vetting/inspector.py). Both processes vet it: the
+child before it reads the arrays, and then the process that computes, since a child that was taken
+over could say anything. Nothing here needs more than Python and NumPy.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from goodnet.errors import Unusable
+from goodnet.vetting.configuration import check_arrays, vet_configuration
+from goodnet.vetting.contents import Contents, read_contents
+
+CONFIGURATION, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+SUFFIXES = (".h5", ".keras", ".weights.h5", "")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a network's file holds.
+
+    suffix: the one that Keras reads it by: .h5 or .keras, or .weights.h5 where it is Keras 3's
+    weights alone. configuration: as the file has it, JSON; None where there are weights alone.
+    values: of all arrays, one behind the other in their order, as the file has them.
+    """
+
+    suffix: str
+    configuration: str | None
+    contents: Contents
+    values: bytes
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays by their path in the file. Raises Unusable where `values` has another size."""
+        arrays = self.contents.arrays.items()
+        if sum(array.size for _, array in arrays) != len(self.values):
+            raise Unusable("is damaged: its arrays have another size than they are said to have")
+        found, values, start = {}, memoryview(self.values), 0
+        for name, array in arrays:
+            end = start + array.size
+            found[name] = np.frombuffer(values[start:end], array.dtype).reshape(array.shape)
+            start = end
+        return found
+
+    def as_json(self) -> dict:
+        """All but the values, in lists and dictionaries alone."""
+        return {
+            "suffix": self.suffix,
+            "configuration": self.configuration,
+            "contents": self.contents.as_json(),
+        }
+
+
+NOTHING = Parts("", None, Contents({}, {}), b"")
+
+
+def read_parts(found: dict, values: bytes) -> Parts:
+    """What `as_json` gave, and the values. Raises ValueError, KeyError or TypeError otherwise."""
+    suffix, configuration = found["suffix"], found["configuration"]
+    if suffix not in SUFFIXES or not isinstance(configuration, str | None):
+        raise ValueError("neither the suffix nor the configuration is one")
+    return Parts(suffix, configuration, read_contents(found["contents"]), values)
+
+
+def vet_parts(parts: Parts) -> dict | None:
+    """The configuration, rebuilt out of what the allow-list names; None for weights alone.
+
+    Raises Unsafe where it holds anything else or demands arrays that the file lacks, and Unusable
+    where it is damaged.
+    """
+    if parts.configuration is None:
+        return None
+    place = CONFIGURATION if parts.suffix == ".keras" else "model_config"
+    configuration = vet_configuration(parts.configuration, place)
+    if parts.suffix == ".h5" and "model_weights" not in parts.contents.groups:
+        raise Unusable("is damaged: it has no 'model_weights'")
+    within = "" if parts.suffix == ".keras" else "model_weights/"
+    arrays = parts.contents.arrays.items()
+    shapes = [array.shape for name, array in arrays if name.startswith(within)]
+    check_arrays(configuration, shapes, place)
+    return configuration
