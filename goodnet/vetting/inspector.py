@@ -12,14 +12,14 @@ import sys
 from typing import BinaryIO
 
 from goodnet.errors import Unusable
-from goodnet.vetting.hdf5 import vet_images
 from goodnet.vetting.rebuilding import rebuild_network
+from goodnet.vetting.survey import survey_images
 
 
 def answer(kind: str, descriptor: int) -> bytes:
-    """What is to be said of an open file: a line {status, reason, suffix, bytes}, and the network.
+    """What is to be said of an open file: a line {status, reason, suffix, bytes}, and the bytes.
 
-    The network is written anew; of an image set nothing follows the line.
+    These are a network, written anew, or the layout of an image set (goodnet/vetting/layout.py).
     """
     status, reason, suffix, content = 0, "", "", b""
     try:
@@ -30,7 +30,7 @@ def answer(kind: str, descriptor: int) -> bytes:
                 file.seek(0)
                 suffix, content = rebuild_network(file, size)
             else:
-                vet_images(f"/dev/fd/{descriptor}", size)
+                content = survey_images(f"/dev/fd/{descriptor}", file, size)
     except Unusable as error:
         status, reason = error.exit_status, str(error)
     except MemoryError:
