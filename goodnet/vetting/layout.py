@@ -67,7 +67,7 @@ class Array:
         return math.prod(self.shape[1:]) * self.item_bytes
 
     @property
-    def bytes(self) -> int:
+    def total_bytes(self) -> int:
         return math.prod(self.shape) * self.item_bytes
 
 
@@ -173,12 +173,12 @@ def _read_array(said: dict, tail: memoryview, size: int) -> Array:
     if not told:
         return array
     _require(len(told) == 1)
-    _require(array.is_plain and array.bytes <= MOST_BYTES and 0 < shape[0] <= MOST_IMAGES)
+    _require(array.is_plain and array.total_bytes <= MOST_BYTES and 0 < shape[0] <= MOST_IMAGES)
     if said["offset"] is not None:
-        return Array(shape, dtype, offset=_whole(said["offset"], 0, size - array.bytes))
+        return Array(shape, dtype, offset=_whole(said["offset"], 0, size - array.total_bytes))
     if said["content"] is not None:
-        _require(_whole(said["content"], 0, len(tail)) == array.bytes)
-        return Array(shape, dtype, content=bytes(tail[: array.bytes]))
+        _require(_whole(said["content"], 0, len(tail)) == array.total_bytes)
+        return Array(shape, dtype, content=bytes(tail[: array.total_bytes]))
     return Array(shape, dtype, chunks=_read_chunks(array, said["chunks"], tail, size))
 
 

@@ -145,7 +145,7 @@ def _filters_of(name: str, array: h5py.Dataset) -> tuple[int, ...]:
 
 def _read_whole(file: BinaryIO, array: Array) -> bytes:
     if array.offset is not None:
-        return read_exactly(file.fileno(), array.offset, array.bytes)
+        return read_exactly(file.fileno(), array.offset, array.total_bytes)
     assert array.chunks
     made = np.empty(array.shape, array.dtype)
     step = array.chunks.shape[0]

@@ -139,7 +139,9 @@ def _ask(child: subprocess.Popen[bytes], line: bytes) -> str:
         said = json.loads(answer)
     except (ValueError, RecursionError):
         said = None
-    return said if isinstance(said, str) else "unpacking it went wrong"
+    if not isinstance(said, str):
+        return "unpacking it went wrong"
+    return "".join(char if char.isprintable() else "?" for char in said[:200])
 
 
 def read_exactly_into(file: int, target: np.ndarray, begin: int) -> None:
