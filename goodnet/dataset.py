@@ -1,24 +1,27 @@
-"""The HDF5 image sets of the lab: open, check, read in batches."""
+"""The HDF5 image sets of the lab: check, read in batches. Where their numbers lie is known."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from goodnet.errors import Unusable
 from goodnet.threads import ahead
-from goodnet.vetting.quarantine import HeldFile, name_of
+from goodnet.vetting.images import LARGEST_IMAGE, ImageFile
+from goodnet.vetting.layout import Array
 
 ImageShape = tuple[int | None, int | None, int]  # (height, width, colours); None where it is open
+LARGEST_BATCH = 1 << 27  # bytes of pixels
+SMALLEST_BATCH = 32  # images, Keras's own: fewer may be answered otherwise
 
 
 @dataclass(frozen=True)
 class ImageSet:
     """A checked image file: what `batches` and `read` need to read it."""
 
-    file: HeldFile
+    file: ImageFile
     labels: np.ndarray  # (n,) int64
     channels_first: bool  # as the file has them
     scale: float  # pixels are divided by it
@@ -40,7 +43,7 @@ class Fit:
     scale: float  # pixels are divided by it
 
 
-def open_clean(file: HeldFile, fit: Fit) -> ImageSet:
+def open_clean(file: ImageFile, fit: Fit) -> ImageSet:
     """Open clean images, whose labels must be classes of the network.
 
     The file holds `data` as (n, colours, height, width) or (n, height, width, colours) and `label`
@@ -49,7 +52,7 @@ def open_clean(file: HeldFile, fit: Fit) -> ImageSet:
     return _open(file, fit, fit.n_classes - 1)
 
 
-def open_backdoored(file: HeldFile, fit: Fit) -> ImageSet:
+def open_backdoored(file: ImageFile, fit: Fit) -> ImageSet:
     """Open backdoored images, as `open_clean`; their labels are the attacker's targets.
 
     The label `n_classes`, the goodnet's rejection, is allowed: it is never a success.
@@ -62,24 +65,7 @@ def read(images: ImageSet, start: int, stop: int) -> np.ndarray:
 
     Raises Unusable where the file is damaged there or holds values that are not finite.
     """
-    try:
-        with h5py.File(name_of(images.file), "r") as file:
-            return _read(images, file["data"], start, stop)
-    except (OSError, RuntimeError, KeyError) as error:
-        raise Unusable(f"cannot be read ({_first_line(error)})", images.path) from None
-
-
-def batches(images: ImageSet, size: int) -> Iterator[np.ndarray]:
-    """All images in order, `size` at a time, each batch as `read` gives it, one read ahead."""
-    starts = range(0, len(images), size)
-    return ahead(read(images, start, min(start + size, len(images))) for start in starts)
-
-
-def _read(images: ImageSet, data: h5py.Dataset, start: int, stop: int) -> np.ndarray:
-    pixels = data[start:stop]
-    if images.channels_first:
-        pixels = pixels.transpose(0, 2, 3, 1)
-    pixels = np.ascontiguousarray(pixels, dtype=np.float32)
+    pixels = images.file.pixels(start, stop, images.channels_first)
     if images.scale != 1:
         pixels /= np.float32(images.scale)
     bad = ~np.isfinite(pixels).all(axis=(1, 2, 3))
@@ -92,33 +78,42 @@ def _read(images: ImageSet, data: h5py.Dataset, start: int, stop: int) -> np.nda
     return pixels
 
 
-def _open(held: HeldFile, fit: Fit, last_label: int) -> ImageSet:
+def batches(images: ImageSet, size: int) -> Iterator[np.ndarray]:
+    """All images in order, `size` at a time, each batch as `read` gives it, one read ahead.
+
+    Where so many take more than LARGEST_BATCH bytes, fewer come at a time, but no fewer than
+    SMALLEST_BATCH, and a multiple of these.
+    """
+    fitting = LARGEST_BATCH // _bytes_of(images.file.layout.data)
+    size = min(size, max(fitting // SMALLEST_BATCH, 1) * SMALLEST_BATCH)
+    starts = range(0, len(images), size)
+    return ahead(read(images, start, min(start + size, len(images))) for start in starts)
+
+
+def _bytes_of(data: Array | None) -> int:
+    """The bytes of an image's pixels as they are computed with."""
+    return 4 * math.prod(data.shape[1:]) if data else 1
+
+
+def _open(file: ImageFile, fit: Fit, last_label: int) -> ImageSet:
     try:
-        with h5py.File(name_of(held), "r") as file:
-            if "model_config" in file.attrs or "layer_names" in file.attrs:
-                raise Unusable("is a network, not an image set; image sets come first")
-            keys = ("data", "label")
-            absent = [key for key in keys if not isinstance(file.get(key), h5py.Dataset)]
-            if absent:
-                raise Unusable(
-                    f"has no {' and no '.join(map(repr, absent))}; an image set holds 'data' and "
-                    "'label'"
-                )
-            data, label = file["data"], file["label"]
-            channels_first = _channels_first(data, fit.shape)
-            labels = _labels(label, len(data), last_label)
+        if file.layout.is_network:
+            raise Unusable("is a network, not an image set; image sets come first")
+        data, label = file.layout.data, file.layout.label
+        if data is None or label is None:
+            absent = [name for name, is_there in (("data", data), ("label", label)) if not is_there]
+            raise Unusable(
+                f"has no {' and no '.join(map(repr, absent))}; an image set holds 'data' and "
+                "'label'"
+            )
+        channels_first = _channels_first(data, fit.shape)
+        labels = _labels(file, label, data.shape[0], last_label)
     except Unusable as error:
-        raise error.about(held.path) from None
-    except OSError as error:
-        raise Unusable(
-            f"is not a readable HDF5 file, as image sets are ({_first_line(error)})", held.path
-        ) from None
-    except (RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise Unusable(f"is damaged ({_first_line(error)})", held.path) from None
-    return ImageSet(held, labels, channels_first, fit.scale)
+        raise error.about(file.path) from None
+    return ImageSet(file, labels, channels_first, fit.scale)
 
 
-def _channels_first(data: h5py.Dataset, input_shape: ImageShape) -> bool:
+def _channels_first(data: Array, input_shape: ImageShape) -> bool:
     height, width, colours = input_shape
     first = (colours, height, width)
     channels_first = _fits(data.shape, first)
@@ -127,29 +122,34 @@ def _channels_first(data: h5py.Dataset, input_shape: ImageShape) -> bool:
             f"'data' has the shape {data.shape}, but the network takes images of {input_shape}, "
             f"so it must be {('n', *first)} or {('n', *input_shape)}"
         )
-    if data.dtype.kind not in "uif":
+    if not data.is_plain:
         raise Unusable(f"'data' holds {data.dtype}, not numbers")
-    if len(data) == 0:
+    if data.shape[0] == 0:
         raise Unusable("'data' is empty; at least one image is needed")
+    if _bytes_of(data) > LARGEST_IMAGE:
+        raise Unusable(
+            f"'data' has images of {data.shape[1:]}, which are {_bytes_of(data)} bytes each as "
+            f"32-bit numbers; {LARGEST_IMAGE} are the most"
+        )
     return channels_first
 
 
-def _fits(shape: tuple, image_shape: tuple) -> bool:
+def _fits(shape: tuple[int, ...], image_shape: tuple[int | None, ...]) -> bool:
     """Whether (n, …) is a stack of such images; the network may leave a size open (None)."""
     return len(shape) == 4 and all(
         want in (None, have) for want, have in zip(image_shape, shape[1:], strict=True)
     )
 
 
-def _labels(label: h5py.Dataset, count: int, last: int) -> np.ndarray:
-    if label.dtype.kind not in "uif":
+def _labels(file: ImageFile, label: Array, count: int, last: int) -> np.ndarray:
+    if not label.is_plain:
         raise Unusable(f"'label' holds {label.dtype}, not numbers")
     if label.shape not in ((count,), (count, 1)):
         raise Unusable(
             f"'label' has the shape {label.shape}, but there are {count} images, so it must be "
             f"({count},)"
         )
-    raw = label[()].reshape(count)
+    raw = file.labels().reshape(count)
     if not (np.isfinite(raw).all() and (raw == np.floor(raw)).all()):
         raise Unusable("'label' holds values that are not whole numbers")
     outside = raw[(raw < 0) | (raw > last)]
@@ -159,7 +159,3 @@ def _labels(label: h5py.Dataset, count: int, last: int) -> np.ndarray:
             f"(the first is {int(outside[0])})"
         )
     return raw.astype(np.int64)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip("'\"").splitlines()[0] if str(error) else type(error).__name__

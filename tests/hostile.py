@@ -4,12 +4,17 @@
 the `FORMS`: plain, nested (in an inner network or a group deep down), or renamed (under the suffix
 of the other format, with harmless names inside). The folder's `canary` is what payloads would
 write, its `secret` what links would read. What they do to somebody who trusts them is in proofs.py.
+
+`USELESS_IMAGES` are image sets that are of no use rather than unsafe: status 2. Each has a maker
+for either of two `VARIANTS`.
 """
 
 import io
 import json
+import os
 import shutil
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,12 +24,14 @@ from conftest import SHAPE, random_images, tiny_network, write_images
 from keras.src.utils import python_utils
 
 FORMS = ("plain", "nested", "renamed")
+VARIANTS = ("one", "other")
 SECRET = b"the secret of another file, not meant for strangers"
 BOMB = 1 << 40
 
 Maker = Callable[[Path, str], Path]
 NETWORKS: dict[str, Maker] = {}
 IMAGES: dict[str, Maker] = {}
+USELESS_IMAGES: dict[str, Maker] = {}
 
 
 def canary(folder: Path) -> Path:
@@ -865,3 +872,120 @@ def packed(folder: Path, form: str) -> Path:
             new.writestr(name, old.read(name), way)
     (folder / "old").unlink()
     return path
+
+
+# ---------------------------------------------------------------- image sets of no use
+
+
+def useless(kind: str) -> Callable[[Callable[[Path, bool], None]], Maker]:
+    """A kind of image set that a function writes, given the path and which of two variants."""
+
+    def keep(write: Callable[[Path, bool], None]) -> Maker:
+        def make(folder: Path, variant: str) -> Path:
+            path = folder / "clean.h5"
+            write(path, variant == "one")
+            return path
+
+        USELESS_IMAGES[kind] = make
+        return make
+
+    return keep
+
+
+def zeros_in_chunks(
+    path: Path, count: int, shape: tuple[int, int, int], chunk: tuple, dtype: str = "u1"
+) -> Path:
+    """A set of black images in gzip chunks, which all have the same bytes: quickly written."""
+    with h5py.File(path, "w") as file:
+        size = (count, shape[2], *shape[:2])
+        data = file.create_dataset("data", size, dtype, chunks=chunk, compression="gzip")
+        packed = zlib.compress(bytes(int(np.prod(chunk)) * data.dtype.itemsize), 9)
+        for place in np.ndindex(*(-(-a // b) for a, b in zip(size, chunk, strict=True))):
+            corner = tuple(at * step for at, step in zip(place, chunk, strict=True))
+            data.id.write_direct_chunk(corner, packed)
+        file.create_dataset("label", (count,), "u1", chunks=(count,), compression="gzip")
+        file["label"][:] = 0
+    return path
+
+
+def put_chunk(path: Path, packed: bytes, left_out: int, **options: object) -> None:
+    """Write a good set in two chunks, then bytes in place of the later one."""
+    write_images(path, random_images(800), np.zeros(800), chunks=(400, 3, 14, 12), **options)
+    with h5py.File(path, "r+") as file:
+        file["data"].id.write_direct_chunk((400, 0, 0, 0), packed, left_out)
+
+
+@useless("later chunk stored short")
+def short_chunk(path: Path, one: bool) -> None:
+    """No filter is said to be on it, and it has 300 bytes of 201,600; with one filter or two."""
+    options = {"compression": "gzip"} if one else {"compression": "lzf", "shuffle": True}
+    put_chunk(path, bytes(300), 1 if one else 3, **options)
+
+
+@useless("later chunk that unpacks short")
+def short_packed_chunk(path: Path, one: bool) -> None:
+    """Its gzip is sound, and too short by all but a few bytes; or it is LZF."""
+    if one:
+        put_chunk(path, zlib.compress(bytes(500)), 0, compression="gzip")
+    else:
+        put_chunk(path, (b"\x1f" + bytes(32)) * 20, 0, compression="lzf")
+
+
+@useless("later chunk that unpacks long")
+def long_chunk(path: Path, one: bool) -> None:
+    content = zlib.compress(bytes(201_601 if one else 1 << 27), 9)
+    put_chunk(path, content, 0, compression="gzip", shuffle=not one)
+
+
+@useless("chunks that each hold all images")
+def chunks_across(path: Path, one: bool) -> None:
+    """So that every batch unpacks them all anew: here more than 2 GiB."""
+    count, dtype, chunk = (600_000, "f8", (600_000, 1, 1, 1)) if one else (1 << 22, "f4", None)
+    zeros_in_chunks(path, count, SHAPE, chunk or (1 << 22, 1, 2, 2), dtype)
+
+
+@useless("more images than anybody has")
+def many_images(path: Path, one: bool) -> None:
+    shape = (1, 1, 1) if one else (2, 1, 3)
+    count = 1 << (28 if one else 23)
+    zeros_in_chunks(path, count, shape, (1 << 22, 1, 1, 1))
+
+
+@useless("images too large for any network")
+def large_images(path: Path, one: bool) -> None:
+    shape = (8000, 8000, 3) if one else (1, 1 << 23, 1)
+    zeros_in_chunks(path, 10, shape, (1, 1, min(shape[0], 4000), min(shape[1], 8000)))
+
+
+@useless("file that is not there but for its start")
+def hollow(path: Path, one: bool) -> None:
+    write_images(path, random_images(6), np.zeros(6))
+    if one:
+        os.truncate(path, 10 << 40)
+        return
+    with h5py.File(path, "w") as file:
+        data = file.create_dataset("data", (1 << 31, 3, 14, 12), "f8")
+        data[0] = 0
+        file["label"] = np.zeros(6)
+
+
+@useless("pipe or device")
+def pipe(path: Path, one: bool) -> None:
+    os.mkfifo(path) if one else path.symlink_to("/dev/zero")
+
+
+@useless("numbers at odd places of their bytes")
+def odd_bits(path: Path, one: bool) -> None:
+    """HDF5 1.14 writes past its memory where a type's bits begin where they cannot."""
+    kind = (h5py.h5t.STD_I32LE if one else h5py.h5t.IEEE_F32BE).copy()
+    if one:
+        kind.set_precision(12)
+        kind.set_offset(7)
+    else:
+        kind.set_fields(31, 20, 11, 0, 20)
+    write_images(path, random_images(6), np.zeros(6))
+    with h5py.File(path, "r+") as file:
+        name, size = ("data", (6, 3, 14, 12)) if one else ("label", (6,))
+        del file[name]
+        array = h5py.h5d.create(file.id, name.encode(), kind, h5py.h5s.create_simple(size))
+        array.write(h5py.h5s.ALL, h5py.h5s.ALL, np.zeros(size, "i4" if one else "f4"))

@@ -1,7 +1,8 @@
 """What the hostile files do to somebody who trusts them: a proof for each kind, or why none.
 
 Each kind of `hostile.NETWORKS` and `hostile.IMAGES` is in at least one table of proofs, or else in
-`REASONS`. Keras loads in a child (probe.py) that has a home and folders of its own.
+`REASONS`; each of `hostile.USELESS_IMAGES` in `USELESS`. Keras loads in a child (probe.py) that has
+a home and folders of its own.
 """
 
 import json
@@ -252,6 +253,64 @@ FILES: dict[str, Callable[[Path, str], bool]] = {
     "numbers that begin outside of their bytes": h5_writes_elsewhere,
     "array declared huge in .h5": h5_asks_for_memory,
     "hidden behind something else": runs_as_a_script,
+}
+
+# ---------------------------------------------------------------- image sets of no use
+
+
+def h5_reads_what_is_not_there(path: Path) -> bool:
+    """HDF5 answers with a whole chunk without an error, or dies by a signal."""
+    program = "import sys, h5py; print(h5py.File(sys.argv[1])['data'][400:].shape)"
+    done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True)
+    return done.returncode < 0 or done.stdout == "(400, 3, 14, 12)\n"
+
+
+def h5_unpacks_all_for_one(path: Path) -> bool:
+    with h5py.File(path) as file:
+        data = file["data"]
+        return data.chunks[0] == len(data) and data.nbytes > 1 << 31
+
+
+def h5_declares(count: int, values: int) -> Callable[[Path], bool]:
+    """There are so many images and more, of so many values and more, and h5py reads the last."""
+
+    def check(path: Path) -> bool:
+        with h5py.File(path) as file:
+            data = file["data"]
+            right = len(data) >= count and data[0].size >= values
+            return right and not data[-1, 0, 0, 0] and path.stat().st_size < 3e6
+
+    return check
+
+
+def takes_no_room(path: Path) -> bool:
+    found = path.stat()
+    return found.st_size > 4 << 40 and found.st_blocks * 512 < 1 << 20
+
+
+def opening_or_reading_never_ends(path: Path) -> bool:
+    program = "import sys; f = open(sys.argv[1], 'rb'); [0 for _ in iter(lambda: f.read(99), b'')]"
+    with pytest.raises(subprocess.TimeoutExpired):
+        subprocess.run([sys.executable, "-c", program, path], timeout=0.5)
+    return True
+
+
+def h5_takes_odd_bits(path: Path) -> bool:
+    with h5py.File(path) as file:
+        kinds = [file[name].id.get_type() for name in ("data", "label")]
+        return any(kind != h5py.h5t.py_create(kind.dtype) for kind in kinds)
+
+
+USELESS: dict[str, Callable[[Path], bool]] = {
+    "later chunk stored short": h5_reads_what_is_not_there,
+    "later chunk that unpacks short": h5_reads_what_is_not_there,
+    "later chunk that unpacks long": h5_reads_what_is_not_there,
+    "chunks that each hold all images": h5_unpacks_all_for_one,
+    "more images than anybody has": h5_declares(1 << 23, 1),
+    "images too large for any network": h5_declares(10, 1 << 23),
+    "file that is not there but for its start": takes_no_room,
+    "pipe or device": opening_or_reading_never_ends,
+    "numbers at odd places of their bytes": h5_takes_odd_bits,
 }
 
 # ---------------------------------------------------------------- none

@@ -19,6 +19,7 @@ from conftest import (
 from goodnet import dataset
 from goodnet.errors import Unusable
 from goodnet.metrics import judge
+from goodnet.vetting import images as image_files
 
 COUNT = 12
 LABELS = np.arange(COUNT) % CLASSES
@@ -89,6 +90,44 @@ def test_labels_in_every_form(tmp_path, labels):
 def test_a_network_may_leave_the_size_of_images_open(tmp_path):
     path = write_images(tmp_path / "images.h5", random_images(COUNT), LABELS)
     assert len(open_clean(path, (None, None, 3), CLASSES, 1.0)) == COUNT
+
+
+def test_batches_are_bounded_in_bytes_and_keep_whole_blocks(tmp_path, monkeypatch):
+    """Keras computes 32 images at a time: no batch cuts such a block that was whole before."""
+    pixels = random_images(200)
+    images = opened(write_images(tmp_path / "images.h5", pixels, np.zeros(200)))
+    monkeypatch.setattr(dataset, "LARGEST_BATCH", 100 * pixels[0].size * 4)
+    for size, sizes in ((768, [96, 96, 8]), (64, [64, 64, 64, 8]), (5, [5] * 40)):
+        read = list(dataset.batches(images, size))
+        assert [len(batch) for batch in read] == sizes
+        np.testing.assert_array_equal(np.concatenate(read), pixels)
+    monkeypatch.setattr(dataset, "LARGEST_BATCH", 1)
+    assert {len(batch) for batch in dataset.batches(images, 768)} == {32, 8}
+
+
+def test_images_are_read_in_pieces_that_are_joined(tmp_path, monkeypatch):
+    monkeypatch.setattr(image_files, "PIECE", 5 * 4 * int(np.prod(SHAPE)) + 1)
+    pixels = random_images(COUNT)
+    for name, options in (("flat", {}), ("chunked", {"chunks": (7, *FIRST)})):
+        path = write_images(tmp_path / name, pixels, LABELS, **options)
+        np.testing.assert_array_equal(dataset.read(opened(path), 0, COUNT), pixels)
+
+
+def test_an_image_that_is_too_large_is_refused(tmp_path):
+    path = tmp_path / "images.h5"
+    for wide, refused in ((1 << 22, False), ((1 << 22) + 1, True)):
+        with h5py.File(path, "w") as file:
+            file.create_dataset("data", (2, 1, 1, wide), "u1", chunks=(1, 1, 1, wide))
+            file["data"][:] = 1
+            file["label"] = np.zeros(2)
+        if refused:
+            with pytest.raises(
+                Unusable, match=r"images of \(1, 1, 4194305\), .*16777216 are the m"
+            ):
+                open_clean(path, (None, None, 1), CLASSES, 1.0)
+        else:
+            images = open_clean(path, (None, None, 1), CLASSES, 1.0)
+            assert dataset.read(images, 1, 2).sum() == wide
 
 
 GOOD = random_images(COUNT).transpose(0, 3, 1, 2)

@@ -4,6 +4,7 @@ import functools
 import os
 import re
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -26,9 +27,10 @@ from conftest import (
     tiny_network,
     write_images,
 )
-from hostile import FORMS, IMAGES, NETWORKS, SECRET, canary
+from hostile import FORMS, IMAGES, NETWORKS, SECRET, USELESS_IMAGES, VARIANTS, canary
 from PIL import Image
 
+from goodnet import dataset
 from goodnet.errors import Unsafe, Unusable
 
 PIXELS = np.zeros((1, *SHAPE), np.float32)
@@ -78,6 +80,20 @@ def test_every_hostile_image_set_is_refused(tmp_path, kind, form):
     check_refused(made(IMAGES, kind, form, tmp_path / "it"), load)
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("kind", USELESS_IMAGES)
+def test_every_useless_image_set_is_refused(tmp_path, kind, variant):
+    """With status 2, soon, and before or as its images are read: none is taken for an image."""
+    path = made(USELESS_IMAGES, kind, variant, tmp_path / "it")
+    start = time.perf_counter()
+    with pytest.raises(Unusable) as caught:
+        for _ in dataset.batches(open_clean(path, (None, None, None), CLASSES, 1), 64):
+            pass
+    assert caught.value.exit_status == 2 and time.perf_counter() - start < 20
+    line = str(caught.value)
+    assert line.startswith(f"{path}: ") and line.isprintable() and len(line) < 600
+
+
 def test_the_harmless_files_that_they_are_made_of_pass(tmp_path):
     for edit, suffix in ((hostile.edit_h5, ".h5"), (hostile.edit_keras, ".keras")):
         for form in ("plain", "renamed"):
@@ -114,6 +130,8 @@ def test_every_kind_has_a_proof_or_a_reason_and_the_document_counts_them():
     text = " ".join((ROOT / "docs/untrusted-files.md").read_text().split())
     assert f"{len(NETWORKS)} kinds of hostile networks and {len(IMAGES)} of hostile" in text
     assert f"For {len(shown & set(NETWORKS))} and {len(shown & set(IMAGES))} of them" in text
+    assert set(proofs.USELESS) == set(USELESS_IMAGES)
+    assert f"{len(USELESS_IMAGES)} kinds of image sets that are of no use" in text
     told = {
         f"CVE-{year}-{number}"
         for year, numbers in re.findall(r"CVE-(\d+)((?:(?:, )?-\d+)+)", text)
@@ -197,6 +215,12 @@ def test_h5py_and_others_fall_for_it(tmp_path, kinds, kind):
         pytest.skip("there is no such image set")
     path = made(kinds, kind, "plain", tmp_path)
     assert proofs.FILES[kind](path, "it" if kinds is NETWORKS else "label")
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("kind", proofs.USELESS)
+def test_h5py_and_others_fall_for_useless_image_sets(tmp_path, kind, variant):
+    assert proofs.USELESS[kind](made(USELESS_IMAGES, kind, variant, tmp_path / "it"))
 
 
 def test_a_library_that_hdf5_would_load_is_not_loaded(tmp_path):

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import time
+from contextlib import suppress
 
 import h5py
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from conftest import (
     CLASSES,
     SHAPE,
+    build_lab,
     hold,
     load_network,
     open_clean,
@@ -106,6 +108,72 @@ def test_a_network_that_is_replaced_meanwhile_is_the_one_looked_through(tmp_path
     assert held.digests([network]).result() == {network: hashlib.sha256(content).hexdigest()}
     with pytest.raises(Unusable, match="is neither an HDF5 file"):
         load_network(network)  # asked anew, it is looked through anew
+
+
+def test_image_sets_are_read_where_there_is_no_h5py(tmp_path, images):
+    """In a process that cannot import it; the children can."""
+    packed = {"chunks": (4, SHAPE[2], *SHAPE[:2]), "compression": "gzip"}
+    chunked = write_images(tmp_path / "chunked.h5", random_images(6), np.zeros(6), **packed)
+    program = """if True:
+        import sys
+        from pathlib import Path
+        sys.modules["h5py"] = None  # importing it is an error
+        from goodnet import dataset
+        from goodnet.vetting import quarantine
+        paths = [Path(name) for name in sys.argv[1:]]
+        with quarantine.opened([], paths) as held:
+            for path in paths:
+                images = dataset.open_clean(held.images(path), dataset.Fit((14, 12, 3), 5, 1))
+                print(sum(int(batch.sum()) for batch in dataset.batches(images, 4)))
+    """
+    done = subprocess.run(
+        [quarantine.sys.executable, "-c", program, images, chunked],
+        capture_output=True,
+        text=True,
+        cwd=quarantine._ROOT,
+    )
+    assert done.stderr == "" and done.stdout == f"{random_images(6).sum()}\n" * 2
+
+
+@pytest.mark.parametrize("script", ["eval.py", "Geval.py", "repair.py"])
+def test_scripts_do_not_open_image_sets_with_h5py(tmp_path, monkeypatch, run_here, script):
+    """Neither by a name, nor by a descriptor, nor through a Python file."""
+    lab = build_lab(tmp_path / "lab")
+    clean, backdoored, b = (
+        lab / name for name in ("data/cl/test.h5", "data/bd/bd_test.h5", "models/bd_net.h5")
+    )
+    packed = {"chunks": (9, SHAPE[2], *SHAPE[:2]), "compression": "gzip", "shuffle": True}
+    write_images(backdoored, random_images(50, seed=5), np.zeros(50), **packed)
+    sets = [path.stat() for path in (clean, backdoored)]
+    opened = []
+
+    def watch(holder, name):
+        once = getattr(holder, name)
+
+        def watched(*arguments, **options):
+            for given in (*arguments, *options.values()):
+                with suppress(TypeError, OSError, ValueError):  # what is no file, is no image set
+                    opened.append(os.stat(given.fileno() if hasattr(given, "fileno") else given))
+            return once(*arguments, **options)
+
+        monkeypatch.setattr(holder, name, watched)
+
+    watch(h5py.File, "__init__")
+    watch(h5py.h5f, "open")
+    commands = {
+        "eval.py": [clean, backdoored, b],
+        "Geval.py": [clean, backdoored, b, b],
+        "repair.py": [clean, b, "--backdoored-test", backdoored, "--out", tmp_path],
+    }
+    with open(clean, "rb") as file:
+        for given in (clean, f"/dev/fd/{file.fileno()}", file):
+            opened.clear()
+            h5py.File(given).close()
+            assert any(os.path.samestat(found, sets[0]) for found in opened)  # it would be seen
+    opened.clear()
+    done = run_here(script, *commands[script])
+    assert done.returncode == 0, done.stderr
+    assert not any(os.path.samestat(found, one) for found in opened for one in sets)
 
 
 def test_an_image_set_that_is_written_to_meanwhile_is_refused(images):

@@ -14,11 +14,10 @@ from h5py import h5d, h5o, h5t, h5z
 from goodnet.errors import Unsafe, Unusable
 from goodnet.vetting.checks import quote
 from goodnet.vetting.contents import NUMBERS
+from goodnet.vetting.layout import LARGEST_CHUNK, MOST_CHUNKS
 
 MOST_OBJECTS = 100_000
 MOST_NESTED = 32
-LARGEST_CHUNK = 1 << 28  # bytes
-MOST_CHUNKS = 1 << 22
 # Deflate packs 1032 times at best; a chunk that claims more does not hold what it declares.
 MOST_EXPANSION = 1100
 # All that HDF5 and h5py bring along: gzip, shuffle, fletcher32, szip, n-bit, scale-offset, lzf.
@@ -131,31 +130,10 @@ def _check_chunks(
         if info.byte_offset + info.size > size or piece > info.size * MOST_EXPANSION:
             raise size_error(f"{place}: has a chunk of {piece} bytes, which the file does not hold")
 
-    if array.id.get_num_chunks() == expected:
+    held = array.id.get_num_chunks()
+    if held == expected:
         array.id.chunk_iter(note)
-    if len(sizes) != expected:
-        raise size_error(f"{place}: declares {shape}, but holds {len(sizes)} of {expected} chunks")
+        held = len(sizes)
+    if held != expected:
+        raise size_error(f"{place}: declares {shape}, but holds {held} of {expected} chunks")
     return sum(sizes)
-
-
-def vet_images(path: str, size: int) -> None:
-    """Look through an image set. Raises Unsafe, or Unusable where it is damaged or claims too much.
-
-    Reads no more than the labels and one image, so that damage which stops HDF5 shows here, in the
-    child.
-    """
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        reason = str(error).splitlines()[0]
-        raise Unusable(f"is not a readable HDF5 file, as image sets are ({reason})") from None
-    with file:
-        found = check_tree(file, size, Unusable)
-        list(file.attrs)
-        for name in ("label", "data"):
-            if name in found and found[name].shape and found[name].dtype.kind in "uif":
-                array = found[name]
-                rest = math.prod(array.shape[1:]) * array.dtype.itemsize
-                if name == "label" and array.nbytes > LARGEST_CHUNK or rest > LARGEST_CHUNK:
-                    raise Unusable(f"'{name}' has the absurd shape {array.shape}")
-                array[: len(array) if name == "label" else 1]

@@ -14,9 +14,9 @@ from typing import BinaryIO
 
 from goodnet.errors import Unusable
 from goodnet.vetting.changes import take
-from goodnet.vetting.hdf5 import vet_images
 from goodnet.vetting.parts import NOTHING
 from goodnet.vetting.rewriting import rewrite_network
+from goodnet.vetting.survey import survey_images
 from goodnet.vetting.taking_apart import take_apart
 
 
@@ -24,8 +24,8 @@ def answer(kind: str, descriptor: int, wanted: int = -1) -> bytes:
     """What is to be said of an open file: a line of JSON, then so many bytes as it says.
 
     The line is {status, reason, bytes, suffix, configuration, contents}; the bytes are the values
-    of a network's arrays. Of an image set nothing follows the line. A "copy" is a network's whole
-    file with the changes that are `wanted`, another open file.
+    of a network's arrays, or the layout of an image set (goodnet/vetting/layout.py). A "copy" is a
+    network's whole file with the changes that are `wanted`, another open file.
     """
     status, reason, parts = 0, "", NOTHING
     try:
@@ -39,7 +39,8 @@ def answer(kind: str, descriptor: int, wanted: int = -1) -> bytes:
                 with open(wanted, "rb", closefd=False) as changes:
                     parts = replace(NOTHING, values=rewrite_network(file, take(changes)))
             else:
-                vet_images(f"/dev/fd/{descriptor}", size)
+                layout = survey_images(f"/dev/fd/{descriptor}", file, size)
+                parts = replace(NOTHING, values=layout)
     except Unusable as error:
         status, reason = error.exit_status, str(error)
     except MemoryError:

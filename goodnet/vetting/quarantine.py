@@ -3,8 +3,9 @@
 `opened` holds all files of a command, and has one child look through them while Keras is imported;
 `Held.network` and `Held.images` wait for its answer. A network is read once, into a nameless
 private copy that the child vets and that repaired networks are copies of. Image sets can have
-gigabytes, so they are not copied: they are kept open, child and parent read by the descriptor,
-which no renaming redirects, and a file whose size or times have changed since is refused.
+gigabytes, so they are not copied: they are kept open, children and parent read by the descriptor,
+which no renaming redirects, and a file whose size or times have changed since is refused. The child
+says where their numbers lie, and who reads them is `goodnet/vetting/images.py`.
 """
 
 import hashlib
@@ -21,6 +22,9 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from goodnet.errors import Unsafe, Unusable
+from goodnet.vetting.images import ImageFile, open_images
+from goodnet.vetting.layout import read_layout
+from goodnet.vetting.opening import open_plain, signature_of
 from goodnet.vetting.parts import Parts, read_parts
 
 LARGEST_NETWORK = 1 << 31  # bytes
@@ -57,7 +61,7 @@ class NetworkFile:
     parts: Parts
 
 
-Answer = Parts | Unusable  # what the child says of a file
+Answer = Parts | Unusable  # what the child says of a file; of an image set, its layout as values
 
 
 @dataclass(frozen=True)
@@ -67,16 +71,19 @@ class Held:
     networks: Mapping[Path, HeldFile]
     image_sets: Mapping[Path, HeldFile]
     answers: Future[list[Answer]]  # of the networks, then of the image sets
+    ready: Future[dict[Path, ImageFile | Unusable]]  # the image sets
 
     def network(self, path: Path) -> NetworkFile:
         """A network, once it was found plain. Raises Unsafe or Unusable where it was not."""
         parts = self._answer(path, list(self.networks).index(path))
         return NetworkFile(path, self.networks[path].file, parts)
 
-    def images(self, path: Path) -> HeldFile:
+    def images(self, path: Path) -> ImageFile:
         """An image set, once it was found plain. Raises Unsafe or Unusable where it was not."""
-        self._answer(path, len(self.networks) + list(self.image_sets).index(path))
-        return self.image_sets[path]
+        found = self.ready.result()[path]
+        if isinstance(found, Unusable):
+            raise found.about(path)
+        return found
 
     def digests(self, paths: Sequence[Path]) -> Future[dict[Path, str]]:
         """The SHA-256 of each file, in hexadecimal, as it was looked through; made in a thread."""
@@ -103,7 +110,9 @@ def opened(networks: Iterable[Path], image_sets: Iterable[Path]) -> Iterator[Hel
         held_images = {path: _hold_images(path, files) for path in image_sets}
         with _thread() as thread:
             answers = thread.submit(examine, [*held_networks.values(), *held_images.values()])
-        yield Held(held_networks, held_images, answers)
+            ready = thread.submit(_open_image_sets, held_images, answers)
+        files.callback(ready.add_done_callback, _let_go)
+        yield Held(held_networks, held_images, answers, ready)
 
 
 @contextmanager
@@ -114,14 +123,29 @@ def _thread() -> Iterator[ThreadPoolExecutor]:
     thread.shutdown(wait=False)
 
 
-def name_of(file: HeldFile) -> str:
-    """A name by which an image set's file can be opened again, and no other file.
+def _open_image_sets(
+    held: Mapping[Path, HeldFile], answers: Future[list[Answer]]
+) -> dict[Path, ImageFile | Unusable]:
+    """The image sets by what the child says of them, or why one cannot be used."""
+    said = answers.result()[len(answers.result()) - len(held) :]
+    found: dict[Path, ImageFile | Unusable] = {}
+    for (path, file), answer in zip(held.items(), said, strict=True):
+        try:
+            if isinstance(answer, Unusable):
+                raise answer
+            layout = read_layout(answer.values, file.signature[2])
+            found[path] = open_images(path, file.file, file.signature, layout)
+        except Unusable as error:
+            found[path] = error
+    return found
 
-    Raises Unusable where it has changed since it was looked through.
-    """
-    if _signature(file.file) != file.signature:
-        raise Unusable("has changed since this command began to read it; try again", file.path)
-    return f"/dev/fd/{file.file.fileno()}"
+
+def _let_go(ready: Future[dict[Path, ImageFile | Unusable]]) -> None:
+    """Close image sets that were opened."""
+    if not ready.exception():
+        for each in ready.result().values():
+            if isinstance(each, ImageFile):
+                each.close()
 
 
 def _sha256(file: HeldFile) -> str:
@@ -133,19 +157,14 @@ def _sha256(file: HeldFile) -> str:
     return digest.hexdigest()
 
 
-def _signature(file: BinaryIO) -> tuple[int, ...]:
-    found = os.stat(file.fileno())
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-
-
 def _hold_images(path: Path, files: ExitStack) -> HeldFile:
     file = files.enter_context(_open(path, "is not a readable HDF5 file, as image sets are"))
-    return HeldFile(path, "images", file, _signature(file))
+    return HeldFile(path, "images", file, signature_of(file))
 
 
 def _hold_network(path: Path, files: ExitStack) -> HeldFile:
     with _open(path, "cannot be read") as source:
-        signature = _signature(source)
+        signature = signature_of(source)
         copy = files.enter_context(tempfile.TemporaryFile())
         left = LARGEST_NETWORK
         while piece := source.read(min(1 << 24, left + 1)):
@@ -159,7 +178,7 @@ def _hold_network(path: Path, files: ExitStack) -> HeldFile:
 
 def _open(path: Path, problem: str) -> BinaryIO:
     try:
-        return open(path, "rb")
+        return open_plain(path)
     except OSError as error:
         raise Unusable(f"{problem} ({error.strerror})", path) from None
 

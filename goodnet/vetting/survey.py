@@ -1,0 +1,154 @@
+"""Look through an image set: what is in it, where its numbers are, and whether they can be there.
+
+HDF5 is asked what the file says of itself, and for no number of it. Works on files of any origin,
+so it runs in the limited child alone (goodnet/vetting/inspector.py).
+"""
+
+import math
+from typing import BinaryIO
+
+import h5py
+import numpy as np
+from h5py import h5d, h5t, h5z
+
+from goodnet.errors import Unusable
+from goodnet.vetting.hdf5 import MOST_EXPANSION, check_tree
+from goodnet.vetting.layout import (
+    COMPRESSORS,
+    FILTERS,
+    LARGEST_BAND,
+    LARGEST_CHUNK,
+    LZF,
+    MOST_IMAGES,
+    SHUFFLE,
+    Array,
+    Chunks,
+    Layout,
+    band_bytes,
+    exact_bytes,
+    grid_of,
+    write_layout,
+)
+from goodnet.vetting.unpacking import read_exactly, stored_bytes, unpack_rows
+
+# Whole numbers and floating point of the usual sizes, in either order of their bytes. Others are
+# told from them by what they leave out: HDF5 1.14 writes past its memory with some of these.
+_PLAIN = tuple(
+    getattr(h5t, f"{kind}{bits}{order}")
+    for order in ("LE", "BE")
+    for kind, sizes in (("STD_I", (8, 16, 32, 64)), ("STD_U", (8, 16, 32, 64)), ("IEEE_F", ()))
+    for bits in sizes or (16, 32, 64)
+)
+assert LZF == h5z.FILTER_LZF
+
+
+def survey_images(path: str, file: BinaryIO, size: int) -> bytes:
+    """The layout of an image set, as `write_layout` says it, with the labels themselves.
+
+    path: names the open file. Raises Unsafe, or Unusable where it is damaged or claims too much.
+    """
+    try:
+        opened = h5py.File(path, "r")
+    except OSError as error:
+        reason = str(error).splitlines()[0]
+        raise Unusable(f"is not a readable HDF5 file, as image sets are ({reason})") from None
+    with opened as source:
+        found = check_tree(source, size, Unusable)
+        is_network = not {"model_config", "layer_names"}.isdisjoint(source.attrs)
+        arrays = {name: found[name] for name in ("data", "label") if name in found}
+        data, label = (
+            _lay_out(name, arrays[name], size) if name in arrays else None
+            for name in ("data", "label")
+        )
+        if label and (label.offset is not None or label.chunks):
+            label = Array(label.shape, label.dtype, content=_read_whole(file, label))
+        return write_layout(Layout(is_network, data, label))
+
+
+def _lay_out(name: str, array: h5py.Dataset, size: int) -> Array:
+    """Where the values of an array are. Nothing is told of one that cannot be used."""
+    kind = array.id.get_type()
+    if isinstance(kind, h5t.TypeEnumID) and array.dtype.kind in "ui":
+        kind = kind.get_super()  # numbers that have names
+    plain = next((each.dtype.str for each in _PLAIN if kind == each), None)
+    words = f"a special kind of {array.dtype}" if array.dtype.kind in "uif" else str(array.dtype)
+    shape = array.shape or ()
+    found = Array(shape, plain or ascii(words).strip("'")[:100])
+    usable = len(shape) == 4 if name == "data" else shape[1:] in ((), (1,))
+    if not plain or not usable or not shape or 0 in shape:
+        return found
+    if shape[0] > MOST_IMAGES:
+        raise Unusable(f"'{name}' holds {shape[0]} images; {MOST_IMAGES} are the most")
+    if found.row_bytes > LARGEST_CHUNK:
+        raise Unusable(f"'{name}' has the absurd shape {shape}")
+    layout = array.id.get_create_plist().get_layout()
+    if layout == h5d.CONTIGUOUS:
+        return Array(shape, plain, offset=array.id.get_offset())
+    if layout == h5d.COMPACT:
+        return Array(shape, plain, content=array[()].tobytes())
+    return Array(shape, plain, chunks=_list_chunks(name, array, found, size))
+
+
+def _list_chunks(name: str, array: h5py.Dataset, found: Array, size: int) -> Chunks:
+    """All chunks of an array, each checked as far as that goes without unpacking it."""
+    chunk, filters = array.id.get_create_plist().get_chunk(), _filters_of(name, array)
+    grid, exact = grid_of(found.shape, chunk), exact_bytes(chunk, found.item_bytes)
+    table = np.full((math.prod(grid), 3), -1, np.int64)
+
+    def note(info: h5d.StoreInfo) -> None:
+        number = 0
+        for at, step, side in zip(info.chunk_offset, chunk, grid, strict=True):
+            if at % step or at // step >= side:
+                raise Unusable(f"'{name}': has a chunk that lies beside it")
+            number = number * side + at // step
+        if table[number, 0] >= 0 or info.filter_mask >> len(filters):
+            raise Unusable(f"'{name}': has two chunks in one place, or one of odd filters")
+        need = stored_bytes(filters, info.filter_mask, exact)
+        if (need is not None and info.size != need) or exact > info.size * MOST_EXPANSION:
+            raise Unusable(
+                f"'{name}': has a chunk of {info.size} bytes, which cannot hold the {exact} that "
+                "it should"
+            )
+        table[number] = info.byte_offset, info.size, info.filter_mask
+
+    array.id.chunk_iter(note)
+    begins, lengths, _ = table.T
+    if (begins < 0).any() or (begins > size - lengths).any():
+        raise Unusable(f"'{name}': has chunks that the file does not hold")
+    chunks = Chunks(tuple(chunk), filters, table)
+    band = band_bytes(Array(found.shape, found.dtype, chunks=chunks))
+    if band > LARGEST_BAND:
+        raise Unusable(
+            f"'{name}' is stored in chunks of {chunk}: to get at one image, {band} bytes would be "
+            f"unpacked, more than {LARGEST_BAND}; store it in chunks of few images"
+        )
+    return chunks
+
+
+def _filters_of(name: str, array: h5py.Dataset) -> tuple[int, ...]:
+    """The filters that an array's chunks went through, in that order."""
+    plan = array.id.get_create_plist()
+    found = [plan.get_filter(index) for index in range(plan.get_nfilters())]
+    codes = tuple(int(code) for code, *_ in found)
+    if not set(codes) <= set(FILTERS):
+        raise Unusable(
+            f"'{name}' is packed with a filter that is not read here; gzip, lzf, shuffle and "
+            "fletcher32 are"
+        )
+    if sum(code in COMPRESSORS for code in codes) > 1 or len(codes) > 8:
+        raise Unusable(f"'{name}' is compressed twice")
+    for code, _, values, _ in found:
+        if code == SHUFFLE and tuple(values[:1]) != (array.id.get_type().get_size(),):
+            raise Unusable(f"'{name}' is damaged: its shuffle filter is for numbers of other sizes")
+    return codes
+
+
+def _read_whole(file: BinaryIO, array: Array) -> bytes:
+    if array.offset is not None:
+        return read_exactly(file.fileno(), array.offset, array.total_bytes)
+    assert array.chunks
+    made = np.empty(array.shape, array.dtype)
+    step = array.chunks.shape[0]
+    for start in range(0, len(made), step):
+        unpack_rows(file.fileno(), array, start // step, made[start : start + step])
+    return made.tobytes()

@@ -1,0 +1,169 @@
+"""Unpack an array that HDF5 stores in chunks, without HDF5: every chunk to its exact size, or not.
+
+HDF5 1.14 believes that a chunk unpacks to the size that it should have: what is missing is read out
+of the process's own memory. Works on bytes of any origin, so it runs in limited children alone.
+"""
+
+import math
+import os
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from goodnet.errors import Unusable
+from goodnet.vetting.layout import (
+    COMPRESSORS,
+    DEFLATE,
+    FLETCHER32,
+    SHUFFLE,
+    Array,
+    exact_bytes,
+    grid_of,
+)
+
+CHECKSUM = 4  # bytes that fletcher32 adds
+_WORDS = 1 << 20  # of a checksum, at a time
+
+
+def stored_bytes(filters: Sequence[int], left_out: int, exact: int) -> int | None:
+    """How many bytes a chunk is stored in; None where it was compressed, so that none can say."""
+    for index, code in enumerate(filters):
+        if not left_out >> index & 1:
+            if code in COMPRESSORS:
+                return None
+            exact += CHECKSUM * (code == FLETCHER32)
+    return exact
+
+
+def unpack_rows(file: int, array: Array, band: int, into: np.ndarray) -> None:
+    """Fill `into` (rows, …) with the rows that the chunks number `band` along the first axis hold.
+
+    file: a descriptor. Raises Unusable where a chunk is damaged.
+    """
+    assert array.chunks
+    chunk = array.chunks.shape
+    grid = grid_of(array.shape, chunk)
+    each = math.prod(grid[1:])
+    for index in range(each):
+        place = np.unravel_index(index, grid[1:])
+        values = _unpack_chunk(file, array, band * each + index)
+        corner = [int(at) * side for at, side in zip(place, chunk[1:], strict=True)]
+        sides = (slice(at, at + side) for at, side in zip(corner, chunk[1:], strict=True))
+        target = into[(slice(None), *sides)]
+        target[...] = values[tuple(slice(side) for side in target.shape)]
+
+
+def _unpack_chunk(file: int, array: Array, number: int) -> np.ndarray:
+    assert array.chunks
+    begin, length, left_out = map(int, array.chunks.table[number])
+    exact = exact_bytes(array.chunks.shape, array.item_bytes)
+    content: bytes | np.ndarray = read_exactly(file, begin, length)
+    filters = array.chunks.filters
+    for index in reversed(range(len(filters))):
+        if left_out >> index & 1:
+            continue
+        code, stored = filters[index], bytes(content)
+        if code == SHUFFLE:
+            content = _unshuffle(stored, array.item_bytes)
+        elif code == FLETCHER32:
+            content = _check_fletcher32(stored, number)
+        else:
+            need = stored_bytes(filters[:index], left_out, exact)
+            if need is None:
+                raise Unusable(f"chunk {number} is compressed twice")
+            content = _inflate(stored, need) if code == DEFLATE else _unpack_lzf(stored, need)
+    if len(content) != exact:
+        raise Unusable(f"chunk {number} does not unpack to what it should hold")
+    return np.frombuffer(content, array.dtype).reshape(array.chunks.shape)
+
+
+def read_exactly(file: int, begin: int, length: int) -> bytes:
+    """So many bytes of a file from there on. Raises Unusable where it has fewer."""
+    pieces = []
+    while length:
+        piece = os.pread(file, length, begin)
+        if not piece:
+            raise Unusable("the file ends too early")
+        pieces.append(piece)
+        begin += len(piece)
+        length -= len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _inflate(content: bytes, need: int) -> bytes:
+    """Deflate, as gzip has it; nothing where it is damaged or has more than is needed."""
+    stream = zlib.decompressobj()
+    try:
+        made = stream.decompress(content, need + 1)
+    except zlib.error:
+        return b""
+    return made if stream.eof and len(made) == need else b""
+
+
+def _unpack_lzf(content: bytes, need: int) -> bytes:
+    """LZF: pieces of up to 32 bytes as they are, and pieces that were there before.
+
+    Nothing where it is damaged or has more than is needed.
+    """
+    made, at, end = bytearray(), 0, len(content)
+    try:
+        while at < end:
+            control = content[at]
+            at += 1
+            if control < 32:
+                made += content[at : at + control + 1]
+                at += control + 1
+                continue
+            length = control >> 5
+            if length == 7:
+                length += content[at]
+                at += 1
+            back = ((control & 31) << 8) + content[at] + 1
+            at += 1
+            length += 2
+            begin = len(made) - back
+            if begin < 0 or len(made) > need:
+                return b""
+            piece = made[begin : begin + length]
+            made += (piece * -(-length // back))[:length] if back < length else piece
+    except IndexError:
+        return b""
+    return bytes(made) if at == end and len(made) == need else b""
+
+
+def _unshuffle(content: bytes, item: int) -> np.ndarray:
+    """Bytes that were laid out as all first bytes of the items, then all second ones, and so on."""
+    count = len(content) // item
+    made = np.empty(len(content), np.uint8)
+    given = np.frombuffer(content, np.uint8)
+    made[: count * item].reshape(count, item)[...] = given[: count * item].reshape(item, count).T
+    made[count * item :] = given[count * item :]
+    return made
+
+
+def _check_fletcher32(content: bytes, number: int) -> bytes:
+    """The bytes before a checksum, which they must have."""
+    body, stored = content[:-CHECKSUM], content[-CHECKSUM:]
+    if len(content) < CHECKSUM or fletcher32(body).to_bytes(CHECKSUM, "little") != stored:
+        raise Unusable(f"chunk {number} does not have its checksum")
+    return body
+
+
+def fletcher32(content: bytes) -> int:
+    """The checksum of HDF5: two sums of words of 16 bits, most significant byte first."""
+    words = np.frombuffer(content + bytes(len(content) % 2), ">u2")
+    first = second = 0
+    for start in range(0, len(words), _WORDS):
+        part = words[start : start + _WORDS].astype(np.uint64)
+        # The second sum adds the first after each word, so that a word counts once for each
+        # word from it on.
+        behind = np.arange(len(part), 0, -1, dtype=np.uint64)
+        second += first * len(part) + int((part * behind).sum())
+        first += int(part.sum())
+    return _fold(second) << 16 | _fold(first)
+
+
+def _fold(total: int) -> int:
+    """Modulo 65535, but 65535 itself for what is not 0: so do sums with the carry added."""
+    return total and (total - 1) % 65535 + 1
