@@ -42,10 +42,16 @@ def check_files(*paths: Path) -> None:
 
 
 def check_outputs(files: Iterable[Path], folders: Iterable[Path], inputs: Iterable[Path]) -> None:
-    """Raise Unusable where a file would be written over an input, or a folder cannot be written."""
+    """Raise Unusable where a file would be written over an input, or cannot be written.
+
+    folders: those in which more files will be written, whose names are not known yet.
+    """
+    files = list(files)
     refuse_inputs(files, inputs)
     for folder in folders:
         check_writable(folder)
+    for path in files:
+        check_output(path)
 
 
 def check_json(where: str | None, inputs: Iterable[Path], outputs: Iterable[Path] = ()) -> None:
