@@ -46,7 +46,7 @@ def arguments() -> argparse.Namespace:
         args.csv = lab / "models" / "pruning.csv"
         if not args.csv.exists():
             raise Unusable("no such file; run repair.py first", args.csv)
-        args.out = args.out or lab / "plots"
+        args.out = args.out or files.refuse_link(lab / "plots")
     args.out = args.out or args.csv.parent
     return args
 
@@ -72,7 +72,7 @@ def main() -> None:
     findings = read_findings(args.csv, curve, args.drop)
     figures = draw(findings)
     paths = {args.out / f"{name}.{kind}": name for name in figures for kind in args.format}
-    shell.check_outputs(paths, [], inputs)
+    shell.check_outputs(paths, args.out, [], inputs)
     with files.alone_in(args.out, *([args.report.parent] if args.report else [])):
         for path, name in paths.items():
             canvas.save(figures[name], path)

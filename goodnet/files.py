@@ -58,6 +58,13 @@ def check_output(path: Path) -> None:
         _check_replaceable(path)
 
 
+def refuse_link(folder: Path) -> Path:
+    """The folder, whose name is not the user's choice; Unusable where it is a link to elsewhere."""
+    if folder.is_symlink():
+        raise Unusable("is a link, and is not followed; remove it or name another --out", folder)
+    return folder
+
+
 def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
     """Raise Unusable where a file to be written is one that was read."""
     read = {path.resolve() for path in inputs}
@@ -145,7 +152,9 @@ class _Draft:
         if self.old:
             with suppress(OSError):  # root alone can give files away
                 os.fchown(self.descriptor, self.old.st_uid, self.old.st_gid)
-            os.fchmod(self.descriptor, stat.S_IMODE(self.old.st_mode) & 0o777)
+            mode = stat.S_IMODE(self.old.st_mode) & 0o777
+            if stat.S_IMODE(os.fstat(self.descriptor).st_mode) != mode:  # else it may have none
+                os.fchmod(self.descriptor, mode)
         os.fsync(self.descriptor)
 
 

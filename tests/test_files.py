@@ -306,6 +306,18 @@ def test_a_folder_without_locks_is_written_to_and_not_tidied(tmp_path, monkeypat
 # ---------------------------------------------------------------- each call fails, or is the last
 
 
+def test_content_is_flushed_before_the_name_and_the_name_behind_it(tmp_path):
+    paths = faults.prepare(tmp_path / "out", faults.NAMES)
+    with faults.failing(0, 0) as made:
+        write(paths[0], "new")
+    assert [call for call in made if call in ("fsync", "replace")] == ["fsync", "replace", "fsync"]
+    with faults.failing(0, 0) as made:
+        faults.write(paths)
+    flushed = [call for call in made if call in ("fsync", "rename", "replace")]
+    # Three files; one goes away, three take their names; two folders.
+    assert flushed == [*["fsync"] * 3, "rename", *["replace"] * 3, *["fsync"] * 2]
+
+
 @pytest.mark.parametrize(
     "numbers", [3, pytest.param(9, marks=pytest.mark.slow)], ids=["short", "long"]
 )
@@ -481,6 +493,22 @@ def test_what_cannot_be_written_is_told_before_the_work(tmp_path, command, says)
         words[-1] = f"b.{'x' * 252}"
         (tmp_path / words[-1]).write_text("something")
     check_refused(run_script(*words, cwd=tmp_path), says)
+
+
+@pytest.mark.parametrize("there", ["elsewhere", "nowhere"])
+def test_folders_in_a_stranger_s_folder_that_are_links_are_refused(tmp_path, there):
+    (tmp_path / "lab/models").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    for link in ("lab/models/B_unlearned_patches", "lab/plots"):
+        (tmp_path / link).symlink_to(tmp_path / there)
+    (tmp_path / "lab/models/b.h5").write_text("something")
+    (tmp_path / "lab/models/pruning.csv").write_text(
+        "pruned,channel,mean_activation,valid_accuracy\n0,,,90.0\n1,0,0.5,80.0\n"
+    )
+    model = "lab/models/b.h5"
+    for command in (f"repair.py {model} {model} --method unlearn", "plot.py --lab lab"):
+        check_refused(run_script(*command.split(), cwd=tmp_path), "is a link, and is not followed")
+    assert names(tmp_path) == ["elsewhere", "lab"] and names(tmp_path / "elsewhere") == []
 
 
 def test_an_output_that_is_an_input_is_refused(tmp_path, monkeypatch):
