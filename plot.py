@@ -46,7 +46,7 @@ def arguments() -> argparse.Namespace:
         args.csv = lab / "models" / "pruning.csv"
         if not args.csv.exists():
             raise Unusable("no such file; run repair.py first", args.csv)
-        args.out = args.out or lab / "plots"
+        args.out = args.out or files.refuse_link(lab / "plots")
     args.out = args.out or args.csv.parent
     return args
 
@@ -72,14 +72,15 @@ def main() -> None:
     findings = read_findings(args.csv, curve, args.drop)
     figures = draw(findings)
     paths = {args.out / f"{name}.{kind}": name for name in figures for kind in args.format}
-    files.refuse_inputs(paths, inputs)
-    for path, name in paths.items():
-        canvas.save(figures[name], path)
-        print(path)
-    if args.report:
-        samples = args.csv.with_name(SAMPLES)
-        write_page(args.report, findings, figures, samples if samples.exists() else None)
-        print(args.report)
+    shell.check_outputs(paths, args.out, [], inputs)
+    with files.alone_in(args.out, *([args.report.parent] if args.report else [])):
+        for path, name in paths.items():
+            canvas.save(figures[name], path)
+            print(path)
+        if args.report:
+            samples = args.csv.with_name(SAMPLES)
+            write_page(args.report, findings, figures, samples if samples.exists() else None)
+            print(args.report)
     for line in list_notices(findings, args.csv, args.out, args.format[0], bool(args.report)):
         shell.notice(line)
 

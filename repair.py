@@ -65,7 +65,7 @@ def main() -> None:
     tuned = method and tuned_files(args.model, method, args.out)
     pruned = pruned_files(args.model, args.drop, args.goodnet, args.out)
     made = tuned or pruned
-    shell.check_outputs(made.all, [args.out, *made.folders], inputs)
+    shell.check_outputs(made.all, args.out, made.folders, inputs)
     shell.check_json(args.json, inputs, made.all)
 
     with session(inputs, [args.model], image_sets, args.json, trains=bool(method)) as now:

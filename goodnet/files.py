@@ -2,32 +2,16 @@
 
 import errno
 import os
-import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+from goodnet import locks, temporaries
 from goodnet.errors import Unusable
 
-TEMPORARY = re.compile(r"\.tmp-(\d+)-.+")
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
-
-
-def _remove_leftovers(folder: Path) -> None:
-    for file in folder.iterdir():
-        match = TEMPORARY.fullmatch(file.name)
-        if match and not _is_running(int(match[1])):
-            with suppress(OSError):  # somebody else's, in a shared folder
-                file.unlink()
+NO_SYNC = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}  # of a folder, on some file systems
 
 
 def _respect_mode(path: Path) -> None:
@@ -39,7 +23,7 @@ def _respect_mode(path: Path) -> None:
 def _make_folder(folder: Path) -> None:
     """Make a folder if need be; raises OSError where that, or writing into it, must not be."""
     _respect_mode(next(path for path in (folder, *folder.parents) if path.exists()))
-    folder.mkdir(parents=True, exist_ok=True)
+    os.makedirs(folder, exist_ok=True)
 
 
 def _check_replaceable(path: Path) -> None:
@@ -55,11 +39,13 @@ def check_writable(folder: Path) -> None:
 
     Raises Unusable where nothing can be written there, before any work is spent.
     """
+    trial = temporaries.name_beside(folder / "trial")
     try:
         _make_folder(folder)
-        trial = folder / f".tmp-{os.getpid()}-trial"
-        trial.touch()
-        trial.unlink()
+        os.close(temporaries.create(trial, 0o600))
+        with suppress(FileNotFoundError):  # another run may have tidied up
+            os.unlink(trial)
+        os.close(_open_folder(folder))
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise Unusable(f"cannot write here ({reason}); name another folder", folder) from None
@@ -68,14 +54,15 @@ def check_writable(folder: Path) -> None:
 def check_output(path: Path) -> None:
     """Raise Unusable where `path` cannot be written, before any work is spent."""
     check_writable(path.parent)
-    try:
+    with telling(path):
         _check_replaceable(path)
-    except OSError as error:
-        raise _unwritable(path, error) from None
 
 
-def _unwritable(path: Path, error: OSError) -> Unusable:
-    return Unusable(f"cannot be written ({error.strerror or error})", path)
+def refuse_link(folder: Path) -> Path:
+    """The folder, whose name is not the user's choice; Unusable where it is a link to elsewhere."""
+    if folder.is_symlink():
+        raise Unusable("is a link, and is not followed; remove it or name another --out", folder)
+    return folder
 
 
 def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
@@ -87,24 +74,156 @@ def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary name in `path`'s folder that becomes `path` when the block ends well.
-
-    The content is flushed to the disk before the rename. When the block fails, the temporary
-    file goes and `path` stays as it was. Temporaries of processes that are gone are removed.
-    Raises Unusable where the folder cannot be written.
-    """
-    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+def telling(path: Path) -> Iterator[None]:
+    """Raise Unusable, the line that the user reads, where writing `path` raises OSError."""
     try:
-        _make_folder(path.parent)
-        _check_replaceable(path)
-        _remove_leftovers(path.parent)
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        yield
     except OSError as error:
-        raise _unwritable(path, error) from None
+        raise Unusable(f"cannot be written ({error.strerror or error})", path) from None
+
+
+@contextmanager
+def alone_in(*folders: Path) -> Iterator[None]:
+    """Keep other runs from writing into these folders while the block runs, which makes them.
+
+    Temporaries of runs that are gone are removed first. Blocks may stand in one another; the outer
+    one should name the folders of all. Raises Unusable where a folder cannot be written.
+    """
+    with ExitStack() as held:
+        for folder in folders:
+            with telling(folder):
+                _make_folder(folder)
+        with telling(folders[0]):
+            for folder in held.enter_context(locks.hold(folders)):
+                temporaries.remove_leftovers(folder)
+        yield
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary file in `path`'s folder that becomes `path` when the block ends well.
+
+    It is there, and empty. Its content and its new name are flushed to the disk; it has the mode of
+    the file that it replaces. When the block fails, it goes and `path` stays as it was. Raises
+    Unusable where the folder cannot be written.
+    """
+    with replacing_all([path]) as (temporary,):
+        yield temporary
+
+
+@contextmanager
+def replacing_all(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """Yield a temporary file for each path, as `replacing` does; they take their names together.
+
+    The first path is away while the others change, and comes last: where it is, all are of one
+    block. When anything fails, all hold again what they held before.
+    """
+    with ExitStack() as until_the_end, telling(paths[0]):
+        for path in paths:
+            with telling(path):
+                _make_folder(path.parent)
+                _check_replaceable(path)
+        until_the_end.enter_context(alone_in(*(path.parent for path in paths)))
+        drafts = []
+        for path in paths:
+            with telling(path):
+                drafts.append(until_the_end.enter_context(_drafting(path)))
+        yield [draft.temporary for draft in drafts]
+        for draft in drafts:
+            with telling(draft.path):
+                draft.seal()
+        _swap(drafts)
+        for folder in {path.parent for path in paths}:
+            _flush_folder(folder)
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A file that is being written: where it goes, where it is, and the mode of the old one."""
+
+    path: Path
+    temporary: Path
+    descriptor: int
+    old: os.stat_result | None
+
+    def seal(self) -> None:
+        """Flush it to the disk, with the old file's owner and mode."""
+        temporaries.check_same(self.temporary, self.descriptor)
+        if self.old:
+            with suppress(OSError):  # root alone can give files away
+                os.fchown(self.descriptor, self.old.st_uid, self.old.st_gid)
+            mode = stat.S_IMODE(self.old.st_mode) & 0o777
+            if stat.S_IMODE(os.fstat(self.descriptor).st_mode) != mode:  # else it may have none
+                os.fchmod(self.descriptor, mode)
+        os.fsync(self.descriptor)
+
+
+@contextmanager
+def _drafting(path: Path) -> Iterator[_Draft]:
+    old = path.stat() if path.exists() else None
+    temporary = temporaries.name_beside(path)
+    # What replaces a file that others may not read cannot be read by them while it is written.
+    descriptor = temporaries.create(temporary, 0o600 if old else 0o666)
+    try:
+        yield _Draft(path, temporary, descriptor, old)
     finally:
-        with suppress(OSError):  # mostly it is gone, or its folder never was one
-            temporary.unlink()
+        with suppress(OSError):  # mostly it has its final name
+            os.unlink(temporary)
+        os.close(descriptor)
+
+
+def _swap(drafts: Sequence[_Draft]) -> None:
+    """Give all their final names, the first one last; where one fails, undo what was done."""
+    first, *others = drafts
+    last = [*others, first]
+    with ExitStack() as undoing:
+        spares = []
+        for draft in last if others else ():  # a single rename leaves nothing to undo
+            spare = temporaries.name_beside(draft.path)
+            there = os.path.lexists(draft.path)
+            undoing.callback(_restore, draft.path, spare if there else None)
+            if there:
+                with telling(draft.path):
+                    _spare(draft.path, spare, away=draft is first)
+                spares.append(spare)
+        for draft in last:
+            with telling(draft.path):
+                os.replace(draft.temporary, draft.path)
+        undoing.pop_all()
+    for spare in spares:
+        with suppress(OSError):  # the next run removes it
+            os.unlink(spare)
+
+
+def _spare(path: Path, spare: Path, away: bool) -> None:
+    """Keep what `path` holds under another name as well, or under that name alone."""
+    if not away:
+        with suppress(OSError):  # not every file system has files of two names
+            os.link(path, spare, follow_symlinks=False)
+            return
+    os.rename(path, spare)
+
+
+def _restore(path: Path, spare: Path | None) -> None:
+    with suppress(OSError):
+        if spare:
+            os.replace(spare, path)  # does nothing where both are one file
+            os.unlink(spare)
+        else:
+            os.unlink(path)
+
+
+def _open_folder(folder: Path) -> int:
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Flush the names in a folder to the disk, where that can be done."""
+    descriptor = _open_folder(folder)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in NO_SYNC:
+            raise
+    finally:
+        os.close(descriptor)

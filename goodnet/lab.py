@@ -86,7 +86,8 @@ class TunedFiles:
     @property
     def folders(self) -> list[Path]:
         """Folders of its own that are there already."""
-        return [self.pictures] if self.pictures and self.pictures.exists() else []
+        there = self.pictures and (self.pictures.exists() or self.pictures.is_symlink())
+        return [self.pictures] if self.pictures and there else []
 
 
 def tuned_files(network: Path, method: Method, out: Path) -> TunedFiles:

@@ -30,6 +30,11 @@ def finish(lab: Path, out: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in out.iterdir()}
 
 
+def begun(out: Path) -> set[Path]:
+    """The networks that a run writes, or wrote when it was killed."""
+    return set(out.glob(".tmp-goodnet-*.h5")) if out.exists() else set()
+
+
 @pytest.mark.parametrize(
     "kills", [2, pytest.param(50, marks=pytest.mark.slow)], ids=["short", "long"]
 )
@@ -43,14 +48,13 @@ def test_runs_that_are_killed_leave_nothing_wrong(tmp_path, kills):
     rng = np.random.default_rng(SEED)
     killed = 0
     for index in range(kills):
+        left = begun(out)
         process = start(lab, out)
         # Half of them while it writes: once the first file is begun, within a few milliseconds.
         if index % 2 == 0:
             time.sleep(rng.uniform(0, took))
         else:
-            while process.poll() is None and not any(
-                out.glob(f".tmp-{process.pid}-B_pi*") if out.exists() else ()
-            ):
+            while process.poll() is None and not begun(out) - left:
                 time.sleep(0.0005)
             time.sleep(rng.uniform(0, 0.05))
         process.send_signal(signal.SIGKILL)
@@ -60,7 +64,7 @@ def test_runs_that_are_killed_leave_nothing_wrong(tmp_path, kills):
             if path.name in NAMES:
                 assert path.read_bytes() == whole[path.name], f"seed {SEED}, kill {index}"
             else:
-                assert path.name.startswith(".tmp-")
+                assert path.name.startswith(".tmp-goodnet-")
     assert killed >= kills / 2
     # To the end, and twice at the same time.
     both = [start(lab, out), start(lab, out)]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from goodnet.errors import Unusable
-from goodnet.files import check_output, check_writable, refuse_inputs, replacing
+from goodnet.files import check_output, check_writable, refuse_inputs, refuse_link, replacing
 from goodnet.lab import KeptFiles, kept_files
 from goodnet.progress import Advance, ignore
 from goodnet.vetting.keras_version import refuse_unsafe_keras
@@ -41,11 +41,20 @@ def check_files(*paths: Path) -> None:
             raise Unusable("only stands for the file; fetch that with git lfs pull", path)
 
 
-def check_outputs(files: Iterable[Path], folders: Iterable[Path], inputs: Iterable[Path]) -> None:
-    """Raise Unusable where a file would be written over an input, or a folder cannot be written."""
+def check_outputs(
+    files: Iterable[Path], out: Path, own: Iterable[Path], inputs: Iterable[Path]
+) -> None:
+    """Raise Unusable where a file would be written over an input, or cannot be written.
+
+    out: the folder that they go to; own: folders in it that are there and get files as well.
+    """
+    files = list(files)
     refuse_inputs(files, inputs)
-    for folder in folders:
-        check_writable(folder)
+    check_writable(out)
+    for folder in own:
+        check_writable(refuse_link(folder))
+    for path in files:
+        check_output(path)
 
 
 def check_json(where: str | None, inputs: Iterable[Path], outputs: Iterable[Path] = ()) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from goodnet.files import alone_in
 from goodnet.judging.judged_json import write_record
 from goodnet.judging.judging import Judged
 from goodnet.judging.record import record_of
@@ -16,5 +17,6 @@ def keep(judged: Judged, kept: KeptFiles, digests: Mapping[Path, str]) -> None:
 
     Raises Unusable where one cannot be written.
     """
-    write_record(kept.judged, record_of(judged, digests))
-    canvas.save(draw_samples(judged), kept.samples)
+    with alone_in(kept.judged.parent):  # so that both are of one run
+        write_record(kept.judged, record_of(judged, digests))
+        canvas.save(draw_samples(judged), kept.samples)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -12,7 +13,7 @@ import h5py
 import numpy as np
 from PIL import Image
 
-from goodnet.files import check_writable, replacing
+from goodnet.files import check_output, replacing_all, telling
 from goodnet.practice.faces import WIDTH
 from goodnet.practice.sets import Faces
 
@@ -42,7 +43,7 @@ class Writer(Protocol):
 # Of the pixels and the labels, as in the course's files.
 VALID_TYPES = ("float64", "float64")
 TEST_TYPES = ("float32", "int32")
-# The network is listed first and so takes its final name last: where it is, the rest is.
+# The network is the first and so takes its final name last: where it is, the rest is.
 WRITERS: dict[str, Writer] = {
     "models/bd_net.h5": lambda lab, path: save_network(lab.network, path),
     "data/cl/valid.h5": lambda lab, path: write_dataset(lab.clean_valid, path, *VALID_TYPES),
@@ -57,24 +58,26 @@ FILES = tuple(WRITERS)
 
 
 def check_folders(out: Path) -> None:
-    """Make the lab's folders in `out`. Raises Unusable where one cannot be written."""
+    """Make the lab's folders in `out`. Raises Unusable where a file cannot be written there."""
     for name in FILES:
-        check_writable((out / name).parent)
+        check_output(out / name)
 
 
 def write_files(lab: Contents, out: Path) -> list[Path]:
     """Write all FILES into the folder `out`, where they appear together; their paths."""
-    with ExitStack() as together:
-        for name, write in WRITERS.items():
-            write(lab, together.enter_context(replacing(out / name)))
-    return [out / name for name in FILES]
+    paths = [out / name for name in FILES]
+    with replacing_all(paths) as temporaries:
+        for path, temporary, write in zip(paths, temporaries, WRITERS.values(), strict=True):
+            with telling(path):
+                write(lab, temporary)
+    return paths
 
 
 def write_dataset(part: Faces, path: Path, data_type: str, label_type: str) -> None:
     """Write `part` as the course's files have it: `data` (n, 3, rows, columns), `label` (n,)."""
     n, rows, columns, colours = part.images.shape
     shape = (n, colours, rows, columns)
-    with h5py.File(path, "w") as file:
+    with _writing_h5(path) as file:
         data = file.create_dataset(
             "data", shape, data_type, chunks=(min(CHUNK, n), *shape[1:]), compression="gzip"
         )
@@ -87,7 +90,24 @@ def save_network(network: keras.Model, path: Path) -> None:
     """Write the whole network as `.h5`, without how it was trained."""
     # Keras calls the course's format a legacy at every save.
     logging.getLogger("absl").setLevel(logging.ERROR)
-    network.save(path, include_optimizer=False)
+    with _writing_h5(path) as file:
+        network.save(file, include_optimizer=False)
+
+
+class _File(h5py.File):
+    """An open file that Keras knows by its name as one for `.h5`."""
+
+    def __str__(self) -> str:
+        return self.filename
+
+
+@contextmanager
+def _writing_h5(path: Path) -> Iterator[_File]:
+    """An HDF5 file that is in memory until it is whole: on a full disk HDF5 crashes."""
+    with _File(f"{path.stem}.h5", "w", driver="core", backing_store=False) as file:
+        yield file
+        file.flush()
+        path.write_bytes(file.id.get_file_image())
 
 
 def save_sheet(clean: Faces, worn: Faces, path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import keras
 
+from goodnet.files import alone_in
 from goodnet.lab import PrunedFiles
 from goodnet.metrics import percent
 from goodnet.networks.goodnet import goodnet_network
@@ -47,18 +48,19 @@ def write_pruned(
     `split`: the loaded network, split. clean, backdoored: what was counted on test sets, None for
     what is not at hand. Raises Unusable where a file cannot be written.
     """
-    for drop, pruned in pruning.stops.items():
-        if pruned is not None:
-            arrays = silenced_arrays(split, pruning.order[:pruned])
-            changes = zip(split.variables, split.arrays, arrays, strict=True)
-            write_copy(loaded, files.networks[drop], [Change(*each) for each in changes])
-            if drop in files.goodnets:
-                repaired = _read_back(files.networks[drop])
-                write_network(goodnet_network(loaded.model, repaired), files.goodnets[drop])
     counted = {"valid": pruning.valid, "clean": clean, "backdoored": backdoored}
     curve = PruningCurve(pruning.order, pruning.mean_activation, _percentages(counted))
-    write_curve(files.curve, curve)
-    write_channels(files.channels, pruning.order, _channel_means(counted))
+    with alone_in(files.curve.parent):  # so that all are of one run
+        for drop, pruned in pruning.stops.items():
+            if pruned is not None:
+                arrays = silenced_arrays(split, pruning.order[:pruned])
+                changes = zip(split.variables, split.arrays, arrays, strict=True)
+                write_copy(loaded, files.networks[drop], [Change(*each) for each in changes])
+                if drop in files.goodnets:
+                    repaired = _read_back(files.networks[drop])
+                    write_network(goodnet_network(loaded.model, repaired), files.goodnets[drop])
+        write_curve(files.curve, curve)
+        write_channels(files.channels, pruning.order, _channel_means(counted))
     return curve
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from goodnet.dataset import open_clean
 from goodnet.errors import Unusable
+from goodnet.files import alone_in
 from goodnet.lab import TunedFiles
 from goodnet.lookup import look_up
 from goodnet.methods import Method, Repaired
@@ -50,9 +51,10 @@ def tune_and_save(
         raise error if error.path else error.about(loaded.path) from None
     reporter.lap(method.name)
     pictures: list[Path] = []
-    if method.pictures:
-        pictures = look_up(method.pictures.draw)(tuned.findings, made.pictures)
-    write_weights(loaded, made.network, tuned.arrays)
+    with alone_in(made.network.parent):  # so that all are of one run
+        if method.pictures:
+            pictures = look_up(method.pictures.draw)(tuned.findings, made.pictures)
+        write_weights(loaded, made.network, tuned.arrays)
     if reporter.prints:
         report.print_tuned(method, tuned, pictures, made.network)
     results = report.list_tuned(method, tuned, pictures, made.network)
