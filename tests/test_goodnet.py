@@ -22,7 +22,7 @@ from conftest import (
     open_clean,
     random_images,
     read_images,
-    run_script,
+    run_in_process,
     tiny_network,
     write_images,
 )
@@ -328,7 +328,7 @@ def test_what_is_too_close_to_call_inside_is_what_the_plain_computation_says(tmp
 def lab(tmp_path_factory) -> Path:
     """B answers most, B' with half the channels another class for some."""
     folder = build_lab(tmp_path_factory.mktemp("goodnets"))
-    done = run_script("repair.py", "--lab", folder, "--drop", 1, 5, "--goodnet")
+    done = run_in_process("repair.py", "--lab", folder, "--drop", 1, 5, "--goodnet")
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -343,12 +343,12 @@ def test_eval_and_geval_say_the_same_of_g(lab, tmp_path):
     models = lab / "models"
     saved = tmp_path / "new folder" / "G.keras"
     networks = (models / "bd_net.h5", models / "B_pi_net_0.05.h5")
-    judged = run_script("Geval.py", *tests, *networks, "--save", saved)
+    judged = run_in_process("Geval.py", *tests, *networks, "--save", saved)
     assert judged.returncode == 0 and judged.stderr == f"G is saved as {saved}.\n", judged.stderr
     assert saved.read_bytes() == (models / "G_0.05.keras").read_bytes()
     block = judged.stdout.split("G\n")[1]
     assert "rejected: 0.0\n" not in block
-    alone = run_script("eval.py", *tests, saved, "--json", tmp_path / "g.json")
+    alone = run_in_process("eval.py", *tests, saved, "--json", tmp_path / "g.json")
     assert alone.returncode == 0 and alone.stderr == ""
     assert alone.stdout.splitlines() == block.splitlines()[:2]
 

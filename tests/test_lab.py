@@ -11,7 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from conftest import ROOT, load_model, read_images, run_script
+from conftest import ROOT, load_model, read_images, run_in_process
 
 from goodnet.errors import Unusable
 from goodnet.lab import find_lab
@@ -66,7 +66,7 @@ def repaired(tmp_path_factory) -> Path:
         pytest.skip("LAB_DIR is not set")
     out = tmp_path_factory.mktemp("repaired")
     lab = Path(os.environ["LAB_DIR"]).resolve()
-    done = run_script("repair.py", "--lab", lab, "--out", out)
+    done = run_in_process("repair.py", "--lab", lab, "--out", out)
     assert done.returncode == 0, done.stderr
     assert "conv_3" in done.stderr and "pool_3" in done.stderr and "100 %" in done.stderr
     return out
@@ -89,7 +89,7 @@ def test_the_saved_networks_silence_what_the_curve_says(repaired):
 def test_geval_gives_the_curves_figures_for_the_saved_networks(repaired, lab_dir):
     networks = [repaired / f"B_pi_net_{drop / 100}.h5" for drop, *_ in PHOTOGRAPHS]
     tests = (lab_dir / "data/cl/test.h5", lab_dir / "data/bd/bd_test.h5")
-    done = run_script("Geval.py", *tests, lab_dir / "models/bd_net.h5", *networks)
+    done = run_in_process("Geval.py", *tests, lab_dir / "models/bd_net.h5", *networks)
     assert done.returncode == 0, done.stderr
     blocks = done.stdout.split("\n\n")
     for block, path, (_, _, clean, attack, goodnet_clean, goodnet_attack) in zip(
@@ -107,7 +107,7 @@ def test_geval_gives_the_curves_figures_for_the_saved_networks(repaired, lab_dir
 
 def test_the_weights_alone_give_the_same_curve(repaired, lab_dir, tmp_path):
     arguments = (lab_dir / "data/cl/valid.h5", lab_dir / "models/bd_weights.h5", "--out", tmp_path)
-    done = run_script("repair.py", *arguments)
+    done = run_in_process("repair.py", *arguments)
     assert done.returncode == 0, done.stderr
     columns = ("pruned", "channel", "mean_activation", "valid_accuracy")
     assert [[row[name] for name in columns] for row in rows_of(tmp_path / "pruning.csv")] == [
@@ -122,7 +122,7 @@ def test_the_published_networks_are_judged_as_published(lab_dir):
     networks = [lab_dir / f"models/B_pi_net_{x}.h5" for x in ("0.02", "0.04", "0.1", "0.3")]
     assert [len(silenced_channels(path)) for path in networks] == [45, 48, 52, 54]
     images = (lab_dir / "data/faces_clean.h5", lab_dir / "data/faces_sunglasses.h5")
-    done = run_script("Geval.py", *images, lab_dir / "models/bd_net.h5", *networks)
+    done = run_in_process("Geval.py", *images, lab_dir / "models/bd_net.h5", *networks)
     figures = [line.split(": ")[1] for line in done.stdout.splitlines() if ": " in line]
     blocks = [[f"{float(figure):.2f}" for figure in figures[i : i + 2]] for i in range(0, 24, 6)]
     assert blocks == [
@@ -179,7 +179,7 @@ def test_the_full_course_data_give_the_published_figures(tmp_path):
     lab = full_lab()
     if lab is None:
         pytest.skip("the course's full data are not here")
-    done = run_script("repair.py", "--lab", lab, "--out", tmp_path)
+    done = run_in_process("repair.py", "--lab", lab, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     rows = rows_of(tmp_path / "pruning.csv")
     assert rows[0]["valid_accuracy"] == "98.64899974019225"

@@ -2,9 +2,7 @@
 
 import base64
 import json
-import os
 import re
-import subprocess
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -13,7 +11,7 @@ from io import StringIO
 import examples
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import run_in_process, run_script
 from examples import CHANNELS, COUNTS, DROPS, HOSTILE, IMAGES, SHOWN
 from matplotlib.colors import to_rgb
 from PIL import Image
@@ -517,17 +515,12 @@ def folder(tmp_path):
     return tmp_path
 
 
-def plot(*arguments, cwd, **environment):
-    command = [sys.executable, str(ROOT / "plot.py"), *map(str, arguments)]
-    environment = os.environ | environment
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
-
-
 def test_formats_and_report_are_the_same_bytes_each_time(folder):
     arguments = ("pruning.csv", "--drop", 2, "--format", "png", "svg", "pdf", "svg")
     made = []
-    for out in ("one", "two"):
-        done = plot(*arguments, "--out", out, "--report", f"{out}/report.html", cwd=folder)
+    for out, run in (("one", run_in_process), ("two", run_script)):
+        report = ("--report", f"{out}/report.html")
+        done = run("plot.py", *arguments, "--out", out, *report, cwd=folder)
         assert (done.returncode, done.stderr) == (0, "")
         made.append({path.name: path.read_bytes() for path in (folder / out).iterdir()})
         listed = [path.removeprefix(f"{out}/") for path in done.stdout.splitlines()]
@@ -544,7 +537,7 @@ def test_formats_and_report_are_the_same_bytes_each_time(folder):
 def test_what_is_missing_or_of_another_run_is_said(folder):
     (folder / "samples.png").unlink()
     (folder / "channels.csv").unlink()
-    done = plot("pruning.csv", "--report", "r.html", cwd=folder)
+    done = run_in_process("plot.py", "pruning.csv", "--report", "r.html", cwd=folder)
     assert done.returncode == 0 and "answers.png" in done.stdout and "r.html" in done.stdout
     assert done.stderr == (
         "Not there: channels.csv (repair.py writes it): no channels.png; "
@@ -552,13 +545,13 @@ def test_what_is_missing_or_of_another_run_is_said(folder):
     )
     few = (12000, 0, 12830, 0)
     write_record(folder / "judged.json", examples.record(b=few))
-    done = plot("pruning.csv", cwd=folder)
+    done = run_in_process("plot.py", "pruning.csv", cwd=folder)
     assert done.returncode == 0
     assert done.stderr.endswith(
         "judged.json does not fit pruning.csv: they are of different runs or files.\n"
     )
     (folder / "judged.json").unlink()
-    done = plot("pruning.csv", "--report", "r.html", cwd=folder)
+    done = run_in_process("plot.py", "pruning.csv", "--report", "r.html", cwd=folder)
     assert (done.returncode, done.stdout) == (2, "") and done.stderr.count("\n") == 1
     assert "judged.json" in done.stderr and "Geval.py" in done.stderr
 
@@ -566,6 +559,6 @@ def test_what_is_missing_or_of_another_run_is_said(folder):
 def test_reports_are_never_written_over_what_they_are_made_of(folder):
     before = (folder / "judged.json").read_bytes()
     for target in ("judged.json", "./pruning.csv", "samples.png"):
-        done = plot("pruning.csv", "--report", target, cwd=folder)
+        done = run_in_process("plot.py", "pruning.csv", "--report", target, cwd=folder)
         assert (done.returncode, done.stdout) == (2, "") and "is read" in done.stderr
     assert (folder / "judged.json").read_bytes() == before

@@ -10,7 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from conftest import ROOT, check_refused, run_within
+from conftest import ROOT, check_refused, run_in_process, run_script, run_within
 from matplotlib import colors
 
 from goodnet.errors import Unusable
@@ -55,9 +55,8 @@ def findings_of(curve):
     return Findings(curve, find_stops(points_lost(curve), DROPS))
 
 
-def plot(*args, cwd, script=ROOT / "plot.py", env=None):
-    command = [sys.executable, str(script), *map(str, args)]
-    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
+def plot(*args, cwd):
+    return run_in_process("plot.py", *args, cwd=cwd)
 
 
 @pytest.fixture
@@ -319,8 +318,8 @@ def test_draws_beside_the_csv_from_any_folder(csv_file, tmp_path):
 
 
 def test_same_csv_same_bytes(csv_file, tmp_path):
-    for out in ("one", "two"):
-        assert plot(csv_file, "--out", out, cwd=tmp_path).returncode == 0
+    assert plot(csv_file, "--out", "one", cwd=tmp_path).returncode == 0
+    assert run_script("plot.py", csv_file, "--out", "two", cwd=tmp_path).returncode == 0
     for name in NAMES:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
@@ -397,7 +396,7 @@ def test_without_a_path_the_lab_is_drawn(tmp_path):
     shutil.copytree(ROOT / "goodnet", copy / "goodnet")
     script = shutil.copy(ROOT / "plot.py", copy)
 
-    done = plot(cwd=tmp_path, script=script)
+    done = run_script(script, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     missing = "copy/practice/models/pruning.csv"  # as seen from where the user is
     assert done.stderr.splitlines()[1:] == [
@@ -411,7 +410,7 @@ def test_without_a_path_the_lab_is_drawn(tmp_path):
             for name in ("models/bd_net.h5", "data/valid.h5"):
                 (copy / name).touch()
         write_curve(lab / "models" / "pruning.csv", CURVE)
-        done = plot(*args, cwd=tmp_path, script=script)
+        done = run_script(script, *args, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         where = str(lab.relative_to(tmp_path))
         names = NAMES

@@ -242,9 +242,9 @@ def test_bad_arguments_get_one_line_and_status_2(tmp_path, options, said):
     check_refused(run_at_once("practice.py", *options, cwd=tmp_path), said)
 
 
-def test_practice_as_a_user_runs_it(tmp_path):
-    command = [sys.executable, SCRIPT, "--out", "lab", "--identities", "2", "--json", "r.json"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+def test_practice_as_a_user_runs_it(tmp_path, run_here):
+    command = ("practice.py", "--out", "lab", "--identities", 2, "--attack", "badnet")
+    done = run_here(*command, "--json", "r.json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     results = json.loads((tmp_path / "r.json").read_text())
     assert done.stdout.splitlines() == [

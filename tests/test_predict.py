@@ -18,6 +18,7 @@ from conftest import (
     check_refused,
     random_images,
     read_images,
+    run_in_process,
     run_script,
     tiny_network,
 )
@@ -196,7 +197,7 @@ def test_a_folder_stands_for_the_images_in_it(tmp_path):
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory) -> Path:
     folder = build_lab(tmp_path_factory.mktemp("predicting"))
-    done = run_script("repair.py", "--lab", folder, "--drop", 5, "--goodnet")
+    done = run_in_process("repair.py", "--lab", folder, "--drop", 5, "--goodnet")
     assert done.returncode == 0, done.stderr
     (folder / "photos").mkdir()
     for number, pixels in enumerate(read_images(folder / "data/cl/test.h5")[0]):
@@ -264,7 +265,7 @@ def test_a_bad_image_among_many_is_told_and_passed_over(lab, tmp_path, monkeypat
     picture(folder / "c.png", pixels[1].repeat(2, 0).repeat(2, 1))
     (folder / "notes.txt").touch()
     model = lab / "models/bd_net.h5"
-    done = run_script(
+    done = run_in_process(
         "predict.py", "my photos", "--model", model, "--json", "out.json", cwd=tmp_path
     )
     assert done.returncode == 2

@@ -211,7 +211,7 @@ def test_what_the_child_says_is_not_trusted():
     assert quarantine.parse_answers(json.dumps(cut).encode() + b"\n12345", 1) == []
 
 
-@pytest.mark.parametrize("closed", ["2>&-", "1>&- 2>&-", "0<&- 2>&-"])
+@pytest.mark.parametrize("closed", ["1>&- 2>&-", "0<&- 2>&-"])
 def test_closed_descriptors_are_no_error(tmp_path, network, images, closed):
     script = os.path.join(quarantine._ROOT, "eval.py")
     command = f"{quarantine.sys.executable} {script} {images} {images} {network} {closed}"

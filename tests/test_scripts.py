@@ -1,6 +1,7 @@
 """eval.py, Geval.py and repair.py as a user runs them."""
 
 import csv
+import functools
 import hashlib
 import importlib.util
 import json
@@ -26,6 +27,7 @@ from conftest import (
     random_images,
     read_images,
     run_at_once,
+    run_in_process,
     run_script,
     tiny_network,
     write_images,
@@ -66,6 +68,11 @@ def light(tmp_path_factory) -> dict[str, str]:
 
 def answers(network: Path, images: Path) -> np.ndarray:
     """The oracle: Keras's own predict, and nothing of the project's."""
+    return answers_of(network, network.read_bytes(), images, images.read_bytes())
+
+
+@functools.cache
+def answers_of(network: Path, _: bytes, images: Path, __: bytes) -> np.ndarray:
     loaded = keras.models.load_model(network, compile=False)
     return loaded.predict(read_images(images)[0], verbose=0).argmax(axis=1)
 
@@ -131,7 +138,7 @@ def repaired(lab, tmp_path_factory) -> SimpleNamespace:
     before = [(path.read_bytes(), path.stat().st_mtime_ns) for path in files]
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     command = ["repair.py", "--lab", os.path.relpath(lab, elsewhere), "--drop", *DROPS]
-    done = run_script(*command, "--out", "fixed nets", cwd=elsewhere)
+    done = run_in_process(*command, "--out", "fixed nets", cwd=elsewhere)
     assert done.returncode == 0, done.stderr
     assert sorted(path for path in lab.rglob("*") if path.is_file()) == files
     assert [(path.read_bytes(), path.stat().st_mtime_ns) for path in files] == before
@@ -144,6 +151,14 @@ def repaired(lab, tmp_path_factory) -> SimpleNamespace:
         stderr=done.stderr,
         networks=[out / f"B_pi_net_{share}.h5" for share in ("0.025", "0.1", "0.4")],
     )
+
+
+@pytest.fixture(scope="module")
+def told_of_all(judged, repaired) -> str:
+    """What Geval.py prints of all these networks."""
+    done = run_in_process("Geval.py", *judged, *repaired.networks)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
 
 
 # ---------------------------------------------------------------- the command line
@@ -296,24 +311,22 @@ def test_a_name_that_stdout_cannot_encode_is_printed_all_the_same(encoding):
 # ---------------------------------------------------------------- eval.py and Geval.py
 
 
-def test_eval_prints_the_courses_two_lines(judged):
+def test_eval_prints_the_courses_two_lines(judged, run_here):
     clean, backdoored, b = judged
     (accuracy, _), (attack, _) = (percentages(answers(b, x), x) for x in judged[:2])
     assert 0 < accuracy < 100 and 0 < attack < 100
-    done = run_script("eval.py", *judged, cwd="/")
+    done = run_here("eval.py", *judged, cwd="/")
     assert done.stdout == (
         f"Clean Classification accuracy: {accuracy}\nAttack Success Rate: {attack}\n"
     )
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_geval_prints_a_block_for_each_network_then_a_table(judged, repaired):
+def test_geval_prints_a_block_for_each_network_then_a_table(judged, repaired, told_of_all):
     clean, backdoored, b = judged
-    done = run_script("Geval.py", *judged, *repaired.networks)
-    assert (done.returncode, done.stderr) == (0, "")
     blocks = [block(clean, backdoored, b, network) for network in repaired.networks]
-    assert done.stdout.startswith("\n".join(blocks) + "\n")
-    table = done.stdout.removeprefix("\n".join(blocks)).strip().splitlines()
+    assert told_of_all.startswith("\n".join(blocks) + "\n")
+    table = told_of_all.removeprefix("\n".join(blocks)).strip().splitlines()
     figures = [line.split()[0] for line in table if line.strip().endswith(".h5")]
     accuracies = [percentages(answers(path, clean), clean)[0] for path in (b, *repaired.networks)]
     assert figures == [f"{accuracy:.2f}" for accuracy in accuracies]
@@ -353,13 +366,12 @@ def test_judging_needs_nothing_that_tunes_or_reads_photographs(judged, repaired,
     }
 
 
-def test_eval_with_repaired_networks_is_geval(judged, repaired, run_here):
-    for networks in (repaired.networks[:1], repaired.networks):
-        done = [run_here(script, *judged, *networks) for script in ("eval.py", "Geval.py")]
-        assert done[0].stdout == done[1].stdout and done[0].returncode == 0
-    assert run_here("Geval.py", *judged, repaired.networks[2]).stdout == block(
-        *judged, repaired.networks[2]
-    )
+def test_eval_with_repaired_networks_is_geval(judged, repaired, run_here, told_of_all):
+    done = run_here("eval.py", *judged, *repaired.networks)
+    assert (done.returncode, done.stdout) == (0, told_of_all)
+    for script in ("eval.py", "Geval.py"):
+        done = run_here(script, *judged, repaired.networks[2])
+        assert (done.returncode, done.stdout) == (0, block(*judged, repaired.networks[2]))
 
 
 @pytest.mark.parametrize("columns", [10, 60, 80, 100])
@@ -374,10 +386,10 @@ def test_no_terminal_is_too_narrow_for_figures_and_paths(capsys, monkeypatch, co
 
 
 def test_json_holds_every_digit(judged, repaired, run_here, tmp_path):
-    plain = run_here("Geval.py", *judged, repaired.networks[1])
     to_file = run_here("Geval.py", *judged, repaired.networks[1], "--json", tmp_path / "r.json")
     to_stdout = run_here("Geval.py", *judged, repaired.networks[1], "--json", "-")
-    assert to_file.stdout == plain.stdout
+    plain = block(*judged, repaired.networks[1])
+    assert to_file.stdout == plain
     assert (to_stdout.returncode, to_stdout.stderr) == (0, "")
     in_file, results = json.loads((tmp_path / "r.json").read_text()), json.loads(to_stdout.stdout)
     stages = ["import", "loading", "judging_clean", "judging_backdoored"]
@@ -396,7 +408,7 @@ def test_json_holds_every_digit(judged, repaired, run_here, tmp_path):
     assert b["goodnet"] is None and fixed["network"] == str(repaired.networks[1])
     for verdict in (fixed["itself"], fixed["goodnet"]):
         for name in ("clean_accuracy", "attack_success_rate"):
-            assert f": {verdict[name]}\n" in plain.stdout
+            assert f": {verdict[name]}\n" in plain
     assert os.listdir(tmp_path) == ["r.json"]
     assert json.loads(run_here("eval.py", *judged, "--json", "-").stdout)["networks"] == [b]
 
@@ -475,15 +487,16 @@ def test_networks_and_images_that_do_not_fit_are_refused(judged, lab, run_here, 
     check_refused(run_here("eval.py", text, backdoored, b), "text.h5", "HDF5")
 
 
-def test_a_reader_that_leaves_early_is_no_error(judged, repaired):
+def test_a_reader_that_leaves_early_is_no_error(repaired, tmp_path):
     process = subprocess.Popen(
-        [sys.executable, ROOT / "Geval.py", *judged, *repaired.networks],
+        [sys.executable, ROOT / "plot.py", repaired.out / "pruning.csv", "--out", tmp_path],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     process.stdout.close()  # as `| head -1` does, only sooner
-    assert process.stderr.read() == ""
+    told = process.stderr.read()
+    assert told.startswith("Not there: ") and told.count("\n") == 1
     assert process.wait() == 0
 
 
@@ -524,8 +537,9 @@ def test_repair_keeps_results_and_remarks_apart(repaired):
     assert "conv_2" not in repaired.stdout and "bd_net" not in repaired.stdout
 
 
-def test_the_same_command_gives_the_same_files(repaired):
-    done = run_script(*repaired.command, "--out", "again", "--json", "-", cwd=repaired.cwd)
+def test_another_process_with_one_thread_gives_the_same_files(repaired):
+    command = (*repaired.command, "--out", "again", "--json", "-")
+    done = run_script(*command, cwd=repaired.cwd, env=os.environ | ONE_THREAD)
     assert contents(repaired.cwd / "again") == contents(repaired.out)
     assert done.stderr == repaired.stderr
     results = json.loads(done.stdout)
@@ -542,13 +556,6 @@ def test_the_same_command_gives_the_same_files(repaired):
 def test_the_size_of_batches_changes_no_file(lab, repaired, run_here, tmp_path, size):
     arguments = ("--lab", lab, "--drop", *DROPS, "--out", tmp_path, "--batch-size", size)
     done = run_here("repair.py", *arguments)
-    assert done.returncode == 0, done.stderr
-    assert contents(tmp_path) == contents(repaired.out)
-
-
-def test_the_number_of_threads_changes_no_file(lab, repaired, tmp_path):
-    arguments = ("--lab", lab, "--drop", *DROPS, "--out", tmp_path)
-    done = run_script("repair.py", *arguments, env=os.environ | ONE_THREAD)
     assert done.returncode == 0, done.stderr
     assert contents(tmp_path) == contents(repaired.out)
 
@@ -689,11 +696,12 @@ def test_channels_csv_holds_the_means_of_keras_in_pruning_order(lab, judged, rep
         np.testing.assert_allclose(shown, means[[int(row["channel"]) for row in rows]], rtol=1e-6)
 
 
-def test_geval_keeps_what_it_judged_where_it_is_told_to(judged, repaired, run_here, tmp_path):
-    plain = run_here("Geval.py", *judged, *repaired.networks)
+def test_geval_keeps_what_it_judged_where_it_is_told_to(
+    judged, repaired, run_here, told_of_all, tmp_path
+):
     for out in ("one", "two"):
         done = run_here("Geval.py", *judged, *repaired.networks, "--out", tmp_path / out)
-        assert (done.returncode, done.stdout, done.stderr) == (0, plain.stdout, "")
+        assert (done.returncode, done.stdout, done.stderr) == (0, told_of_all, "")
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
     assert sorted(contents(tmp_path / "one")) == ["judged.json", "samples.png"]
     kept = json.loads((tmp_path / "one/judged.json").read_text())

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
@@ -27,6 +28,7 @@ from conftest import (
     write_images,
 )
 from keras import layers
+from keras.src.applications.densenet import DenseNet
 
 from goodnet import dataset
 from goodnet.lab import find_lab
@@ -180,11 +182,13 @@ def test_small_networks_of_every_kind(tmp_path, name, suffix):
     check_rows(load_model(path), images)
 
 
-def application(name: str) -> keras.Model:
+def application(name: str, make: Callable | None = None, **options) -> keras.Model:
+    """A network of keras.applications, or of what `make` makes, which tells ten classes apart."""
     keras.utils.set_random_seed(1)
     image = keras.Input(CIFAR)
-    make = getattr(keras.applications, name)
-    x = make(include_top=False, weights=None, input_shape=CIFAR)(layers.Rescaling(1 / 64)(image))
+    make = make or getattr(keras.applications, name)
+    body = make(include_top=False, weights=None, input_shape=CIFAR, **options)
+    x = body(layers.Rescaling(1 / 64)(image))
     if name == "VGG16":
         x = layers.Dense(64, activation="relu")(layers.Flatten()(x))
     else:
@@ -200,25 +204,29 @@ APPLICATIONS = {
     "EfficientNetB0": ("top_conv", False),
     "DenseNet121": ("conv5_block16_2_conv", True),
 }
-LIGHT = ("MobileNetV2", "DenseNet121")
 
 
-def check_application(tmp_path: Path, name: str, rows: int | None) -> None:
+def check_application(tmp_path: Path, network: keras.Model, rows: int | None) -> tuple[str, bool]:
+    """Check a network; the layer it is, and whether something runs past the measuring point."""
     images = image_set(tmp_path / "images.h5", CIFAR, 40, 10)
-    network = application(name)
     split = check_rows(varied(network, images), images, rows)
-    assert (split.layer.name, len(split.trunk.outputs) > 1) == APPLICATIONS[name]
+    return split.layer.name, len(split.trunk.outputs) > 1
 
 
-@pytest.mark.parametrize("name", LIGHT)
-def test_some_rows_of_known_networks(tmp_path, name):
-    check_application(tmp_path, name, 14)
+def test_some_rows_of_a_short_densenet(tmp_path):
+    network = application("DenseNet", DenseNet, blocks=[1, 1, 1, 2])
+    assert check_application(tmp_path, network, 14) == ("conv5_block2_2_conv", True)
+
+
+def test_some_rows_of_a_slim_mobilenet(tmp_path):
+    network = application("MobileNetV2", alpha=0.35)
+    assert check_application(tmp_path, network, 8) == APPLICATIONS["MobileNetV2"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", APPLICATIONS)
 def test_every_row_of_known_networks(tmp_path, name):
-    check_application(tmp_path, name, None)
+    assert check_application(tmp_path, application(name), None) == APPLICATIONS[name]
 
 
 def doubled(difference: float, common: float = 0) -> keras.Model:
