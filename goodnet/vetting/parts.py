@@ -73,10 +73,18 @@ def vet_parts(parts: Parts) -> dict | None:
         return None
     place = CONFIGURATION if parts.suffix == ".keras" else "model_config"
     configuration = vet_configuration(parts.configuration, place)
+    check_parts(parts, configuration, place)
+    return configuration
+
+
+def check_parts(parts: Parts, configuration: dict, place: str) -> None:
+    """Raise Unsafe where a configuration that passed demands arrays that the parts lack.
+
+    Raises Unusable where they have no place for them. `place` names the configuration in errors.
+    """
     if parts.suffix == ".h5" and "model_weights" not in parts.contents.groups:
         raise Unusable("is damaged: it has no 'model_weights'")
     within = "" if parts.suffix == ".keras" else "model_weights/"
     arrays = parts.contents.arrays.items()
     shapes = [array.shape for name, array in arrays if name.startswith(within)]
     check_arrays(configuration, shapes, place)
-    return configuration

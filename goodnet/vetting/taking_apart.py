@@ -18,7 +18,7 @@ from goodnet.vetting.configuration import LONGEST_CONFIGURATION, vet_configurati
 from goodnet.vetting.contents import HDF5_START
 from goodnet.vetting.hdf5 import MOST_EXPANSION, check_tree, describe_type, plain_numbers
 from goodnet.vetting.listing import list_contents, read_text
-from goodnet.vetting.parts import CONFIGURATION, METADATA, WEIGHTS, Parts, vet_parts
+from goodnet.vetting.parts import CONFIGURATION, METADATA, WEIGHTS, Parts, check_parts, vet_parts
 
 ZIP_START = b"PK\x03\x04"
 LARGEST_NETWORK = 1 << 31  # bytes; ConvNeXtXLarge, the largest of keras.applications, has 1.4e9
@@ -91,8 +91,8 @@ def _take_zip_apart(file: BinaryIO) -> Parts:
     except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, zlib.error) as error:
         raise Unusable(f"is damaged ({error})") from None
     text, weights = entries[CONFIGURATION], entries.get(WEIGHTS)
+    configuration = vet_configuration(text, CONFIGURATION)
     if weights is None:
-        vet_configuration(text, CONFIGURATION)
         raise Unusable(f"has no {WEIGHTS}, its weights are not in one file")
     with h5py.File(io.BytesIO(weights), "r") as source:
         try:
@@ -103,7 +103,7 @@ def _take_zip_apart(file: BinaryIO) -> Parts:
         contents = list_contents(source, ("optimizer",), alone=False)
         decoded = text.decode(json.detect_encoding(text), "surrogatepass")
         parts = Parts(".keras", decoded, contents, b"")
-        vet_parts(parts)
+        check_parts(parts, configuration, CONFIGURATION)
         return _read_values(source, parts)
 
 
