@@ -2,6 +2,7 @@
 
 import functools
 import os
+import subprocess
 import sys
 import time
 import zipfile
@@ -290,3 +291,28 @@ def test_an_absurd_image_set_is_refused_with_status_2(tmp_path):
         with pytest.raises(Unusable, match="'data': declares") as caught:
             open_clean(path, SHAPE, CLASSES, 1)
         assert caught.value.exit_status == 2
+
+
+# Opening a pipe is left to the files' first check, which is another test's.
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("kind", sorted(set(USELESS_IMAGES) - {"pipe or device"}))
+def test_scripts_refuse_useless_image_sets_in_little_time_and_memory(tmp_path, kind, variant):
+    (tmp_path / "good.h5").write_bytes(hostile.base(".h5"))
+    path = made(USELESS_IMAGES, kind, variant, tmp_path / "it")
+    images = write_images(tmp_path / "images.h5", random_images(6), np.zeros(6))
+    # In a small process of its own: what is started from a large one counts as large.
+    program = """if True:
+        import resource, subprocess, sys
+        done = subprocess.run([sys.executable, *sys.argv[1:]], timeout=120)
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        print(done.returncode, used.ru_maxrss, used.ru_utime + used.ru_stime)
+    """
+    command = [ROOT / "eval.py", images, path, tmp_path / "good.h5"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command], capture_output=True, text=True, check=True
+    )
+    status, kibibytes, seconds = map(float, done.stdout.split())
+    assert status == 2 and done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith(f"eval.py: {path}: ")
+    assert kibibytes < 1 << 20 and seconds < 20  # of the largest of its processes, and of all
