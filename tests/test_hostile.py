@@ -87,6 +87,19 @@ def test_every_hostile_image_set_is_refused(tmp_path, kind, form):
     check_refused(made(IMAGES, kind, form, tmp_path / "it"), load)
 
 
+USELESS_SAYS = {
+    "later chunk stored short": "'data': has a chunk of 300 bytes, which cannot hold the 201600",
+    "later chunk that unpacks short": "chunk 1 does not unpack to what it should hold",
+    "later chunk that unpacks long": "chunk 1 does not unpack to what it should hold",
+    "chunks that each hold all images": "store it in chunks of few images",
+    "more images than anybody has": "images; 4194304 are the most",
+    "images too large for any network": "bytes each as 32-bit numbers; 16777216 are the most",
+    "file that is not there but for its start": "on the disk",
+    "pipe or device": "it is a pipe or a device, not a plain file",
+    "numbers at odd places of their bytes": "holds a special kind of ",
+}
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("kind", USELESS_IMAGES)
 def test_every_useless_image_set_is_refused(tmp_path, kind, variant):
@@ -98,6 +111,7 @@ def test_every_useless_image_set_is_refused(tmp_path, kind, variant):
             pass
     assert caught.value.exit_status == 2 and time.perf_counter() - start < 20
     line = str(caught.value)
+    assert USELESS_SAYS[kind] in line
     assert line.startswith(f"{path}: ") and line.isprintable() and len(line) < 600
 
 
