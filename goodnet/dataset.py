@@ -14,6 +14,8 @@ from goodnet.vetting.layout import Array
 
 ImageShape = tuple[int | None, int | None, int]  # (height, width, colours); None where it is open
 LARGEST_BATCH = 1 << 27  # bytes of pixels
+LARGEST_READ = 1 << 33  # bytes of pixels that are kept together
+MOST_AT_ONCE = 1024  # images
 SMALLEST_BATCH = 32  # images, Keras's own: fewer may be answered otherwise
 
 
@@ -76,6 +78,27 @@ def read(images: ImageSet, start: int, stop: int) -> np.ndarray:
             images.path,
         )
     return pixels
+
+
+def read_some(images: ImageSet, indices: np.ndarray) -> np.ndarray:
+    """The images of these indices, each once, in this order, as `read` gives them.
+
+    Raises Unusable where they take more than LARGEST_READ bytes.
+    """
+    needed = len(indices) * _bytes_of(images.file.layout.data)
+    if needed > LARGEST_READ:
+        raise Unusable(
+            f"{len(indices)} of its images are {needed} bytes as 32-bit numbers, more than the "
+            f"{LARGEST_READ} that are kept in memory",
+            images.path,
+        )
+    order, done, start = np.argsort(indices), 0, 0
+    found = np.empty((len(indices), *read(images, 0, 1).shape[1:]), np.float32)
+    for pixels in batches(images, MOST_AT_ONCE):
+        stop = int(np.searchsorted(indices[order], start + len(pixels)))
+        found[order[done:stop]] = pixels[indices[order[done:stop]] - start]
+        done, start = stop, start + len(pixels)
+    return found
 
 
 def batches(images: ImageSet, size: int) -> Iterator[np.ndarray]:

@@ -926,7 +926,7 @@ def short_chunk(path: Path, one: bool) -> None:
 def short_packed_chunk(path: Path, one: bool) -> None:
     """Its gzip is sound, and too short by all but a few bytes; or it is LZF."""
     if one:
-        put_chunk(path, zlib.compress(bytes(500)), 0, compression="gzip")
+        put_chunk(path, zlib.compress(random_images(1).tobytes()), 0, compression="gzip")
     else:
         put_chunk(path, (b"\x1f" + bytes(32)) * 20, 0, compression="lzf")
 

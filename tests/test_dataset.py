@@ -113,6 +113,18 @@ def test_images_are_read_in_pieces_that_are_joined(tmp_path, monkeypatch):
         np.testing.assert_array_equal(dataset.read(opened(path), 0, COUNT), pixels)
 
 
+def test_some_images_are_read_in_any_order(tmp_path, monkeypatch):
+    monkeypatch.setattr(dataset, "MOST_AT_ONCE", 5)
+    pixels = random_images(COUNT)
+    images = opened(write_images(tmp_path / "images.h5", pixels, LABELS))
+    for seed in range(8):
+        indices = np.random.default_rng(seed).permutation(COUNT)[: 3 * seed % COUNT + 1]
+        np.testing.assert_array_equal(dataset.read_some(images, indices), pixels[indices])
+    monkeypatch.setattr(dataset, "LARGEST_READ", 4 * pixels.size - 1)
+    with pytest.raises(Unusable, match="12 of its images are 24192 bytes"):
+        dataset.read_some(images, np.arange(COUNT))
+
+
 def test_an_image_that_is_too_large_is_refused(tmp_path):
     path = tmp_path / "images.h5"
     for wide, refused in ((1 << 22, False), ((1 << 22) + 1, True)):

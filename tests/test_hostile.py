@@ -3,6 +3,7 @@
 import functools
 import os
 import re
+import subprocess
 import sys
 import time
 import zipfile
@@ -80,6 +81,19 @@ def test_every_hostile_image_set_is_refused(tmp_path, kind, form):
     check_refused(made(IMAGES, kind, form, tmp_path / "it"), load)
 
 
+USELESS_SAYS = {
+    "later chunk stored short": "'data': has a chunk of 300 bytes, which cannot hold the 201600",
+    "later chunk that unpacks short": "chunk 1 does not unpack to what it should hold",
+    "later chunk that unpacks long": "chunk 1 does not unpack to what it should hold",
+    "chunks that each hold all images": "store it in chunks of few images",
+    "more images than anybody has": "images; 4194304 are the most",
+    "images too large for any network": "bytes each as 32-bit numbers; 16777216 are the most",
+    "file that is not there but for its start": "on the disk",
+    "pipe or device": "it is a pipe or a device, not a plain file",
+    "numbers at odd places of their bytes": "holds a special kind of ",
+}
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("kind", USELESS_IMAGES)
 def test_every_useless_image_set_is_refused(tmp_path, kind, variant):
@@ -91,6 +105,7 @@ def test_every_useless_image_set_is_refused(tmp_path, kind, variant):
             pass
     assert caught.value.exit_status == 2 and time.perf_counter() - start < 20
     line = str(caught.value)
+    assert USELESS_SAYS[kind] in line
     assert line.startswith(f"{path}: ") and line.isprintable() and len(line) < 600
 
 
@@ -296,3 +311,28 @@ def test_an_absurd_image_set_is_refused_with_status_2(tmp_path):
         with pytest.raises(Unusable, match="'data': declares") as caught:
             open_clean(path, SHAPE, CLASSES, 1)
         assert caught.value.exit_status == 2
+
+
+# Opening a pipe is left to the files' first check, which is another test's.
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("kind", sorted(set(USELESS_IMAGES) - {"pipe or device"}))
+def test_scripts_refuse_useless_image_sets_in_little_time_and_memory(tmp_path, kind, variant):
+    (tmp_path / "good.h5").write_bytes(hostile.base(".h5"))
+    path = made(USELESS_IMAGES, kind, variant, tmp_path / "it")
+    images = write_images(tmp_path / "images.h5", random_images(6), np.zeros(6))
+    # In a small process of its own: what is started from a large one counts as large.
+    program = """if True:
+        import resource, subprocess, sys
+        done = subprocess.run([sys.executable, *sys.argv[1:]], timeout=120)
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        print(done.returncode, used.ru_maxrss, used.ru_utime + used.ru_stime)
+    """
+    command = [ROOT / "eval.py", images, path, tmp_path / "good.h5"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command], capture_output=True, text=True, check=True
+    )
+    status, kibibytes, seconds = map(float, done.stdout.split())
+    assert status == 2 and done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith(f"eval.py: {path}: ")
+    assert kibibytes < 1 << 20 and seconds < 20  # of the largest of its processes, and of all

@@ -26,11 +26,11 @@ class Parts:
 def read_parts(valid: ImageSet, rng: np.random.Generator) -> Parts:
     """Images to train on and images held back, in random order.
 
-    Raises Unusable where there are too few.
+    Raises Unusable where there are too few, or they are too large.
     """
     if len(valid) < HELD_BACK:
         raise Unusable(f"holds {len(valid)} images; tuning needs {HELD_BACK} or more", valid.path)
     order = rng.permutation(len(valid))[:MOST_IMAGES]
-    images = dataset.read(valid, 0, len(valid))
-    back, rest = np.split(order, [len(order) // HELD_BACK])
-    return Parts(images[rest], valid.labels[rest], images[back], valid.labels[back])
+    back, rest = np.split(dataset.read_some(valid, order), [len(order) // HELD_BACK])
+    labels = valid.labels[order]
+    return Parts(rest, labels[len(back) :], back, labels[: len(back)])

@@ -82,13 +82,11 @@ def limit(array: Array) -> None:
         resource.setrlimit(kind, (value, value))
 
 
-def answer(decoder: Decoder, slot: int, asked: dict) -> str:
+def answer(decoder: Decoder, slot: mmap.mmap, asked: dict) -> str:
     """Put the images that are asked for into the slot; "" or why not."""
     shape = tuple(asked["shape"])
     try:
-        # Let go of with the last array that is a view of it.
-        shared = mmap.mmap(slot, 4 * math.prod(shape))
-        pixels = np.frombuffer(shared, np.float32).reshape(shape)
+        pixels = np.frombuffer(slot, np.float32, math.prod(shape)).reshape(shape)
         with np.errstate(all="ignore"):  # what becomes infinite is found by the reader
             decoder.copy(asked["start"], pixels, asked["channels_first"])
     except Unusable as error:
@@ -106,8 +104,9 @@ def main() -> None:
     array = Array(tuple(given["shape"]), given["dtype"], chunks=chunks)
     limit(array)
     decoder = Decoder(given["file"], array, given["scratch"])
+    slot = mmap.mmap(given["slot"], 0)
     for line in source:
-        sys.stdout.write(json.dumps(answer(decoder, given["slot"], json.loads(line))) + "\n")
+        sys.stdout.write(json.dumps(answer(decoder, slot, json.loads(line))) + "\n")
         sys.stdout.flush()
 
 

@@ -1,6 +1,8 @@
 """An image set that was looked through: its images as plain numbers, read without HDF5."""
 
+import os
 import tempfile
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -8,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 
 from goodnet.errors import Unusable
-from goodnet.vetting.layout import Array, Layout
+from goodnet.vetting.layout import Array, Layout, read_layout
 from goodnet.vetting.opening import signature_of
 from goodnet.vetting.unpacked import Unpacked, read_exactly_into, start_unpacking
 
@@ -69,10 +71,27 @@ class ImageFile:
 
 
 def open_images(
-    path: Path, file: BinaryIO, signature: tuple[int, ...], layout: Layout
-) -> ImageFile:
-    """An image set whose layout is known; one in chunks has a child that unpacks it from now on."""
-    return ImageFile(path, file, signature, layout, _source(file, layout.data))
+    path: Path, file: BinaryIO, signature: tuple[int, ...], said: bytes | Unusable
+) -> ImageFile | Unusable:
+    """An image set by what the child has said of it, or why it cannot be used.
+
+    One in chunks has a child of its own from now on, which unpacks it.
+    """
+    if isinstance(said, Unusable):
+        return said
+    try:
+        layout = read_layout(said, os.fstat(file.fileno()).st_size)
+        return ImageFile(path, file, signature, layout, _source(file, layout.data))
+    except Unusable as error:
+        return error
+
+
+def close_images(opened: Future[dict[Path, ImageFile | Unusable]]) -> None:
+    """Let go of what these image sets' images come from."""
+    if not opened.exception():
+        for each in opened.result().values():
+            if isinstance(each, ImageFile):
+                each.close()
 
 
 def _source(file: BinaryIO, data: Array | None) -> Unpacked | BinaryIO | None:

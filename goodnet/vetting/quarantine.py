@@ -22,8 +22,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from goodnet.errors import Unsafe, Unusable
-from goodnet.vetting.images import ImageFile, open_images
-from goodnet.vetting.layout import read_layout
+from goodnet.vetting.images import ImageFile, close_images, open_images
 from goodnet.vetting.opening import open_plain, signature_of
 from goodnet.vetting.parts import Parts, read_parts
 
@@ -111,7 +110,7 @@ def opened(networks: Iterable[Path], image_sets: Iterable[Path]) -> Iterator[Hel
         with _thread() as thread:
             answers = thread.submit(examine, [*held_networks.values(), *held_images.values()])
             ready = thread.submit(_open_image_sets, held_images, answers)
-        files.callback(ready.add_done_callback, _let_go)
+        files.callback(ready.add_done_callback, close_images)
         yield Held(held_networks, held_images, answers, ready)
 
 
@@ -128,24 +127,11 @@ def _open_image_sets(
 ) -> dict[Path, ImageFile | Unusable]:
     """The image sets by what the child says of them, or why one cannot be used."""
     said = answers.result()[len(answers.result()) - len(held) :]
-    found: dict[Path, ImageFile | Unusable] = {}
-    for (path, file), answer in zip(held.items(), said, strict=True):
-        try:
-            if isinstance(answer, Unusable):
-                raise answer
-            layout = read_layout(answer.values, file.signature[2])
-            found[path] = open_images(path, file.file, file.signature, layout)
-        except Unusable as error:
-            found[path] = error
-    return found
-
-
-def _let_go(ready: Future[dict[Path, ImageFile | Unusable]]) -> None:
-    """Close image sets that were opened."""
-    if not ready.exception():
-        for each in ready.result().values():
-            if isinstance(each, ImageFile):
-                each.close()
+    layouts = [answer.values if isinstance(answer, Parts) else answer for answer in said]
+    return {
+        path: open_images(path, file.file, file.signature, layout)
+        for (path, file), layout in zip(held.items(), layouts, strict=True)
+    }
 
 
 def _sha256(file: HeldFile) -> str:
