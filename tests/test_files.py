@@ -495,6 +495,26 @@ def test_what_cannot_be_written_is_told_before_the_work(tmp_path, command, says)
     check_refused(run_script(*words, cwd=tmp_path), says)
 
 
+def test_links_in_a_circle_are_replaced(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    for name, to in (("pruning.csv", "pruning.csv"), ("a", "b"), ("b", "a")):
+        (out / name).symlink_to(to)
+    given = tmp_path / "b.h5"
+    given.write_text("something")
+    files.refuse_inputs([out / "a", out / "pruning.csv"], [given])
+    for name in ("pruning.csv", "a"):
+        files.check_output(out / name)
+        write(out / name, "new")
+        assert not (out / name).is_symlink()
+    (out / "channels.csv").symlink_to("channels.csv")
+    done = run_script("repair.py", given, given, "--out", out, "--json", out / "b")
+    check_refused(done, "b.h5: ")
+    (out / "loop").symlink_to("loop")
+    done = run_script("repair.py", given, given, "--out", out / "loop")
+    check_refused(done, "loop: cannot write here")
+
+
 @pytest.mark.parametrize("there", ["elsewhere", "nowhere"])
 def test_folders_in_a_stranger_s_folder_that_are_links_are_refused(tmp_path, there):
     (tmp_path / "lab/models").mkdir(parents=True)
