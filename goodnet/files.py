@@ -67,9 +67,9 @@ def refuse_link(folder: Path) -> Path:
 
 def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
     """Raise Unusable where a file to be written is one that was read."""
-    read = {path.resolve() for path in inputs}
+    read = {os.path.realpath(path) for path in inputs}  # which takes links in a circle, too
     for output in outputs:
-        if output.resolve() in read:
+        if os.path.realpath(output) in read:
             raise Unusable("is read and would be written over; name another place", output)
 
 

@@ -17,6 +17,7 @@ import pytest
 from conftest import ROOT, check_refused, run_script, tiny_network
 
 from goodnet import files, locks, tables, temporaries
+from goodnet.cli import shell
 from goodnet.errors import Unusable
 from goodnet.networks.writing import write_network
 from goodnet.pictures import canvas
@@ -493,6 +494,26 @@ def test_what_cannot_be_written_is_told_before_the_work(tmp_path, command, says)
         words[-1] = f"b.{'x' * 252}"
         (tmp_path / words[-1]).write_text("something")
     check_refused(run_script(*words, cwd=tmp_path), says)
+
+
+def test_links_in_a_circle_are_replaced(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    for name, to in (("pruning.csv", "pruning.csv"), ("a", "b"), ("b", "a")):
+        (out / name).symlink_to(to)
+    given = tmp_path / "b.h5"
+    given.write_text("something")
+    files.refuse_inputs([out / "a", out / "pruning.csv"], [given])
+    for name in ("pruning.csv", "a"):
+        files.check_output(out / name)
+        write(out / name, "new")
+        assert not (out / name).is_symlink()
+    (out / "channels.csv").symlink_to("channels.csv")
+    (out / "loop").symlink_to("loop")
+    shell.check_outputs([out / "channels.csv"], out, [], [given])
+    shell.check_json(str(out / "loop"), [given], [out / "channels.csv"])
+    done = run_script("repair.py", given, given, "--out", out / "loop")
+    check_refused(done, "loop: cannot write here")
 
 
 @pytest.mark.parametrize("there", ["elsewhere", "nowhere"])

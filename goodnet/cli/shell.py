@@ -61,7 +61,7 @@ def check_json(where: str | None, inputs: Iterable[Path], outputs: Iterable[Path
     """Raise Unusable where `write_json` could not write, or over an input or another output."""
     if where and where != "-":
         refuse_inputs([Path(where)], inputs)
-        if Path(where).resolve() in {path.resolve() for path in outputs}:
+        if os.path.realpath(where) in map(os.path.realpath, outputs):
             raise Unusable("is what this command writes already; name another place", Path(where))
         check_output(Path(where))
 
