@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 
 from goodnet.errors import Unusable
+from goodnet.printable import say
 from goodnet.threads import ahead
 from goodnet.vetting.quarantine import HeldFile, name_of
 
@@ -66,7 +67,7 @@ def read(images: ImageSet, start: int, stop: int) -> np.ndarray:
         with h5py.File(name_of(images.file), "r") as file:
             return _read(images, file["data"], start, stop)
     except (OSError, RuntimeError, KeyError) as error:
-        raise Unusable(f"cannot be read ({_first_line(error)})", images.path) from None
+        raise Unusable(f"cannot be read ({say(error)})", images.path) from None
 
 
 def batches(images: ImageSet, size: int) -> Iterator[np.ndarray]:
@@ -111,10 +112,10 @@ def _open(held: HeldFile, fit: Fit, last_label: int) -> ImageSet:
         raise error.about(held.path) from None
     except OSError as error:
         raise Unusable(
-            f"is not a readable HDF5 file, as image sets are ({_first_line(error)})", held.path
+            f"is not a readable HDF5 file, as image sets are ({say(error)})", held.path
         ) from None
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise Unusable(f"is damaged ({_first_line(error)})", held.path) from None
+        raise Unusable(f"is damaged ({say(error)})", held.path) from None
     return ImageSet(held, labels, channels_first, fit.scale)
 
 
@@ -159,7 +160,3 @@ def _labels(label: h5py.Dataset, count: int, last: int) -> np.ndarray:
             f"(the first is {int(outside[0])})"
         )
     return raw.astype(np.int64)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip("'\"").splitlines()[0] if str(error) else type(error).__name__

@@ -36,7 +36,7 @@ def examined_here(request, monkeypatch):
     What runs the scripts has the child, and so have tests that are marked so. Files are let go.
     """
 
-    def examine(held):
+    def examine(held, started):
         answers = []
         for file in held:
             said = inspector.answer(file.kind, file.file.fileno())

@@ -11,6 +11,7 @@ import h5py
 from h5py import h5d, h5o, h5t, h5z
 
 from goodnet.errors import Unsafe, Unusable
+from goodnet.printable import say
 from goodnet.vetting.checks import quote
 
 MOST_OBJECTS = 100_000
@@ -113,10 +114,12 @@ def _check_chunks(
         if info.byte_offset + info.size > size or piece > info.size * MOST_EXPANSION:
             raise size_error(f"{place}: has a chunk of {piece} bytes, which the file does not hold")
 
-    if array.id.get_num_chunks() == expected:
+    held = array.id.get_num_chunks()
+    if held == expected:
         array.id.chunk_iter(note)
-    if len(sizes) != expected:
-        raise size_error(f"{place}: declares {shape}, but holds {len(sizes)} of {expected} chunks")
+        held = len(sizes)
+    if held != expected:
+        raise size_error(f"{place}: declares {shape}, but holds {held} of {expected} chunks")
     return sum(sizes)
 
 
@@ -129,8 +132,7 @@ def vet_images(path: str, size: int) -> None:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        reason = str(error).splitlines()[0]
-        raise Unusable(f"is not a readable HDF5 file, as image sets are ({reason})") from None
+        raise Unusable(f"is not a readable HDF5 file, as image sets are ({say(error)})") from None
     with file:
         found = check_tree(file, size, Unusable)
         list(file.attrs)

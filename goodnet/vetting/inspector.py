@@ -12,6 +12,7 @@ import sys
 from typing import BinaryIO
 
 from goodnet.errors import Unusable
+from goodnet.printable import say
 from goodnet.vetting.hdf5 import vet_images
 from goodnet.vetting.rebuilding import rebuild_network
 
@@ -36,8 +37,7 @@ def answer(kind: str, descriptor: int) -> bytes:
     except MemoryError:
         status, reason = 2, "is damaged: it asks for more memory than a file of its size needs"
     except Exception as error:  # whatever HDF5, h5py and zipfile raise on damage
-        first = (str(error).strip("'\"").splitlines() or [type(error).__name__])[0]
-        status, reason = 2, f"is damaged ({first})"
+        status, reason = 2, f"is damaged ({say(error)})"
     header = {"status": status, "reason": reason, "suffix": suffix, "bytes": len(content)}
     return json.dumps(header).encode() + b"\n" + content
 

@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from goodnet.errors import Unsafe, Unusable
+from goodnet.printable import printable
 
 LARGEST_NETWORK = 1 << 31  # bytes
 MEMORY = 1 << 31  # bytes of address space for the child, and 8 for each byte of its networks
@@ -108,8 +109,11 @@ def opened(networks: Iterable[Path], image_sets: Iterable[Path]) -> Iterator[Hel
     with ExitStack() as files:
         held_networks = {path: _hold_network(path, files) for path in networks}
         held_images = {path: _hold_images(path, files) for path in image_sets}
+        held = [*held_networks.values(), *held_images.values()]
+        children: list[subprocess.Popen] = []
+        files.callback(_end, children)
         with _thread() as thread:
-            answers = thread.submit(examine, [*held_networks.values(), *held_images.values()])
+            answers = thread.submit(examine, held, children.append)
         yield Held(held_networks, held_images, answers)
 
 
@@ -171,8 +175,17 @@ def _open(path: Path, problem: str) -> BinaryIO:
         raise Unusable(f"{problem} ({error.strerror})", path) from None
 
 
-def examine(held: Sequence[HeldFile]) -> list[Answer]:
-    """What the child says of each file; where it is stopped, that of all it did not get to."""
+def _end(children: Iterable[subprocess.Popen]) -> None:
+    """End those that still run, so that nobody waits for them: the command is over."""
+    for child in children:
+        child.kill()
+
+
+def examine(held: Sequence[HeldFile], started: Callable[[subprocess.Popen], None]) -> list[Answer]:
+    """What the child says of each file; where it is stopped, that of all it did not get to.
+
+    started: is told of the child, so that it can be ended with the command.
+    """
     size = sum(os.fstat(file.file.fileno()).st_size for file in held if file.kind == "network")
     seconds = SECONDS + size // 10_000_000
     descriptors = [file.file.fileno() for file in held]
@@ -189,6 +202,7 @@ def examine(held: Sequence[HeldFile]) -> list[Answer]:
         pass_fds=descriptors,
         env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
     )
+    started(child)
     with child:
         try:
             said, _ = child.communicate(json.dumps(request).encode(), PATIENCE * seconds)
@@ -220,12 +234,7 @@ def parse_answers(said: bytes, most: int) -> list[Answer]:
             break
         if header["status"]:
             refused = Unsafe if header["status"] == Unsafe.exit_status else Unusable
-            answers.append(refused(_printable(header["reason"])))
+            answers.append(refused(printable(header["reason"])))
         else:
             answers.append(Rebuilt(header["suffix"], said[end + 1 : start]))
     return answers
-
-
-def _printable(text: str) -> str:
-    """Text without what could steer a terminal: names in a file are the stranger's."""
-    return "".join(char if char.isprintable() else "?" for char in text)
