@@ -55,8 +55,9 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = arguments()
-    curve = read_curve(args.csv)
     inputs = [args.csv, *(args.csv.with_name(source.name) for source in SOURCES)]
+    shell.refuse_pipes(*inputs)
+    curve = read_curve(args.csv)
     files.check_writable(args.out)
     if args.report:
         files.refuse_inputs([args.report], inputs)

@@ -372,6 +372,15 @@ def test_folders_and_what_is_no_file_are_named(judged, run_here, tmp_path):
         check_refused(run_here("eval.py", *judged[:2], tmp_path / name), f"{name}: {says}")
 
 
+@pytest.mark.parametrize("name", ["pruning.csv", "channels.csv", "judged.json", "samples.png"])
+def test_plot_waits_for_no_pipe(run_here, tmp_path, name):
+    csv = "pruned,channel,mean_activation,valid_accuracy\n0,,,98.0\n1,1,0.0,97.0\n2,0,0.5,1.0\n"
+    (tmp_path / "pruning.csv").write_text(csv)
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    check_refused(run_here("plot.py", tmp_path / "pruning.csv"), f"{name}: is not a regular file")
+
+
 def test_the_other_layout_is_looked_in(lab, run_here, monkeypatch, tmp_path):
     monkeypatch.chdir(lab)
     done = run_here("eval.py", "data/test.h5", "data/bd/bd_test.h5", "models/bd_net.h5")

@@ -7,7 +7,6 @@ import io
 import json
 import math
 import os
-import stat
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -41,11 +40,9 @@ def check_files(*paths: Path, networks: Iterable[Path] = ()) -> None:
 
 def _first_bytes(path: Path) -> bytes:
     try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
+        if path.is_dir():
             raise Unusable(describe_folder(path), path)
-        if not stat.S_ISREG(mode):  # one may wait for ever, or have no end
-            raise Unusable("is not a regular file; copy it into one", path)
+        refuse_pipes(path)
         with open(path, "rb") as file:
             return file.read(520)
     except FileNotFoundError:
@@ -55,6 +52,13 @@ def _first_bytes(path: Path) -> bytes:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise Unusable(f"cannot be read ({reason})", path) from None
+
+
+def refuse_pipes(*paths: Path) -> None:
+    """Raise Unusable where one is neither file nor folder: it may never give a byte, or end."""
+    for path in paths:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise Unusable("is not a regular file; copy it into one", path)
 
 
 def check_outputs(files: Iterable[Path], folders: Iterable[Path], inputs: Iterable[Path]) -> None:
