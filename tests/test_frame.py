@@ -177,6 +177,7 @@ class ResourceExhaustedError(Exception):
         (KeyError("a"), "this is a fault of ours: KeyError: a"),
         (AssertionError(), "this is a fault of ours: AssertionError: AssertionError"),
         (RecursionError("too deep"), "this is a fault of ours: RecursionError: too deep"),
+        (ImportError("No module named 'PIL'"), "No module named 'PIL'; run make lab once"),
         (MemoryError(), "needs more memory than there is; try a smaller --batch-size"),
         (ResourceExhaustedError("OOM"), "needs more memory than there is"),
         (Unusable("is bad\n\x1b[31m"), "is bad\\n\\x1b[31m"),

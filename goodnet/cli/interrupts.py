@@ -24,8 +24,10 @@ def _is_ours() -> bool:
 
 def leave() -> NoReturn:
     """Tell that the script was interrupted and end at once, without waiting for any thread."""
-    os.write(2, f"{os.path.basename(sys.argv[0])}: interrupted\n".encode())
-    os._exit(130)
+    try:
+        os.write(2, f"{os.path.basename(sys.argv[0])}: interrupted\n".encode())
+    finally:
+        os._exit(130)
 
 
 def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -13,7 +13,7 @@ from goodnet.errors import Unusable
 from goodnet.version import VERSION
 
 BATCH_SIZE = 768  # as fast as 1024, and a sixth less memory
-DEBUG = "--debug"  # the frame in goodnet/cli/shell.py looks for it, for all of them
+DEBUG = "--debug"  # goodnet/cli/ending.py looks for it, for all scripts
 DROPS = (Fraction(2), Fraction(4), Fraction(10), Fraction(30))
 
 

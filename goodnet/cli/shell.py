@@ -6,22 +6,20 @@ Nothing here imports NumPy, h5py or Keras: `--help` and a wrong command line ans
 import io
 import json
 import math
-import os
 import sys
-import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from goodnet.cli import interrupts
+from goodnet.cli.ending import discard_stdout, fill_descriptors, tell
 from goodnet.cli.foreign import describe_folder, refuse_foreign
 from goodnet.cli.libraries import import_keras as import_keras
-from goodnet.cli.options import DEBUG
 from goodnet.errors import Unusable
 from goodnet.files import check_output, check_writable, refuse_inputs, replacing
 from goodnet.lab import MOST_KEPT, KeptFiles, kept_files, other_layout
-from goodnet.printable import printable, say
+from goodnet.printable import printable
 from goodnet.progress import Advance, ignore
 
 
@@ -176,7 +174,7 @@ def run(main: Callable[[], None]) -> NoReturn:
 
     Whatever ends it is one line on stderr, the last one; before it the traceback, with --debug.
     """
-    _fill_descriptors()
+    fill_descriptors()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A file's name need not be text in the encoding of stdout.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -186,63 +184,9 @@ def run(main: Callable[[], None]) -> NoReturn:
         status = 0
     except BrokenPipeError:
         # The reader of our output has gone.
-        _discard_stdout()
+        discard_stdout()
         status = 0
     except (Exception, KeyboardInterrupt) as error:
-        status = _tell(error)
+        status = tell(error, notice)
     interrupts.ignore()
     sys.exit(status)
-
-
-def _tell(error: BaseException) -> int:
-    """Tell in one line what ended a script; the exit status."""
-    name = Path(sys.argv[0]).name
-    if DEBUG in sys.argv:
-        _show_traceback(error)
-    if isinstance(error, KeyboardInterrupt) or interrupts.arrived():
-        with suppress(OSError, ValueError):
-            sys.stdout.flush()
-        if interrupts.OURS:
-            interrupts.ignore()
-            interrupts.leave()
-        notice(f"{name}: interrupted")
-        return 130
-    if isinstance(error, Unusable):
-        notice(f"{name}: {error}")
-        return error.exit_status
-    if isinstance(error, OSError):
-        # A full disk, for one.
-        notice(f"{name}: {error}")
-        _discard_stdout()
-    elif isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
-        notice(f"{name}: needs more memory than there is; try a smaller --batch-size")
-    else:
-        whole = "" if DEBUG in sys.argv else f"; {DEBUG} shows where"
-        notice(f"{name}: this is a fault of ours: {type(error).__name__}: {say(error)}{whole}")
-    return 2
-
-
-def _show_traceback(error: BaseException) -> None:
-    """Show where an error arose, with those that it was raised in place of."""
-    link: BaseException | None = error
-    while link:
-        link.__suppress_context__ = False
-        link = link.__cause__ or link.__context__
-    for line in "".join(traceback.format_exception(error)).splitlines():
-        notice(line)
-
-
-def _fill_descriptors() -> None:
-    """Where the shell closed stdin, stdout or stderr, keep files that we open from its place."""
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest free one: this
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # else print would take stdout instead
-
-
-def _discard_stdout() -> None:
-    """Keep Python from failing on what is left in stdout's buffer once more at exit."""
-    if sys.stdout is sys.__stdout__:  # not a notebook's
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
