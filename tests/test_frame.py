@@ -196,6 +196,16 @@ def test_whatever_is_left_is_one_line(monkeypatch, capsys, error, says):
     assert not any("\x1b" in line for line in debugged)
 
 
+def test_what_keras_cannot_compute_is_told_as_that(monkeypatch, capsys):
+    def main():
+        network = keras.Sequential([keras.Input((None, None, 3)), keras.layers.AveragePooling2D(9)])
+        network.predict(np.zeros((1, 4, 4, 3), np.float32), verbose=0)
+
+    status, (line,) = run_main(monkeypatch, capsys, main)
+    assert status == 2 and line.startswith("eval.py: Keras cannot compute this: ")
+    assert line.endswith("; --debug shows where") and "negative" in line.lower()
+
+
 def test_debug_shows_the_error_that_another_was_raised_in_place_of(monkeypatch, capsys):
     def main():
         try:

@@ -41,9 +41,19 @@ def tell(error: BaseException, notice: Notice) -> int:
     elif isinstance(error, ImportError):
         notice(f"{name}: {say(error)}; {INSTALL}")
     else:
+        whose = "Keras cannot compute this" if _arose_in_keras(error) else "this is a fault of ours"
         whole = "" if DEBUG in sys.argv else f"; {DEBUG} shows where"
-        notice(f"{name}: this is a fault of ours: {type(error).__name__}: {say(error)}{whole}")
+        notice(f"{name}: {whose}: {type(error).__name__}: {say(error)}{whole}")
     return 2
+
+
+def _arose_in_keras(error: BaseException) -> bool:
+    """Whether Keras or its backend raised an error: on images of a size it cannot do, for one."""
+    place = error.__traceback__
+    while place and place.tb_next:
+        place = place.tb_next
+    module = place.tb_frame.f_globals.get("__name__", "") if place else ""
+    return module.partition(".")[0] in ("keras", "tensorflow", "jax", "torch")
 
 
 def _show_traceback(error: BaseException, notice: Notice) -> None:
