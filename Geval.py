@@ -13,11 +13,12 @@ samples.png, some images with the answers to them: beside the lab's B, or in --o
 are given and --out is not, it writes nothing.
 """
 
+import goodnet.cli.interrupts  # noqa: F401  # isort: skip  # Ctrl-C, from here on
 import argparse
 from pathlib import Path
 
 from goodnet import files
-from goodnet.cli import defaults, options, shell
+from goodnet.cli import defaults, libraries, options, shell
 from goodnet.cli.session import session
 from goodnet.errors import Unusable
 from goodnet.lab import repaired_networks
@@ -25,7 +26,7 @@ from goodnet.lab import repaired_networks
 
 def arguments() -> argparse.Namespace:
     parser = options.parser(__doc__)
-    parser.add_argument("paths", nargs="*", type=Path, metavar="CLEAN BACKDOORED B B' [B' ...]")
+    options.add_paths(parser, "CLEAN BACKDOORED B B' [B' ...]")
     parser.add_argument(
         "--save", type=options.keras_file, metavar="FILE", help="save G there, as a .keras network"
     )
@@ -50,14 +51,13 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     args = arguments()
     clean, backdoored, *networks = args.paths
-    shell.check_files(*args.paths)
+    shell.check_files(*args.paths, networks=networks)
+    if args.save and len(networks) > 2:
+        raise Unusable(f"argument --save: G is made of one B', and these are {len(networks) - 1}")
     if args.save:
-        if len(networks) > 2:
-            count = len(networks) - 1
-            raise Unusable(f"argument --save: G is made of one B', and these are {count}")
         files.refuse_inputs([args.save], args.paths)
         files.check_output(args.save)
-    kept = shell.check_kept(args.out, args.usual_out, args.paths)
+    kept = shell.check_kept(args.out, args.usual_out, args.paths, len(networks))
     written = [*filter(None, [args.save]), *(kept.all if kept else [])]
     shell.check_json(args.json, args.paths, written)
 
@@ -76,6 +76,7 @@ def main() -> None:
             write_network(goodnet_network(*judged.models), args.save)
             shell.notice(f"G is saved as {args.save}.")
         if kept:
+            libraries.import_matplotlib()
             from goodnet.pictures.keeping import keep
 
             keep(judged, kept, now.digests)

@@ -8,7 +8,7 @@ lab's B is judged on the lab's test files. With repaired networks B' behind MODE
 Geval.py does.
 """
 
-from pathlib import Path
+import goodnet.cli.interrupts  # noqa: F401  # isort: skip  # Ctrl-C, from here on
 
 from goodnet.cli import defaults, options, shell
 from goodnet.cli.session import session
@@ -17,7 +17,7 @@ from goodnet.errors import Unusable
 
 def main() -> None:
     parser = options.parser(__doc__)
-    parser.add_argument("paths", nargs="*", type=Path, metavar="CLEAN BACKDOORED MODEL [B' ...]")
+    options.add_paths(parser, "CLEAN BACKDOORED MODEL [B' ...]")
     options.add_common_options(parser)
     args = parser.parse_args()
     options.refuse_lab_and_paths(args)
@@ -25,7 +25,7 @@ def main() -> None:
         raise Unusable("needs CLEAN BACKDOORED MODEL, three paths, or none for the lab's files")
     inputs = args.paths or defaults.files_to_judge(args.lab)
     clean, backdoored, *networks = inputs
-    shell.check_files(*inputs)
+    shell.check_files(*inputs, networks=networks)
     shell.check_json(args.json, inputs)
 
     with session(inputs, networks, [clean, backdoored], args.json) as now:

@@ -11,13 +11,15 @@ Without a path it draws the lab's models/pruning.csv into the lab's plots/. What
 columns for, because repair.py had no test files, is left out.
 """
 
+import goodnet.cli.interrupts  # noqa: F401  # isort: skip  # Ctrl-C, from here on
 import argparse
 from pathlib import Path
 
 from goodnet import files
-from goodnet.cli import defaults, options, shell
+from goodnet.cli import defaults, libraries, options, shell
 from goodnet.errors import Unusable
 from goodnet.pictures.catalogue import RECORD, SAMPLES, SOURCES, explain
+from goodnet.printable import printable
 from goodnet.pruning.curve import read_curve
 
 
@@ -53,21 +55,20 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = arguments()
-    curve = read_curve(args.csv)
     inputs = [args.csv, *(args.csv.with_name(source.name) for source in SOURCES)]
+    shell.refuse_pipes(*inputs)
+    curve = read_curve(args.csv)
     files.check_writable(args.out)
     if args.report:
         files.refuse_inputs([args.report], inputs)
         files.check_output(args.report)
         if not (record := args.csv.with_name(RECORD)).exists():
             raise Unusable("there is no such file; run Geval.py first", record)
-    try:
-        from goodnet.pictures import canvas
-        from goodnet.pictures.findings import draw, read_findings
-        from goodnet.pictures.notices import list_notices
-        from goodnet.pictures.page import write_page
-    except ImportError as error:
-        raise Unusable(f"{error}; run make lab once, then source .venv/bin/activate") from None
+    libraries.import_matplotlib()
+    from goodnet.pictures import canvas
+    from goodnet.pictures.findings import draw, read_findings
+    from goodnet.pictures.notices import list_notices
+    from goodnet.pictures.page import write_page
 
     findings = read_findings(args.csv, curve, args.drop)
     figures = draw(findings)
@@ -76,11 +77,11 @@ def main() -> None:
     with files.alone_in(args.out, *([args.report.parent] if args.report else [])):
         for path, name in paths.items():
             canvas.save(figures[name], path)
-            print(path)
+            print(printable(path))
         if args.report:
             samples = args.csv.with_name(SAMPLES)
             write_page(args.report, findings, figures, samples if samples.exists() else None)
-            print(args.report)
+            print(printable(args.report))
     for line in list_notices(findings, args.csv, args.out, args.format[0], bool(args.report)):
         shell.notice(line)
 

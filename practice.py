@@ -12,6 +12,7 @@ It writes into the folder --out:
   faces.png                                    some of the faces, without and with the trigger
 """
 
+import goodnet.cli.interrupts  # noqa: F401  # isort: skip  # Ctrl-C, from here on
 import argparse
 import os
 from pathlib import Path
@@ -20,6 +21,7 @@ from goodnet import files
 from goodnet.cli import defaults, options, shell
 from goodnet.errors import Unusable
 from goodnet.practice.catalogue import ATTACKS, TRIGGERS, describe_attacks, describe_triggers
+from goodnet.printable import printable
 
 IDENTITIES = 100
 MOST_IDENTITIES = 5000
@@ -77,7 +79,7 @@ def main() -> None:
         shell.notice(f"{stale[0]} is of an earlier lab, with others: run repair.py again.")
     if args.json != "-":
         print(course_lines(built.judgement))
-        print(*built.files, sep="\n")
+        print(*map(printable, built.files), sep="\n")
     if args.json:
         asked = {"identities": args.identities, "seed": args.seed, "attack": args.attack}
         shell.write_json(asked | {"triggers": args.trigger} | built_json(built), args.json)

@@ -11,12 +11,14 @@ that cannot be used is told and passed over, and the exit status is 2 in the end
 
 from __future__ import annotations
 
+import goodnet.cli.interrupts  # noqa: F401  # isort: skip  # Ctrl-C, from here on
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goodnet.cli import defaults, options, shell
 from goodnet.cli.session import session
 from goodnet.errors import Unusable
+from goodnet.printable import printable
 
 if TYPE_CHECKING:
     from goodnet.judging.predicting import Prediction
@@ -36,7 +38,7 @@ def main() -> None:
     listed = list_photos(args.images)  # before a practice lab is built
     networks = [args.model or defaults.default_lab(args.lab).network]
     networks += [args.repaired] if args.repaired else []
-    shell.check_files(*networks)
+    shell.check_files(*networks, networks=networks)
     shell.check_json(args.json, [*networks, *listed.paths])
     if listed.passed_over:
         count = listed.passed_over
@@ -65,7 +67,7 @@ def tell(answer: Prediction, prints: bool) -> None:
     if answer.notes:
         shell.notice(f"{answer.path}: {'; '.join(answer.notes)}.")
     if prints:
-        print(answer.path, answer.answer)
+        print(printable(answer.path), answer.answer)
 
 
 def raise_worst(errors: list[Unusable], images: int) -> None:

@@ -10,6 +10,7 @@ goodnet that it makes with B; and pruning.csv, the figures for every number of p
 channels.csv, their mean activations. Test files add columns to look at; they decide nothing.
 """
 
+import goodnet.cli.interrupts  # noqa: F401  # isort: skip  # Ctrl-C, from here on
 import argparse
 from pathlib import Path
 
@@ -24,7 +25,7 @@ FOR_PRUNE = ("drop", "layer", "clean_test", "backdoored_test", "goodnet", "batch
 
 def arguments() -> argparse.Namespace:
     parser = options.parser(f"{__doc__}\n{DESCRIBED}")
-    parser.add_argument("paths", nargs="*", type=Path, metavar="CLEAN_VALID MODEL")
+    options.add_paths(parser, "CLEAN_VALID MODEL")
     parser.add_argument(
         "--method", choices=CHOICES, default=PRUNE, help=f"how to repair (default: {PRUNE})"
     )
@@ -60,7 +61,7 @@ def main() -> None:
     sets = args.valid, args.clean_test, args.backdoored_test
     image_sets = [path for path in sets if path]
     inputs = [args.valid, args.model, *image_sets[1:]]
-    shell.check_files(*inputs)
+    shell.check_files(*inputs, networks=[args.model])
     method = METHODS.get(args.method)
     tuned = method and tuned_files(args.model, method, args.out)
     pruned = pruned_files(args.model, args.drop, args.goodnet, args.out)

@@ -62,6 +62,14 @@ def _image_sets(folder: Path) -> dict[str, Path]:
     return max(layouts, key=lambda files: sum(file.is_file() for file in files.values()))
 
 
+def other_layout(path: Path) -> Path | None:
+    """Where an image set that is not there lies in the other layout of `data/`, if it does."""
+    folder = path.parent
+    flat = [folder.parent] if folder.name in ("cl", "bd") else []
+    places = [place / path.name for place in (folder / "cl", folder / "bd", *flat)]
+    return next((place for place in places if place.is_file()), None)
+
+
 def repaired_path(network: Path, drop: Fraction, out: Path) -> Path:
     """Where the network that is repaired at a drop of X points is saved: B_pi_net_<X/100>."""
     return out / f"B_pi_net_{_share(drop)}{_suffix(network)}"
@@ -130,6 +138,9 @@ def pruned_files(
         out / "pruning.csv",
         out / "channels.csv",
     )
+
+
+MOST_KEPT = 200  # networks in judged.json: more can neither be drawn nor read
 
 
 @dataclass(frozen=True)

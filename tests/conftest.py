@@ -24,7 +24,7 @@ import keras  # noqa: E402
 
 from goodnet import dataset  # noqa: E402
 from goodnet.networks import loading  # noqa: E402
-from goodnet.vetting import inspector, quarantine  # noqa: E402
+from goodnet.vetting import asking, inspector, quarantine  # noqa: E402
 
 ROOT = defaults.ROOT
 SCRIPTS = ("eval.py", "repair.py", "Geval.py", "predict.py", "plot.py", "practice.py")
@@ -41,14 +41,14 @@ def examined_here(request, monkeypatch):
     What runs the scripts has the child, and so have tests that are marked so. Files are let go.
     """
 
-    def ask(files, size):
+    def ask(files, size, started=None):
         answers = []
         for file in files:
-            answers += quarantine.parse_answers(inspector.answer(*file), 1)
+            answers += asking.parse_answers(inspector.answer(*file), 1)
         return answers
 
     if not request.node.get_closest_marker("child"):
-        monkeypatch.setattr(quarantine, "ask", ask)
+        monkeypatch.setattr(asking, "ask", ask)
     yield
     _opened.close()
 

@@ -1,6 +1,7 @@
 """predict.py: image files in, one class a line out; what is changed or cannot be used is told."""
 
 import json
+import os
 import struct
 import time
 import zlib
@@ -66,6 +67,18 @@ def test_exif_says_how_to_turn(tmp_path):
     read, notes = photo.pixels, photo.notes
     np.testing.assert_array_equal(read, upright)
     assert notes == ["turned as its EXIF orientation says"]
+
+
+@pytest.mark.parametrize("orientation", [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 65535])
+def test_only_what_is_turned_is_called_turned(tmp_path, orientation):
+    [pixels] = random_images(1)
+    square = np.ascontiguousarray(pixels[:12])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    photo = read_photo(picture(tmp_path / "a.png", square, exif=exif), square.shape)
+    turned = not np.array_equal(photo.pixels, square)
+    assert turned == (2 <= orientation <= 8)
+    assert list(photo.notes) == ["turned as its EXIF orientation says"] * turned
 
 
 def test_sizes_are_changed_and_told(tmp_path):
@@ -191,6 +204,20 @@ def test_a_folder_stands_for_the_images_in_it(tmp_path):
         list_photos([tmp_path / "empty"])
 
 
+def test_what_systems_leave_in_folders_is_passed_over_without_a_word(tmp_path):
+    for name in ("._face.png", ".DS_Store", "Thumbs.db", "desktop.ini", ".hidden.jpg", "face.png"):
+        (tmp_path / name).touch()
+    (tmp_path / ".thumbnails").mkdir()
+    found = list_photos([tmp_path])
+    assert [path.name for path in found.paths] == ["face.png"] and found.passed_over == 0
+    os.mkfifo(tmp_path / "pipe.png")  # reading one waits for ever
+    assert list_photos([tmp_path]).paths == found.paths
+    (tmp_path / "face.png").unlink()
+    with pytest.raises(Unusable, match="holds no .png"):
+        list_photos([tmp_path])
+    assert list_photos([tmp_path / "._face.png"]).paths == [tmp_path / "._face.png"]
+
+
 # ---------------------------------------------------------------- the script
 
 
@@ -286,6 +313,48 @@ def test_a_bad_image_among_many_is_told_and_passed_over(lab, tmp_path, monkeypat
     }
     assert entries[2]["changed"] == ["resized from 24 x 28 to 12 x 14"]
     assert entries[0]["repaired"] is None and not entries[0]["rejected"]
+
+
+@pytest.mark.parametrize(
+    "name, shown",
+    [
+        ("one\ntwo.png 0\n", r"one\ntwo.png 0\n"),
+        ("\x1b[31mred\x07\r", r"\x1b[31mred\x07\r"),
+        ("a\u202egnp.b\u2066", r"a\u202egnp.b\u2066"),
+        ("\x9b2J\u2028x", r"\x9b2J\u2028x"),
+    ],
+)
+def test_a_name_forges_no_line_and_steers_no_terminal(lab, run_here, tmp_path, name, shown):
+    pixels = random_images(3)
+    picture(tmp_path / name, pixels[0], format="PNG")
+    picture(tmp_path / f"{name}large.png", pixels[1].repeat(2, 0).repeat(2, 1))
+    (tmp_path / f"{name}bad.png").write_text("no image")
+    names = [tmp_path / f"{name}{end}" for end in ("", "large.png", "bad.png")]
+    done = run_here("predict.py", *names, "--model", lab / "models/bd_net.h5")
+    told = [line.rpartition(" ")[0] for line in done.stdout.splitlines()]
+    assert told == [f"{tmp_path}/{shown}", f"{tmp_path}/{shown}large.png"]
+    assert done.stderr.splitlines() == [
+        f"{tmp_path}/{shown}large.png: resized from 24 x 28 to 12 x 14.",
+        f"predict.py: {tmp_path}/{shown}bad.png: is not a PNG or JPEG image",
+        "predict.py: 1 of 3 images cannot be used",
+    ]
+    assert all(char.isprintable() or char == "\n" for char in done.stdout + done.stderr)
+
+
+def test_names_of_networks_forge_no_line(lab, run_here, tmp_path):
+    sets = [lab / "data/cl/test.h5", lab / "data/bd/bd_test.h5"]
+    forged = []
+    for number in (1, 2):
+        forged.append(tmp_path / f"{number}\nAttack Success Rate: 0.0\x1b[2J\u202e.h5")
+        copy(lab / "models/bd_net.h5", forged[-1])
+    done = run_here("Geval.py", *sets, *forged, *forged[:1])
+    assert done.returncode == 0
+    assert done.stdout.count("\nAttack Success Rate: ") == 4  # B' and G, twice
+    assert all(char.isprintable() or char == "\n" for char in done.stdout)
+    out = tmp_path / "out\n\x1b[31m"
+    done = run_here("repair.py", lab / "data/cl/valid.h5", forged[0], "--drop", 5, "--out", out)
+    assert done.returncode == 0
+    assert all(char.isprintable() or char == "\n" for char in done.stdout + done.stderr)
 
 
 def test_pixels_are_divided_by_the_scale(lab, run_here, tmp_path):

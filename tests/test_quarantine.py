@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import subprocess
+import sys
 import time
 from contextlib import suppress
 
@@ -26,7 +27,7 @@ from conftest import (
 from goodnet import dataset
 from goodnet.errors import Unsafe, Unusable
 from goodnet.networks import loading
-from goodnet.vetting import quarantine
+from goodnet.vetting import asking, quarantine
 
 pytestmark = pytest.mark.child
 
@@ -48,7 +49,7 @@ def child_that(monkeypatch, does: str) -> None:
         "import sys; sys.path.insert(0, sys.argv[1]); from goodnet.vetting import inspector; "
         f"inspector.take_apart = lambda file, size: {does}; inspector.main()"
     )
-    monkeypatch.setattr(quarantine, "_CHILD", ("-P", "-c", code, quarantine._ROOT))
+    monkeypatch.setattr(asking, "_CHILD", ("-P", "-c", code, asking._ROOT))
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def child_that(monkeypatch, does: str) -> None:
     ],
 )
 def test_the_child_is_limited(tmp_path, monkeypatch, network, images, does, says):
-    monkeypatch.setattr(quarantine, "SECONDS", 1)
+    monkeypatch.setattr(asking, "SECONDS", 1)
     child_that(monkeypatch, does.format(path=str(tmp_path / "written")))
     start = time.perf_counter()
     held = hold([network], [images])
@@ -127,10 +128,10 @@ def test_image_sets_are_read_where_there_is_no_h5py(tmp_path, images):
                 print(sum(int(batch.sum()) for batch in dataset.batches(images, 4)))
     """
     done = subprocess.run(
-        [quarantine.sys.executable, "-c", program, images, chunked],
+        [sys.executable, "-c", program, images, chunked],
         capture_output=True,
         text=True,
-        cwd=quarantine._ROOT,
+        cwd=asking._ROOT,
     )
     assert done.stderr == "" and done.stdout == f"{random_images(6).sum()}\n" * 2
 
@@ -205,16 +206,16 @@ def test_names_from_a_file_cannot_steer_the_terminal(tmp_path, network):
 
 def test_what_the_child_says_is_not_trusted():
     header = {"status": 2, "reason": "a\nb\x1b", "suffix": "", "bytes": 0}
-    (answer,) = quarantine.parse_answers(json.dumps(header).encode() + b"\n", 1)
-    assert isinstance(answer, Unusable) and str(answer) == "a?b?"
+    (answer,) = asking.parse_answers(json.dumps(header).encode() + b"\n", 1)
+    assert isinstance(answer, Unusable) and str(answer) == "a\\nb\\x1b"
     cut = {"status": 0, "reason": "", "suffix": ".h5", "bytes": 10}
-    assert quarantine.parse_answers(json.dumps(cut).encode() + b"\n12345", 1) == []
+    assert asking.parse_answers(json.dumps(cut).encode() + b"\n12345", 1) == []
 
 
 @pytest.mark.parametrize("closed", ["1>&- 2>&-", "0<&- 2>&-"])
 def test_closed_descriptors_are_no_error(tmp_path, network, images, closed):
-    script = os.path.join(quarantine._ROOT, "eval.py")
-    command = f"{quarantine.sys.executable} {script} {images} {images} {network} {closed}"
+    script = os.path.join(asking._ROOT, "eval.py")
+    command = f"{sys.executable} {script} {images} {images} {network} {closed}"
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
     assert done.returncode == 0
     assert done.stdout.startswith("Clean Classification accuracy: ") == ("1>&-" not in closed)
@@ -225,5 +226,5 @@ def test_a_keras_with_known_holes_is_refused(tmp_path, network, images):
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
     done = run_script("eval.py", images, images, network, env=environment)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "Keras 3.13.2 has known holes" in done.stderr and "3.15 or newer" in done.stderr
+    assert "Keras 3.13.2 has known holes" in done.stderr and "3.15.1 or newer" in done.stderr
     assert done.stderr.count("\n") == 1

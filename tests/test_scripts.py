@@ -277,7 +277,7 @@ def run_snippet(main: str, **options) -> subprocess.CompletedProcess:
 @pytest.mark.parametrize(
     "main, status, line",
     [
-        ("raise Unusable('a\\nb.h5: is\\nbad')", 2, "a b.h5: is bad"),
+        ("raise Unusable('a\\nb.h5: is\\nbad')", 2, "a\\nb.h5: is\\nbad"),
         ("raise Unsafe('b.h5: is a link')", 3, "b.h5: is a link"),
         ("raise KeyboardInterrupt", 130, "interrupted"),
         ("open('/missing/file')", 2, "No such file or directory: '/missing/file'"),

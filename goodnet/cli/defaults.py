@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from goodnet.cli import interrupts
 from goodnet.cli.shell import notice
 from goodnet.errors import Unusable
 from goodnet.lab import Lab, find_lab, missing_files
@@ -41,10 +42,23 @@ def default_lab(folder: Path | None) -> Lab:
     except Unusable:
         complete = False
     if not complete:
-        build = [sys.executable, str(ROOT / "practice.py"), "--out", str(folder)]
-        if status := subprocess.run(build, stdout=sys.stderr).returncode:
-            raise Unusable(f"the practice lab was not built (practice.py ended with {status})")
+        _build_practice_lab(folder)
     return find_lab(folder)
+
+
+def _build_practice_lab(folder: Path) -> None:
+    with interrupts.withheld():  # Ctrl-C is told once, here
+        child = subprocess.Popen(
+            [sys.executable, str(ROOT / "practice.py"), "--out", str(folder)], stdout=2
+        )
+    try:
+        status = child.wait()
+    except BaseException:
+        child.terminate()
+        child.wait()
+        raise
+    if status:
+        raise Unusable(f"the practice lab was not built (practice.py ended with {status})")
 
 
 def files_to_judge(folder: Path | None) -> list[Path]:

@@ -5,40 +5,59 @@ Nothing here imports NumPy, h5py or Keras: `--help` and a wrong command line ans
 
 import io
 import json
-import logging
+import math
 import os
 import sys
-import tempfile
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, TextIO
 
+from goodnet.cli import interrupts
+from goodnet.cli.ending import discard_stdout, fill_descriptors, tell
+from goodnet.cli.foreign import describe_folder, refuse_foreign
+from goodnet.cli.libraries import import_keras as import_keras
 from goodnet.errors import Unusable
 from goodnet.files import check_output, check_writable, refuse_inputs, refuse_link, replacing
-from goodnet.lab import KeptFiles, kept_files
+from goodnet.lab import MOST_KEPT, KeptFiles, kept_files, other_layout
+from goodnet.printable import printable
 from goodnet.progress import Advance, ignore
-from goodnet.vetting.keras_version import refuse_unsafe_keras
 
 
-def check_files(*paths: Path) -> None:
-    """Raise Unusable unless each path is a file that can be read and holds something."""
+def check_files(*paths: Path, networks: Iterable[Path] = ()) -> None:
+    """Raise Unusable unless each path is a file that can be read and holds something.
+
+    networks: those of them that are to be networks; what other programs save as one is named.
+    """
+    named = set(networks)
     for path in paths:
-        try:
-            with open(path, "rb") as file:
-                start = file.read(64)
-        except IsADirectoryError:
-            raise Unusable("is a folder, not a file", path) from None
-        except FileNotFoundError:
-            raise Unusable("there is no such file", path) from None
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise Unusable(f"cannot be read ({reason})", path) from None
+        start = _first_bytes(path)
         if not start:
             raise Unusable("is empty; copy or download it again", path)
-        if start.startswith(b"version https://git-lfs"):
-            raise Unusable("only stands for the file; fetch that with git lfs pull", path)
+        refuse_foreign(path, start, path in named)
+
+
+def _first_bytes(path: Path) -> bytes:
+    try:
+        if path.is_dir():
+            raise Unusable(describe_folder(path), path)
+        refuse_pipes(path)
+        with open(path, "rb") as file:
+            return file.read(520)
+    except FileNotFoundError:
+        there = other_layout(path)
+        hint = f"; {there} is there" if there else ""
+        raise Unusable(f"there is no such file{hint}", path) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise Unusable(f"cannot be read ({reason})", path) from None
+
+
+def refuse_pipes(*paths: Path) -> None:
+    """Raise Unusable where one is neither file nor folder: it may never give a byte, or end."""
+    for path in paths:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise Unusable("is not a regular file; copy it into one", path)
 
 
 def check_outputs(
@@ -66,10 +85,13 @@ def check_json(where: str | None, inputs: Iterable[Path], outputs: Iterable[Path
         check_output(Path(where))
 
 
-def check_kept(named: Path | None, usual: Path | None, inputs: Iterable[Path]) -> KeptFiles | None:
+def check_kept(
+    named: Path | None, usual: Path | None, inputs: Iterable[Path], networks: int
+) -> KeptFiles | None:
     """Where judged.json and samples.png go, None for nowhere: the usual folder may be read-only.
 
-    Raises Unusable where the named folder cannot be written, or a file would be written over.
+    networks: how many are judged. Raises Unusable where the named folder cannot be written, a file
+    would be written over, or there are too many networks.
     """
     folder = named or usual
     if folder is None:
@@ -77,6 +99,8 @@ def check_kept(named: Path | None, usual: Path | None, inputs: Iterable[Path]) -
     kept = kept_files(folder)
     refuse_inputs(kept.all, inputs)
     try:
+        if networks > MOST_KEPT:
+            raise Unusable(f"{networks} networks are more than the {MOST_KEPT} that plot.py takes")
         for path in kept.all:
             check_output(path)
     except Unusable as error:
@@ -98,8 +122,11 @@ def hint_at_scale(clean_accuracy: float, used: float) -> None:
 
 
 def write_json(results: object, where: str) -> None:
-    """Write results as JSON to a file, or to stdout where `where` is "-"."""
-    text = json.dumps(results, indent=2) + "\n"
+    """Write results as JSON to a file, or to stdout where `where` is "-".
+
+    JSON has no word for what is infinite or not a number: null stands for it.
+    """
+    text = json.dumps(_finite(results), indent=2, allow_nan=False) + "\n"
     if where == "-":
         sys.stdout.write(text)
         return
@@ -107,15 +134,29 @@ def write_json(results: object, where: str) -> None:
         temporary.write_text(text)
 
 
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+
+
 def notice(line: str) -> None:
     """Tell the user something that is not a result."""
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a stream is a terminal; IDLE's window says so of itself, but shows escape codes."""
+    idle = type(stream).__module__.startswith("idlelib")
+    return stream is not None and stream.isatty() and not idle
 
 
 @contextmanager
 def progress(description: str, total: int) -> Iterator[Advance]:
     """Show a bar on stderr, on a terminal only."""
-    if not sys.stderr or not sys.stderr.isatty():
+    if not is_terminal(sys.stderr):
         yield ignore
         return
     from rich.console import Console
@@ -138,36 +179,12 @@ def progress(description: str, total: int) -> Iterator[Advance]:
         yield lambda amount: bar.advance(task, amount)
 
 
-def import_keras() -> None:
-    """Import Keras without the lines that TensorFlow and Keras write to stderr.
-
-    Raises Unusable where Keras or its backend is not installed, or is one whose ways of loading a
-    network have known holes.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    warnings.simplefilter("ignore")  # Keras has much to say about files that it loads well
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as said:
-        os.dup2(said.fileno(), 2)
-        try:
-            import keras
-        except ImportError as error:
-            raise Unusable(
-                f"Keras cannot be imported ({error}); run make lab once, then "
-                "source .venv/bin/activate"
-            ) from None
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-    refuse_unsafe_keras(keras.__version__)
-
-
 def run(main: Callable[[], None]) -> NoReturn:
-    """Run a script's main function and leave with the exit status that docs/scripts.md lists."""
-    name = Path(sys.argv[0]).name
-    _fill_descriptors()
+    """Run a script's main function and leave with the exit status that docs/scripts.md lists.
+
+    Whatever ends it is one line on stderr, the last one; before it the traceback, with --debug.
+    """
+    fill_descriptors()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A file's name need not be text in the encoding of stdout.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -175,34 +192,11 @@ def run(main: Callable[[], None]) -> NoReturn:
         main()
         print(end="", flush=True)
         status = 0
-    except Unusable as error:
-        notice(f"{name}: {' '.join(str(error).splitlines())}")
-        status = error.exit_status
-    except KeyboardInterrupt:
-        notice(f"{name}: interrupted")
-        status = 130
     except BrokenPipeError:
         # The reader of our output has gone.
-        _discard_stdout()
+        discard_stdout()
         status = 0
-    except OSError as error:
-        # A full disk, for one.
-        notice(f"{name}: {error}")
-        _discard_stdout()
-        status = 2
+    except (Exception, KeyboardInterrupt) as error:
+        status = tell(error, notice)
+    interrupts.ignore()
     sys.exit(status)
-
-
-def _fill_descriptors() -> None:
-    """Where the shell closed stdin, stdout or stderr, keep files that we open from its place."""
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest free one: this
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # else print would take stdout instead
-
-
-def _discard_stdout() -> None:
-    """Keep Python from failing on what is left in stdout's buffer once more at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

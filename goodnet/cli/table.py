@@ -2,10 +2,33 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+from goodnet.cli.shell import is_terminal
+from goodnet.printable import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Direction = Literal["up", "down"]
 ARROWS: dict[Direction, str] = {"up": "↑", "down": "↓"}
+
+
+def _console() -> "Console":
+    """Where no terminal sets a width, a table takes what it likes.
+
+    A narrow one breaks headings between words, but neither figures nor paths.
+    """
+    from rich.console import Console
+
+    terminal = is_terminal(sys.stdout)
+    return Console(
+        highlight=False,
+        markup=False,
+        force_terminal=terminal,
+        force_jupyter=False,
+        width=None if terminal else 1000,
+    )
 
 
 def print_table(
@@ -21,18 +44,13 @@ def print_table(
     they are compared with.
     """
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    # Where no terminal sets a width, the table takes what it likes. A narrow one breaks headings
-    # between words, but neither figures nor paths.
-    terminal = sys.stdout.isatty()
-    console = Console(
-        highlight=False, markup=False, force_terminal=terminal, width=None if terminal else 1000
-    )
+    console = _console()
     arrows = {"up": "high", "down": "low"} if console.options.ascii_only else ARROWS
     better = better or {}
+    rows = [[printable(cell) for cell in row] for row in rows]
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     best = {}
     for index, (column, cells) in enumerate(

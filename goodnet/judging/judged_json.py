@@ -18,7 +18,9 @@ from goodnet.judging.record import (
     Record,
     rates_of,
 )
+from goodnet.lab import MOST_KEPT
 from goodnet.metrics import Judgement, percent, wilson_interval
+from goodnet.printable import printable
 
 
 def write_record(path: Path, record: Record) -> None:
@@ -71,6 +73,10 @@ def read_record(path: Path) -> Record:
         raise Unusable(f"is not JSON ({str(error) or 'too deep'})", path) from None
     try:
         networks = _get(content, "networks", list)
+        if len(networks) > MOST_KEPT:
+            raise ValueError(
+                f"it holds {len(networks)} networks, and {MOST_KEPT} at most are drawn"
+            )
         n_classes = _count(content, "n_classes")
         record = Record(
             n_classes,
@@ -134,12 +140,7 @@ def _file(content: dict) -> FileRecord:
     digest = _get(content, "sha256", str)
     if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
         raise ValueError(f"sha256 is {digest[:80]!r}, not 64 hexadecimal digits")
-    return FileRecord(_visible(_get(content, "name", str)), _count(content, "bytes"), digest)
-
-
-def _visible(name: str) -> str:
-    """The name with what does not print, or would turn what follows it around, written out."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
+    return FileRecord(printable(_get(content, "name", str)), _count(content, "bytes"), digest)
 
 
 def _counts(content: object, name: str, n_classes: int) -> Counts:

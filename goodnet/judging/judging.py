@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from goodnet.cli.values import remark_on_values
 from goodnet.dataset import Fit, ImageSet, open_backdoored, open_clean
 from goodnet.errors import Unusable
 from goodnet.metrics import Judgement, judge
@@ -53,6 +54,8 @@ def load_alike(held: Held, networks: Sequence[Path]) -> list[LoadedNetwork]:
     Raises Unusable where a file cannot be used or a B' does not fit B.
     """
     loaded = [load_network(held.network(path)) for path in networks]
+    for each in loaded:
+        remark_on_values(each.path, each.model)
     if len(loaded) > 1:
         for each in loaded:
             refuse_goodnet(each)

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from goodnet.dataset import ImageShape
 from goodnet.errors import Unsafe, Unusable
+from goodnet.printable import say
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 MOST_PIXELS = 50_000_000
@@ -40,23 +41,30 @@ class ListedPhotos:
 def list_photos(paths: Iterable[Path]) -> ListedPhotos:
     """The image files among paths to files and folders.
 
-    Of a folder its .png, .jpg and .jpeg files, by name; folders in it are passed over. Raises
+    Of a folder its .png, .jpg and .jpeg files, by name; folders in it are passed over, and so,
+    uncounted, is what a system leaves in folders: names that begin with a dot, thumbnails. Raises
     Unusable where there is no such file, or where a folder holds none.
     """
     photos, others = [], 0
     for path in paths:
         if path.is_dir():
-            content = sorted(path.iterdir())
-            found = [x for x in content if x.suffix.lower() in SUFFIXES and not x.is_dir()]
+            content = sorted(x for x in path.iterdir() if not _is_left_by_a_system(x.name))
+            found = [x for x in content if x.suffix.lower() in SUFFIXES and x.is_file()]
             if not found:
                 raise Unusable(f"holds no {', '.join(SUFFIXES)} file", path)
             photos += found
             others += len(content) - len(found)
         elif path.is_file():
             photos.append(path)
+        elif path.exists():
+            raise Unusable("is not a regular file; copy it into one", path)
         else:
             raise Unusable("there is no such file", path)
     return ListedPhotos(photos, others)
+
+
+def _is_left_by_a_system(name: str) -> bool:
+    return name.startswith(".") or name.lower() in ("thumbs.db", "desktop.ini")
 
 
 def read_photo(path: Path, shape: ImageShape) -> Photo:
@@ -85,8 +93,7 @@ def read_photo(path: Path, shape: ImageShape) -> Photo:
             path,
         ) from None
     except Exception as error:  # of all kinds: Pillow has no one error for what is damaged
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise Unusable(f"cannot be read as an image ({reason})", path) from None
+        raise Unusable(f"cannot be read as an image ({say(error)})", path) from None
     pixels = np.asarray(image, dtype=np.float32)
     return Photo(path, pixels.reshape(image.height, image.width, shape[-1]), notes)
 
@@ -96,7 +103,7 @@ def _turned(file: Image.Image, notes: list[str]) -> Image.Image:
     frames = getattr(file, "n_frames", 1)
     if file.format == "PNG" and frames > 1:
         notes.append(f"the first of {frames} frames")
-    if file.getexif().get(ORIENTATION, 1) != 1:
+    if file.getexif().get(ORIENTATION) in range(2, 9):  # 1 is upright; others mean nothing
         notes.append("turned as its EXIF orientation says")
     return ImageOps.exif_transpose(file)
 

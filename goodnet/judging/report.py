@@ -6,6 +6,7 @@ from dataclasses import asdict
 from goodnet.cli.table import Direction, print_table
 from goodnet.judging.judging import JudgedNetwork
 from goodnet.metrics import Judgement
+from goodnet.printable import printable
 
 
 def course_lines(judgement: Judgement) -> str:
@@ -19,7 +20,7 @@ def course_lines(judgement: Judgement) -> str:
 def goodnet_block(network: JudgedNetwork, goodnet: Judgement) -> str:
     """A repaired network and the goodnet it makes with B, as Geval.py prints them."""
     return (
-        f"B' {network.path}\n{course_lines(network.itself)}\n"
+        f"B' {printable(network.path)}\n{course_lines(network.itself)}\n"
         f"G\n{course_lines(goodnet)}\n"
         f"Clean images rejected: {goodnet.clean_rejected_rate}\n"
         f"Backdoored images rejected: {goodnet.backdoored_rejected_rate}"

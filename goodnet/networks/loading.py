@@ -1,8 +1,6 @@
 """Networks in files: load an image classifier, from what vetting has written anew."""
 
-import re
 import tempfile
-import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ import numpy as np
 from goodnet.dataset import Fit, ImageShape
 from goodnet.errors import Unusable
 from goodnet.networks.deepid import deepid
+from goodnet.printable import say
 from goodnet.vetting.keras_version import refuse_unsafe_keras
 from goodnet.vetting.quarantine import NetworkFile
 from goodnet.vetting.rebuilding import write_rebuilt
@@ -71,8 +70,7 @@ def refusing(problem: str) -> Iterator[None]:
     except Unusable:
         raise
     except Exception as error:
-        reason = re.sub(r"\s+", " ", str(error)).strip() or type(error).__name__
-        raise Unusable(f"{problem}: {textwrap.shorten(reason, 300)}") from None
+        raise Unusable(f"{problem}: {say(error)}") from None
 
 
 def _build(source: NetworkFile) -> keras.Model:

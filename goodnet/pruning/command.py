@@ -5,6 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from goodnet.cli import shell
+from goodnet.cli.values import remark_on_values
 from goodnet.dataset import open_backdoored, open_clean
 from goodnet.errors import Unusable
 from goodnet.lab import PrunedFiles
@@ -43,6 +44,7 @@ def prune_and_save(
 
     Raises Unusable where the network cannot be pruned or a file cannot be read or written.
     """
+    remark_on_values(loaded.path, loaded.model)
     fit = fit_of(loaded.model, options.scale)
     valid = open_clean(held.images(options.valid), fit)
     clean = backdoored = None

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from goodnet.cli.values import remark_on_values
 from goodnet.dataset import open_clean
 from goodnet.errors import Unusable
 from goodnet.files import alone_in
@@ -40,6 +41,7 @@ def tune_and_save(
 
     Raises Unusable where the network cannot be trained or a file cannot be read or written.
     """
+    remark_on_values(loaded.path, loaded.model)
     method = options.method
     valid = open_clean(held.images(options.valid), fit_of(loaded.model, options.scale))
     reporter.lap("loading")

@@ -8,6 +8,7 @@ from typing import Any
 from goodnet.cli.table import print_table
 from goodnet.lookup import look_up
 from goodnet.methods import Method
+from goodnet.printable import printable
 from goodnet.tuning.fine_pruning import FinePruned
 from goodnet.tuning.naming import LIKELY, POSSIBLE, Limits
 from goodnet.tuning.suspects import Unlearned
@@ -23,7 +24,7 @@ def print_tuned(method: Method, tuned: Tuned[Any], pictures: Sequence[Path], sav
     """Print what a method found, and the file of the network that it made."""
     look_up(method.print_findings)(tuned.findings, pictures)
     print(f"Images held back, {method.kept}: {tuned.kept} of {tuned.held_back}")
-    print(saved)
+    print(printable(saved))
 
 
 def list_tuned(
@@ -36,7 +37,7 @@ def list_tuned(
 
 def print_fine_pruned(found: FinePruned, pictures: Sequence[Path]) -> None:
     """Print what fine-pruning pruned; it draws no pictures."""
-    print(f"{found.pruned} channels of {found.layer} pruned, then trained")
+    print(f"{found.pruned} channels of {printable(found.layer)} pruned, then trained")
 
 
 def list_fine_pruned(found: FinePruned, pictures: Sequence[Path]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from goodnet.errors import Unusable
+from goodnet.printable import say
 from goodnet.vetting.changes import take
 from goodnet.vetting.parts import NOTHING
 from goodnet.vetting.rewriting import rewrite_network
@@ -46,8 +47,7 @@ def answer(kind: str, descriptor: int, wanted: int = -1) -> bytes:
     except MemoryError:
         status, reason = 2, "is damaged: it asks for more memory than a file of its size needs"
     except Exception as error:  # whatever HDF5, h5py and zipfile raise on damage
-        first = (str(error).strip("'\"").splitlines() or [type(error).__name__])[0]
-        status, reason = 2, f"is damaged ({first})"
+        status, reason = 2, f"is damaged ({say(error)})"
     header = {"status": status, "reason": reason, "bytes": len(parts.values)}
     return json.dumps(header | parts.as_json()).encode() + b"\n" + parts.values
 

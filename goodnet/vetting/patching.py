@@ -14,7 +14,7 @@ from typing import BinaryIO
 import numpy as np
 
 from goodnet.errors import Unusable
-from goodnet.vetting import quarantine
+from goodnet.vetting import asking, quarantine
 from goodnet.vetting.changes import Arrays, hand_over
 from goodnet.vetting.contents import HDF5_START, StoredArray
 from goodnet.vetting.parts import Parts
@@ -57,7 +57,7 @@ def _rewritten(source: NetworkFile, changed: Arrays) -> bytes:
         hand_over(changed, wanted)
         files = [("copy", original, wanted.fileno())]
         size = os.fstat(original).st_size + os.fstat(wanted.fileno()).st_size
-        (answer,) = quarantine.ask(files, size) or [quarantine.stopped(size)]
+        (answer,) = asking.ask(files, size) or [asking.stopped(size)]
     if isinstance(answer, Unusable):
         raise answer
     return answer.values

@@ -9,10 +9,8 @@ says where their numbers lie, and who reads them is `goodnet/vetting/images.py`.
 """
 
 import hashlib
-import json
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,23 +20,13 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from goodnet.errors import Unsafe, Unusable
+from goodnet.vetting import asking
+from goodnet.vetting.asking import Answer, Started
 from goodnet.vetting.images import ImageFile, close_images, open_images
 from goodnet.vetting.opening import open_plain, signature_of
-from goodnet.vetting.parts import Parts, read_parts
+from goodnet.vetting.parts import Parts
 
 LARGEST_NETWORK = 1 << 31  # bytes
-MEMORY = 1 << 31  # bytes of address space for the child, and 8 for each byte of its networks
-SECONDS = 15  # of processor time for the child, and one more for each 10 MB of its networks
-PATIENCE = 4  # the clock may take so many times as long
-
-_ROOT = str(Path(__file__).resolve().parents[2])
-# Python's -P: a module that a stranger put into the folder the user is in must not be imported.
-_CHILD = (
-    *("-P", "-c"),
-    "import sys; sys.path.insert(0, sys.argv[1]); "
-    "from goodnet.vetting.inspector import main; main()",
-    _ROOT,
-)
 
 
 @dataclass(frozen=True)
@@ -58,9 +46,6 @@ class NetworkFile:
     path: Path
     original: BinaryIO  # the file's own bytes
     parts: Parts
-
-
-Answer = Parts | Unusable  # what the child says of a file; of an image set, its layout as values
 
 
 @dataclass(frozen=True)
@@ -107,8 +92,11 @@ def opened(networks: Iterable[Path], image_sets: Iterable[Path]) -> Iterator[Hel
     with ExitStack() as files:
         held_networks = {path: _hold_network(path, files) for path in networks}
         held_images = {path: _hold_images(path, files) for path in image_sets}
+        held = [*held_networks.values(), *held_images.values()]
+        children: list[subprocess.Popen] = []
+        files.callback(_end, children)
         with _thread() as thread:
-            answers = thread.submit(examine, [*held_networks.values(), *held_images.values()])
+            answers = thread.submit(examine, held, children.append)
             ready = thread.submit(_open_image_sets, held_images, answers)
         files.callback(ready.add_done_callback, close_images)
         yield Held(held_networks, held_images, answers, ready)
@@ -169,74 +157,21 @@ def _open(path: Path, problem: str) -> BinaryIO:
         raise Unusable(f"{problem} ({error.strerror})", path) from None
 
 
-def examine(held: Sequence[HeldFile]) -> list[Answer]:
-    """What the child says of each file; where it is stopped, that of all it did not get to."""
+def _end(children: Iterable[subprocess.Popen]) -> None:
+    """End those that still run, so that nobody waits for them: the command is over."""
+    for child in children:
+        child.kill()
+
+
+def examine(held: Sequence[HeldFile], started: Started) -> list[Answer]:
+    """What the child says of each file; where it is stopped, that of all it did not get to.
+
+    started: is told of the child, so that it can be ended with the command.
+    """
     size = sum(os.fstat(file.file.fileno()).st_size for file in held if file.kind == "network")
-    answers = ask([(file.kind, file.file.fileno()) for file in held], size)
+    answers = asking.ask([(file.kind, file.file.fileno()) for file in held], size, started)
     if len(answers) < len(held):
         at = held[len(answers)].path
-        others = Unusable(f"was not looked through, as {at} {stopped(size)}")
-        answers += [stopped(size), *[others] * (len(held) - len(answers) - 1)]
+        others = Unusable(f"was not looked through, as {at} {asking.stopped(size)}")
+        answers += [asking.stopped(size), *[others] * (len(held) - len(answers) - 1)]
     return answers
-
-
-def stopped(size: int) -> Unusable:
-    """What is said of a file at which a child stops that was given so many bytes of networks."""
-    return Unusable(
-        f"is damaged: reading it crashes HDF5 or takes more than {_seconds(size)} seconds"
-    )
-
-
-def _seconds(size: int) -> int:
-    return SECONDS + size // 10_000_000
-
-
-def ask(files: Sequence[tuple[str, *tuple[int, ...]]], size: int) -> list[Answer]:
-    """What a limited child says of files, as far as it gets; they are named by open descriptors.
-
-    files: for each what is asked of it, and what `inspector.answer` takes; size: of the networks.
-    """
-    request = {"files": files, "memory": MEMORY + 8 * size, "seconds": _seconds(size)}
-    child = subprocess.Popen(
-        [sys.executable, *_CHILD],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        pass_fds=[descriptor for _, *descriptors in files for descriptor in descriptors],
-        env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-    )
-    with child:
-        try:
-            said, _ = child.communicate(json.dumps(request).encode(), PATIENCE * _seconds(size))
-        except subprocess.TimeoutExpired as error:
-            child.kill()
-            said = error.stdout or b""
-        except BaseException:
-            child.kill()
-            raise
-    return parse_answers(said, len(files))
-
-
-def parse_answers(said: bytes, most: int) -> list[Answer]:
-    """The answers, as far as they are whole. The child may have been taken over: all is checked."""
-    answers: list[Answer] = []
-    start = 0
-    while len(answers) < most and (end := said.find(b"\n", start)) >= 0:
-        try:
-            header = json.loads(said[start:end])
-            start = end + 1 + max(0, header["bytes"])
-            if len(said) < start:
-                break
-            if header["status"]:
-                refused = Unsafe if header["status"] == Unsafe.exit_status else Unusable
-                answers.append(refused(_printable(header["reason"])))
-            else:
-                answers.append(read_parts(header, said[end + 1 : start]))
-        except (ValueError, KeyError, TypeError, RecursionError):
-            break
-    return answers
-
-
-def _printable(text: str) -> str:
-    """Text without what could steer a terminal: names in a file are the stranger's."""
-    return "".join(char if char.isprintable() else "?" for char in text)

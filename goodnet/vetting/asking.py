@@ -1,0 +1,93 @@
+"""Start a limited child that opens files of strangers, and read what it says of them.
+
+What it says is checked: the child may have been taken over by what it read.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from goodnet.errors import Unsafe, Unusable
+from goodnet.printable import printable
+from goodnet.vetting.parts import Parts, read_parts
+
+MEMORY = 1 << 31  # bytes of address space for the child, and 8 for each byte of its networks
+SECONDS = 15  # of processor time for the child, and one more for each 10 MB of its networks
+PATIENCE = 4  # the clock may take so many times as long
+
+_ROOT = str(Path(__file__).resolve().parents[2])
+# Python's -P: a module that a stranger put into the folder the user is in must not be imported.
+_CHILD = (
+    *("-P", "-c"),
+    "import sys; sys.path.insert(0, sys.argv[1]); "
+    "from goodnet.vetting.inspector import main; main()",
+    _ROOT,
+)
+
+Started = Callable[[subprocess.Popen], None]  # is told of a child, to end it with the command
+Answer = Parts | Unusable  # what the child says of a file; of an image set, its layout as values
+
+
+def stopped(size: int) -> Unusable:
+    """What is said of a file at which a child stops that was given so many bytes of networks."""
+    return Unusable(
+        f"is damaged: reading it crashes HDF5 or takes more than {_seconds(size)} seconds"
+    )
+
+
+def _seconds(size: int) -> int:
+    return SECONDS + size // 10_000_000
+
+
+def ask(
+    files: Sequence[tuple[str, *tuple[int, ...]]], size: int, started: Started | None = None
+) -> list[Answer]:
+    """What a limited child says of files, as far as it gets; they are named by open descriptors.
+
+    files: for each what is asked of it, and what `inspector.answer` takes; size: of the networks;
+    started: is told of the child, so that it can be ended with the command.
+    """
+    request = {"files": files, "memory": MEMORY + 8 * size, "seconds": _seconds(size)}
+    child = subprocess.Popen(
+        [sys.executable, *_CHILD],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        pass_fds=[descriptor for _, *descriptors in files for descriptor in descriptors],
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+    )
+    if started:
+        started(child)
+    with child:
+        try:
+            said, _ = child.communicate(json.dumps(request).encode(), PATIENCE * _seconds(size))
+        except subprocess.TimeoutExpired as error:
+            child.kill()
+            said = error.stdout or b""
+        except BaseException:
+            child.kill()
+            raise
+    return parse_answers(said, len(files))
+
+
+def parse_answers(said: bytes, most: int) -> list[Answer]:
+    """The answers, as far as they are whole. The child may have been taken over: all is checked."""
+    answers: list[Answer] = []
+    start = 0
+    while len(answers) < most and (end := said.find(b"\n", start)) >= 0:
+        try:
+            header = json.loads(said[start:end])
+            start = end + 1 + max(0, header["bytes"])
+            if len(said) < start:
+                break
+            if header["status"]:
+                refused = Unsafe if header["status"] == Unsafe.exit_status else Unusable
+                answers.append(refused(printable(header["reason"])))
+            else:
+                answers.append(read_parts(header, said[end + 1 : start]))
+        except (ValueError, KeyError, TypeError, RecursionError):
+            break
+    return answers
