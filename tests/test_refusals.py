@@ -18,7 +18,7 @@ import pytest
 from conftest import ROOT, hold, load_network, tiny_network
 
 from goodnet.errors import Unsafe
-from goodnet.vetting import configuration, copying, demands, inspector, quarantine, rebuilding
+from goodnet.vetting import configuration, demands, inspector, listing, quarantine, taking_apart
 
 # Of the parent, which reads a network into its copy; the test of it is in this file.
 NOT_OF_THE_CHILD = {"quarantine.py"}
@@ -102,7 +102,7 @@ ODD = {
     "long text": Odd(
         "model_config: has more than 99 bytes",
         long_text,
-        (copying, "LONGEST_CONFIGURATION", 99),
+        (listing, "LONGEST_CONFIGURATION", 99),
     ),
     "long configuration": Odd(
         "bytes, more than 99", plain, (configuration, "LONGEST_CONFIGURATION", 99)
@@ -120,7 +120,7 @@ ODD = {
     "groups of a depthwise layer": Odd("'groups' of a DepthwiseConv2D", grouped),
     "deep groups": Odd("there are too many groups and arrays", deep),
     "words as an array": Odd("'model_weights/it': holds |S4, not numbers", words),
-    "large arrays": Odd("bytes, more than 99", plain, (rebuilding, "LARGEST_NETWORK", 99)),
+    "large arrays": Odd("bytes, more than 99", plain, (taking_apart, "LARGEST_NETWORK", 99)),
     "entry of another size": Odd("'config.json': unpacks to", falsely_declared),
 }
 
