@@ -15,16 +15,25 @@ import numpy as np
 from goodnet.dataset import Fit, ImageShape
 from goodnet.errors import Unusable
 from goodnet.networks.deepid import deepid
+from goodnet.networks.two_classes import with_two_classes, wrapped
 from goodnet.vetting.keras_version import refuse_unsafe_keras
 from goodnet.vetting.quarantine import NetworkFile
 
 
 @dataclass(frozen=True)
 class LoadedNetwork:
-    """A network that Keras has built, and the file that it came from."""
+    """A network that Keras has built, and the file that it came from.
+
+    model: answers (n, classes), also where its file has one output for two classes.
+    """
 
     model: keras.Model
     source: NetworkFile
+
+    @property
+    def in_file(self) -> keras.Model:
+        """The network with the layers that its file holds, and none besides."""
+        return wrapped(self.model) or self.model
 
     @property
     def path(self) -> Path:
@@ -37,12 +46,14 @@ def load_network(source: NetworkFile) -> LoadedNetwork:
     Keras is given what vetting has written anew, never the file itself; the compile configuration
     is left out. Raises Unusable where it is no network, where this Keras cannot build it, or where
     it is not a classifier with one image input (height, width, colours) and one output (classes).
+    A network of one output value, binary, becomes one of two classes.
     """
     refuse_unsafe_keras(keras.__version__)
     try:
         model = _build(source)
         _check_classifier(model)
         _try_out(model)
+        model = with_two_classes(model)
     except Unusable as error:
         raise error.about(source.path) from None
     return LoadedNetwork(model, source)
@@ -59,7 +70,7 @@ def fit_of(network: keras.Model, scale: float) -> Fit:
 
 
 def count_classes(network: keras.Model) -> int:
-    """N, the number of the network's outputs."""
+    """N, the number of the network's classes."""
     return network.outputs[0].shape[-1]
 
 

@@ -55,7 +55,7 @@ def write_copy(loaded: LoadedNetwork, destination: Path, changes: Iterable[Chang
                 with open(temporary, "wb") as copy:
                     shutil.copyfileobj(original, copy)
                 with refusing("cannot be copied"), h5py.File(temporary, "r+") as file:
-                    _change(file, loaded.model, changes)
+                    _change(file, loaded.in_file, changes)
         except Unusable as error:
             raise error.about(loaded.path) from None
 
@@ -82,8 +82,8 @@ def write_weights(loaded: LoadedNetwork, destination: Path, arrays: Sequence[np.
 
     arrays: new values of all its weights, in Keras's order.
     """
-    variables = loaded.model.weights
-    old = loaded.model.get_weights()
+    variables = loaded.in_file.weights
+    old = loaded.in_file.get_weights()
     changes = [Change(*each) for each in zip(variables, old, arrays, strict=True)]
     changed = (each for each in changes if not np.array_equal(each.old, each.new))
     write_copy(loaded, destination, list(changed))
@@ -97,7 +97,7 @@ def _copy_zip(loaded: LoadedNetwork, temporary: Path, changes: Iterable[Change])
             if entry.filename == WEIGHTS_ENTRY:
                 memory = io.BytesIO(content)
                 with h5py.File(memory, "r+") as file:
-                    _change(file, loaded.model, changes)
+                    _change(file, loaded.in_file, changes)
                 content = memory.getvalue()
             new.writestr(entry, content)
 
