@@ -99,7 +99,7 @@ def judged(network: Path, saved: Path, clean: Path, backdoored: Path) -> dict:
     with quarantine.opened([network, saved], [clean, backdoored]) as held:
         networks = [load_network(held.network(path)).model for path in (network, saved)]
         n_classes = count_classes(networks[0])
-        fit = fit_of(networks[0], 1.0)
+        fit = fit_of(networks[0])
         sets = (
             open_clean(held.images(clean), fit),
             open_backdoored(held.images(backdoored), fit),

@@ -1,16 +1,26 @@
 """The HDF5 image sets of the lab: open, check, read in batches."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from goodnet.errors import Unusable
+from goodnet.pixels import (
+    AS_IN_FILE,
+    RANGES,
+    Range,
+    Scaling,
+    find_range,
+    scale_pixels,
+    scaling_between,
+)
 from goodnet.threads import ahead
 from goodnet.vetting.quarantine import HeldFile, name_of
 
+AT_A_TIME = 256  # images, to look at their range
 ImageShape = tuple[int | None, int | None, int]  # (height, width, colours); None where it is open
 
 
@@ -21,7 +31,7 @@ class ImageSet:
     file: HeldFile
     labels: np.ndarray  # (n,) int64
     channels_first: bool  # as the file has them
-    scale: float  # pixels are divided by it
+    scale: Scaling = AS_IN_FILE  # what `read` makes of the file's pixels
 
     @property
     def path(self) -> Path:
@@ -37,7 +47,7 @@ class Fit:
 
     shape: ImageShape
     n_classes: int
-    scale: float  # pixels are divided by it
+    scale: Scaling | Range = AS_IN_FILE  # what to make of pixels; or the network's range
 
 
 def open_clean(file: HeldFile, fit: Fit) -> ImageSet:
@@ -46,7 +56,7 @@ def open_clean(file: HeldFile, fit: Fit) -> ImageSet:
     The file holds `data` as (n, colours, height, width) or (n, height, width, colours) and `label`
     as (n,). Raises Unusable where it is no such image set.
     """
-    return _open(file, fit, fit.n_classes - 1)
+    return _scaled(_open(file, fit, fit.n_classes - 1), fit.scale)
 
 
 def open_backdoored(file: HeldFile, fit: Fit) -> ImageSet:
@@ -54,11 +64,11 @@ def open_backdoored(file: HeldFile, fit: Fit) -> ImageSet:
 
     The label `n_classes`, the goodnet's rejection, is allowed: it is never a success.
     """
-    return _open(file, fit, fit.n_classes)
+    return _scaled(_open(file, fit, fit.n_classes), fit.scale)
 
 
 def read(images: ImageSet, start: int, stop: int) -> np.ndarray:
-    """Images start..stop-1 as (m, height, width, colours) float32, divided by the scale.
+    """Images start..stop-1 as (m, height, width, colours) float32, scaled for the network.
 
     Raises Unusable where the file is damaged there or holds values that are not finite.
     """
@@ -75,13 +85,37 @@ def batches(images: ImageSet, size: int) -> Iterator[np.ndarray]:
     return ahead(read(images, start, min(start + size, len(images))) for start in starts)
 
 
+def find_extremes(images: ImageSet) -> tuple[float, float]:
+    """The smallest and the largest pixel of all images, as the file holds them."""
+    extremes = [
+        (float(pixels.min()), float(pixels.max()))
+        for pixels in batches(replace(images, scale=AS_IN_FILE), AT_A_TIME)
+    ]
+    lows, highs = zip(*extremes, strict=True)
+    return min(lows), max(highs)
+
+
+def _scaled(images: ImageSet, scale: Scaling | Range) -> ImageSet:
+    """The images, whose pixels are scaled so, or taken to this range from the one they are of."""
+    if isinstance(scale, Scaling):
+        return replace(images, scale=scale)
+    low, high = find_extremes(images)
+    held = find_range(low, high)
+    if held is None:
+        raise Unusable(
+            f"has pixels from {low:g} to {high:g}, which is none of {', '.join(RANGES)}; --pixels "
+            "needs one of these, --scale S divides whatever they are by S",
+            images.path,
+        )
+    return replace(images, scale=scaling_between(held, scale))
+
+
 def _read(images: ImageSet, data: h5py.Dataset, start: int, stop: int) -> np.ndarray:
     pixels = data[start:stop]
     if images.channels_first:
         pixels = pixels.transpose(0, 2, 3, 1)
     pixels = np.ascontiguousarray(pixels, dtype=np.float32)
-    if images.scale != 1:
-        pixels /= np.float32(images.scale)
+    scale_pixels(pixels, images.scale)
     bad = ~np.isfinite(pixels).all(axis=(1, 2, 3))
     if bad.any():
         raise Unusable(
@@ -115,7 +149,7 @@ def _open(held: HeldFile, fit: Fit, last_label: int) -> ImageSet:
         ) from None
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
         raise Unusable(f"is damaged ({_first_line(error)})", held.path) from None
-    return ImageSet(held, labels, channels_first, fit.scale)
+    return ImageSet(held, labels, channels_first)
 
 
 def _channels_first(data: h5py.Dataset, input_shape: ImageShape) -> bool:

@@ -16,6 +16,7 @@ from goodnet.dataset import Fit, ImageShape
 from goodnet.errors import Unusable
 from goodnet.networks.deepid import deepid
 from goodnet.networks.two_classes import with_two_classes, wrapped
+from goodnet.pixels import AS_IN_FILE, Range, Scaling
 from goodnet.vetting.keras_version import refuse_unsafe_keras
 from goodnet.vetting.quarantine import NetworkFile
 
@@ -64,8 +65,8 @@ def input_shape(network: keras.Model) -> ImageShape:
     return tuple(network.inputs[0].shape[1:])
 
 
-def fit_of(network: keras.Model, scale: float) -> Fit:
-    """What image sets for the network must fit, their pixels divided by `scale`."""
+def fit_of(network: keras.Model, scale: Scaling | Range = AS_IN_FILE) -> Fit:
+    """What image sets for the network must fit, their pixels scaled so or taken to this range."""
     return Fit(input_shape(network), count_classes(network), scale)
 
 
