@@ -17,6 +17,7 @@ from conftest import CLASSES, SHAPE, hold, load_model, load_network, older_keras
 from keras import layers
 
 from goodnet.errors import Unusable
+from goodnet.networks.split import silenced_arrays, split_network
 from goodnet.networks.writing import Change, write_copy
 from goodnet.vetting.configuration import vet_configuration
 from goodnet.vetting.demands import find_demands
@@ -245,3 +246,112 @@ def test_networks_of_keras_2_pass_and_answer_the_same(tmp_path, python):
         assert np.ptp(answers, axis=0).max() > 1e-3
         expected = np.load(path.with_suffix(".npy"))
         np.testing.assert_allclose(answers, expected, rtol=1e-4, atol=1e-5)
+
+
+# ---------------------------------------------------------------- networks in networks
+
+
+def transferred(end: str) -> keras.Model:
+    """A Functional base with a new end behind it, as every tutorial of transfer learning has it."""
+    keras.utils.set_random_seed(2)
+    image = keras.Input(SHAPE)
+    x = layers.Conv2D(6, 3, activation="relu", name="conv")(layers.Rescaling(1 / 64, -2)(image))
+    maps = keras.Model(image, x, name="base")
+    pooled = keras.Model(image, layers.GlobalAveragePooling2D()(x), name="base")
+    pixels = np.random.default_rng(4).integers(0, 256, (60, *SHAPE))
+    output = layers.Dense(CLASSES, activation="softmax", name="output")
+    stacks = {
+        "maps": [maps, layers.GlobalAveragePooling2D(), output],
+        "without an input": [maps, layers.Flatten(), output],
+        "pooled": [keras.Input(SHAPE), pooled, layers.Dropout(0.2), output],
+        "in a Sequential": [  # as Teachable Machine has it
+            keras.Input(SHAPE),
+            keras.Sequential([maps, layers.GlobalMaxPooling2D()], name="sequential_1"),
+            keras.Sequential([output], name="sequential_3"),
+        ],
+    }
+    network = keras.Sequential(stacks[end])
+    if not network.built:
+        network.build((None, *SHAPE))
+    before = keras.Model(maps.inputs, maps.outputs).predict(pixels, verbose=0)
+    assert (before > 0).any(axis=(0, 1, 2)).all()
+    return network
+
+
+def in_the_form_of_keras_2(network: keras.Model, path: Path) -> Path:
+    """The .h5 with its configuration as Keras 2 writes it: calls and ends are lists of lists."""
+
+    def rewrite(part: dict) -> None:
+        config = part["config"]
+        part.pop("module", None)
+        part.pop("registered_name", None)
+        part.pop("build_config", None)
+        if "batch_shape" in config:
+            config["batch_input_shape"] = config.pop("batch_shape")
+        for key in ("input_layers", "output_layers"):
+            if key in config:
+                config[key] = [config[key]]
+        part["inbound_nodes"] = [
+            [[*argument["config"]["keras_history"], {}] for argument in node["args"]]
+            for node in part.get("inbound_nodes", [])
+        ]
+        for layer in config.get("layers", []):
+            rewrite(layer)
+
+    network.save(path)
+    with h5py.File(path, "r+") as file:
+        configuration = json.loads(file.attrs["model_config"])
+        rewrite(configuration)
+        file.attrs["model_config"] = json.dumps(configuration)
+    return path
+
+
+@pytest.mark.parametrize("form", ["b.keras", "b.h5", "keras2.h5"])
+@pytest.mark.parametrize("end", ["maps", "without an input", "pooled", "in a Sequential"])
+def test_a_functional_in_a_sequential_passes_and_can_be_pruned(tmp_path, end, form):
+    network = transferred(end)
+    path = tmp_path / form
+    if form == "keras2.h5":
+        in_the_form_of_keras_2(network, path)
+    else:
+        network.save(path)
+    check_loaded(path, network)
+
+    loaded = load_network(path)
+    split = split_network(loaded.model)
+    assert split.layer.name == "conv" and split.channels == 6
+    arrays = silenced_arrays(split, [1, 4])
+    changes = zip(split.variables, split.arrays, arrays, strict=True)
+    write_copy(loaded, tmp_path / f"copy-{form}", [Change(*each) for each in changes])
+    [base] = [layer for layer in network._flatten_layers() if layer.name == "conv"]
+    kernel, bias = base.get_weights()
+    kernel[..., [1, 4]], bias[[1, 4]] = 0, 0
+    base.set_weights([kernel, bias])
+    check_loaded(tmp_path / f"copy-{form}", network)
+
+
+@pytest.mark.parametrize("pair", [({"image": 0}, {"classes": 0}), (0, {"answer": 0}), ([0], [0])])
+def test_ends_in_an_object_or_a_list_of_one_are_one(tmp_path, pair):
+    network = tiny_network()
+    image = keras.Input(SHAPE, name="image")
+    given, answered = (
+        keras.tree.map_structure(lambda _, tensor=tensor: tensor, form)
+        for form, tensor in zip(pair, (image, network(image)), strict=True)
+    )
+    keras.Model(given, answered).save(tmp_path / "b.keras")
+    check_loaded(tmp_path / "b.keras", network)
+    loaded = load_network(tmp_path / "b.keras")
+    kernel = loaded.model.get_layer(network.name).get_layer("conv_2").kernel
+    old = kernel.numpy()
+    write_copy(loaded, tmp_path / "copy.keras", [Change(kernel, old, old * 2)])
+    network.get_layer("conv_2").kernel.assign(old * 2)
+    check_loaded(tmp_path / "copy.keras", network)
+
+
+def test_two_ends_are_no_classifier(tmp_path):
+    image = keras.Input(SHAPE)
+    x = layers.Flatten()(image)
+    ends = {"one": layers.Dense(3)(x), "other": layers.Dense(3)(x)}
+    keras.Model(image, ends).save(tmp_path / "b.keras")
+    with pytest.raises(Unusable, match="is not an image classifier"):
+        load_model(tmp_path / "b.keras")

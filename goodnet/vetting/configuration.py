@@ -10,7 +10,7 @@ from collections import Counter
 from goodnet.errors import Unsafe, Unusable
 from goodnet.vetting import checks
 from goodnet.vetting.checks import check_at, check_keys, quote
-from goodnet.vetting.connections import check_ends, check_node, count_calls_from_0
+from goodnet.vetting.connections import check_ends, check_node, count_calls_from_0, state_ends
 from goodnet.vetting.demands import find_demands
 from goodnet.vetting.layers import NETWORKS
 from goodnet.vetting.one_layer import check_registered, rebuild_layer
@@ -132,10 +132,12 @@ def _rebuild_functional(config: object, place: str, depth: int) -> dict:
         "trainable": check_at(f"{place}: trainable", trainable, config.get("trainable", True)),
         "layers": layers,
     }
-    for key in ("input_layers", "output_layers"):
-        rebuilt[key] = check_at(f"{place}: {key}", check_ends, config.get(key))
-    count_calls_from_0(layers, rebuilt["output_layers"])
-    return rebuilt
+    inputs, outputs = (
+        check_at(f"{place}: {key}", check_ends, config.get(key))
+        for key in ("input_layers", "output_layers")
+    )
+    count_calls_from_0(layers, outputs)
+    return rebuilt | {"input_layers": state_ends(inputs), "output_layers": state_ends(outputs)}
 
 
 def _rebuild_layers(found: object, place: str, depth: int) -> list[dict]:
