@@ -16,7 +16,7 @@ import pytest
 from conftest import CLASSES, SHAPE, hold, load_model, load_network, older_keras, tiny_network
 from keras import layers
 
-from goodnet.errors import Unusable
+from goodnet.errors import Unsafe, Unusable
 from goodnet.networks.split import silenced_arrays, split_network
 from goodnet.networks.writing import Change, write_copy
 from goodnet.vetting.configuration import vet_configuration
@@ -355,3 +355,88 @@ def test_two_ends_are_no_classifier(tmp_path):
     keras.Model(image, ends).save(tmp_path / "b.keras")
     with pytest.raises(Unusable, match="is not an image classifier"):
         load_model(tmp_path / "b.keras")
+
+
+# ---------------------------------------------------------------- names of Keras 2
+
+
+def slashed(name: str) -> str:
+    return {"conv_1": "block/conv_1", "conv_2": "block/conv/2"}.get(name, name)
+
+
+@pytest.mark.parametrize("kind", ["Sequential", "Functional"])
+def test_names_with_a_slash_are_those_of_keras_2(tmp_path, kind):
+    """As its DenseNet and MobileNetV3 have them."""
+
+    def edit(config):
+        for layer in config["config"]["layers"]:
+            settings = layer["config"]
+            settings["name"] = slashed(settings["name"])
+            if "name" in layer:
+                layer["name"] = settings["name"]
+            for node in layer.get("inbound_nodes", []):
+                [tensor] = node["args"]
+                history = tensor["config"]["keras_history"]
+                history[0] = slashed(history[0])
+
+    network = tiny_network()
+    if kind == "Functional":
+        network = keras.Model(network.inputs, network.outputs)
+    path = edited(tmp_path, network, edit)
+    check_loaded(path, network)
+    loaded = load_network(path)
+    for name in (None, "block/conv/2", "block_conv_2"):
+        split = split_network(loaded.model, name)
+        assert split.layer.name == "block_conv_2"
+    arrays = silenced_arrays(split, [0])
+    changes = zip(split.variables, split.arrays, arrays, strict=True)
+    write_copy(loaded, tmp_path / "copy.h5", [Change(*each) for each in changes])
+    network.get_layer("conv_2").set_weights(arrays)
+    check_loaded(tmp_path / "copy.h5", network)
+
+
+def test_two_names_that_become_one_are_refused(tmp_path):
+    def edit(config):
+        for layer in config["config"]["layers"]:
+            if layer["name"] in ("conv_1", "conv_2"):
+                name = {"conv_1": "a/b", "conv_2": "a_b"}[layer["name"]]
+                layer["name"] = layer["config"]["name"] = name
+
+    network = tiny_network()
+    path = edited(tmp_path, keras.Model(network.inputs, network.outputs), edit)
+    with pytest.raises(Unsafe, match="'a_b' does not name one layer"):
+        load_model(path)
+
+
+# ---------------------------------------------------------------- layers of tutorials
+
+
+def test_a_normalization_over_everything_passes(tmp_path):
+    norm = layers.Normalization(axis=None)
+    norm.adapt(np.random.default_rng(0).normal(100, 30, (5, *SHAPE)))
+    network = keras.Sequential([keras.Input(SHAPE), norm, tiny_network()])
+    network.save(tmp_path / "b.keras")
+    check_loaded(tmp_path / "b.keras", network)
+
+
+@pytest.mark.parametrize("name", ["flip", "tutorial", "contrast in a Functional"])
+def test_augmentation_in_a_network_changes_no_answer(tmp_path, name):
+    stacks = {
+        "flip": [layers.RandomFlip("horizontal"), layers.RandomCrop(*SHAPE[:2])],
+        "tutorial": [
+            keras.Sequential(
+                [
+                    layers.RandomFlip("horizontal"),
+                    layers.RandomRotation(0.1),
+                    layers.RandomZoom(0.1),
+                ]
+            )
+        ],
+        "contrast in a Functional": [layers.RandomContrast(0.2), layers.RandomTranslation(0.1, 0)],
+    }
+    network = keras.Sequential([keras.Input(SHAPE), *stacks[name], tiny_network()])
+    if name.endswith("Functional"):
+        network = keras.Model(network.inputs, network.outputs)
+    for suffix in (".keras", ".h5"):
+        network.save(tmp_path / f"b{suffix}")
+        check_loaded(tmp_path / f"b{suffix}", network)

@@ -38,7 +38,13 @@ def compute(network: keras.Model, pixels: np.ndarray) -> list[np.ndarray]:
     count = len(pixels)
     if missing := whole_blocks(count) - count:
         pixels = np.concatenate([pixels, np.repeat(pixels[-1:], missing, axis=0)])
-    return [part[:count] for part in keras.tree.flatten(network.predict_on_batch(pixels))]
+    outputs = keras.tree.flatten(network.predict_on_batch(pixels))
+    return [_in_numpys_own_dtype(part[:count]) for part in outputs]
+
+
+def _in_numpys_own_dtype(values: np.ndarray) -> np.ndarray:
+    """NumPy neither sums nor saves bfloat16, of which float32 loses nothing."""
+    return values if values.dtype.kind == "f" else values.astype(np.float32)
 
 
 @dataclass(frozen=True)

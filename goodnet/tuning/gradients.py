@@ -138,7 +138,7 @@ def copy_with_logits(network: keras.Model, images: np.ndarray) -> Copy:
         last.activation = keras.activations.linear
 
     def outputs(pixels: Tensor) -> Tensor:
-        return keras.tree.flatten(copy(pixels, training=False))[0]
+        return _answer(copy, pixels)
 
     def logarithms(pixels: Tensor) -> Tensor:
         return keras.ops.log(keras.ops.maximum(outputs(pixels), SMALLEST))
@@ -146,6 +146,13 @@ def copy_with_logits(network: keras.Model, images: np.ndarray) -> Copy:
     answered = np.asarray(outputs(images[:TRIED]))
     probabilities = (answered >= 0).all() and np.allclose(answered.sum(axis=1), 1, atol=1e-3)
     return Copy(copy, logarithms if probabilities else outputs)
+
+
+def _answer(network: keras.Model, pixels: Tensor) -> Tensor:
+    """What a network answers, (m, classes), in float32 where it is of half precision."""
+    answer = keras.tree.flatten(network(pixels, training=False))[0]
+    half = keras.backend.standardize_dtype(answer.dtype) in ("float16", "bfloat16")
+    return keras.ops.cast(answer, "float32") if half else answer
 
 
 def _logits_of_one(one: keras.Model, form: Form) -> Logits:
@@ -156,8 +163,7 @@ def _logits_of_one(one: keras.Model, form: Form) -> Logits:
         form = LOGITS
 
     def logits(pixels: Tensor) -> Tensor:
-        output = keras.tree.flatten(one(pixels, training=False))[0]
-        return logits_of_two(output, form, SMALLEST)
+        return logits_of_two(_answer(one, pixels), form, SMALLEST)
 
     return logits
 

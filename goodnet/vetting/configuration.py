@@ -12,6 +12,7 @@ from goodnet.vetting import checks
 from goodnet.vetting.checks import check_at, check_keys, quote
 from goodnet.vetting.connections import check_ends, check_node, count_calls_from_0, state_ends
 from goodnet.vetting.demands import find_demands
+from goodnet.vetting.keras2_operations import CLASSES, rewrite_operation
 from goodnet.vetting.layers import NETWORKS
 from goodnet.vetting.one_layer import check_registered, rebuild_layer
 
@@ -159,12 +160,14 @@ def _rebuild_part(found: object, place: str, depth: int) -> dict:
     name = found.get("name", settings.get("name"))
     place = f"{place} {quote(name)}"
     class_name = found.get("class_name")
+    if class_name in CLASSES:
+        found = rewrite_operation(found, place)
     if isinstance(class_name, str) and class_name in NETWORKS:
         rebuilt = _rebuild_network(found, place, depth + 1)
     else:
         rebuilt = rebuild_layer(found, place)
     if name is not None:
-        rebuilt["name"] = check_at(f"{place}: name", checks.name, name)
+        rebuilt["name"] = name = check_at(f"{place}: name", checks.name, name)
         if rebuilt["config"].setdefault("name", name) != name:
             raise Unsafe(f"{place}: is named {quote(rebuilt['config']['name'])} as well")
     if "inbound_nodes" in found:

@@ -8,11 +8,10 @@ import math
 from dataclasses import dataclass, field
 
 from goodnet.errors import Unsafe, Unusable
-from goodnet.vetting.calls import ArrayShape, Call, Made, Shape
+from goodnet.vetting.calls import LARGEST_TENSOR, ArrayShape, Call, Made, Shape
 from goodnet.vetting.connections import find_tensors, list_ends
 from goodnet.vetting.layers import NETWORKS, find_layer
 
-LARGEST_TENSOR = 1 << 26  # values for one image; the largest of keras.applications has 2**24
 MOST_CALLS = 50_000
 
 
