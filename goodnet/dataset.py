@@ -54,7 +54,8 @@ def open_clean(file: HeldFile, fit: Fit) -> ImageSet:
     """Open clean images, whose labels must be classes of the network.
 
     The file holds `data` as (n, colours, height, width) or (n, height, width, colours) and `label`
-    as (n,). Raises Unusable where it is no such image set.
+    as (n,); images of one colour may be (n, height, width). Raises Unusable where it is no such
+    image set.
     """
     return _scaled(_open(file, fit, fit.n_classes - 1), fit.scale)
 
@@ -112,6 +113,8 @@ def _scaled(images: ImageSet, scale: Scaling | Range) -> ImageSet:
 
 def _read(images: ImageSet, data: h5py.Dataset, start: int, stop: int) -> np.ndarray:
     pixels = data[start:stop]
+    if pixels.ndim == 3:
+        pixels = pixels[..., np.newaxis]
     if images.channels_first:
         pixels = pixels.transpose(0, 2, 3, 1)
     pixels = np.ascontiguousarray(pixels, dtype=np.float32)
@@ -155,8 +158,10 @@ def _open(held: HeldFile, fit: Fit, last_label: int) -> ImageSet:
 def _channels_first(data: h5py.Dataset, input_shape: ImageShape) -> bool:
     height, width, colours = input_shape
     first = (colours, height, width)
-    channels_first = _fits(data.shape, first)
-    if not channels_first and not _fits(data.shape, input_shape):
+    grey = len(data.shape) == 3 and colours == 1  # then nothing else can be meant
+    shape = (*data.shape, 1) if grey else data.shape
+    channels_first = not grey and _fits(shape, first)
+    if not channels_first and not _fits(shape, input_shape):
         raise Unusable(
             f"'data' has the shape {data.shape}, but the network takes images of {input_shape}, "
             f"so it must be {('n', *first)} or {('n', *input_shape)}"

@@ -15,7 +15,8 @@ import numpy as np
 from goodnet.dataset import Fit, ImageShape
 from goodnet.errors import Unusable
 from goodnet.networks.deepid import deepid
-from goodnet.networks.two_classes import with_two_classes, wrapped
+from goodnet.networks.grey import with_colour
+from goodnet.networks.two_classes import with_two_classes
 from goodnet.pixels import AS_IN_FILE, Range, Scaling
 from goodnet.vetting.keras_version import refuse_unsafe_keras
 from goodnet.vetting.quarantine import NetworkFile
@@ -25,16 +26,13 @@ from goodnet.vetting.quarantine import NetworkFile
 class LoadedNetwork:
     """A network that Keras has built, and the file that it came from.
 
-    model: answers (n, classes), also where its file has one output for two classes.
+    model: (n, height, width, colours) -> (n, classes), also where the network in the file lacks
+    the colours or has one output for two classes; in_file: that network, with no layers besides.
     """
 
     model: keras.Model
     source: NetworkFile
-
-    @property
-    def in_file(self) -> keras.Model:
-        """The network with the layers that its file holds, and none besides."""
-        return wrapped(self.model) or self.model
+    in_file: keras.Model
 
     @property
     def path(self) -> Path:
@@ -51,13 +49,14 @@ def load_network(source: NetworkFile) -> LoadedNetwork:
     """
     refuse_unsafe_keras(keras.__version__)
     try:
-        model = _build(source)
+        in_file = _build(source)
+        model = with_colour(in_file)
         _check_classifier(model)
         _try_out(model)
         model = with_two_classes(model)
     except Unusable as error:
         raise error.about(source.path) from None
-    return LoadedNetwork(model, source)
+    return LoadedNetwork(model, source, in_file)
 
 
 def input_shape(network: keras.Model) -> ImageShape:
