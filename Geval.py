@@ -83,7 +83,7 @@ def main() -> None:
         if args.save or kept:
             now.lap("writing")
         now.write_json({"networks": judged_json(judged.networks)})
-    shell.hint_at_scale(judged.networks[0].itself.clean_accuracy, args.scale)
+    shell.hint(judged.hint)
 
 
 if __name__ == "__main__":

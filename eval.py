@@ -34,11 +34,11 @@ def main() -> None:
 
         judged = judge_networks(
             now.held, clean, backdoored, networks, args.scale, args.batch_size, now
-        ).networks
+        )
         if now.prints:
-            print_judged(judged)
-        now.write_json({"networks": judged_json(judged)})
-    shell.hint_at_scale(judged[0].itself.clean_accuracy, args.scale)
+            print_judged(judged.networks)
+        now.write_json({"networks": judged_json(judged.networks)})
+    shell.hint(judged.hint)
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def main() -> None:
             repaired = prune_and_save(b, now.held, pruning, pruned, now)
         now.lap("writing")
         now.write_json(repaired.results)
-    shell.hint_at_scale(repaired.b_accuracy, args.scale)
+    shell.hint(repaired.hint)
 
 
 if __name__ == "__main__":

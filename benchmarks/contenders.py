@@ -59,7 +59,7 @@ def sweep(model: str, *paths: str) -> dict:
     with quarantine.opened([Path(model)], map(Path, paths)) as held:
         network = load_network(held.network(Path(model))).model
         began = time.perf_counter()
-        fit = fit_of(network, 1.0)
+        fit = fit_of(network)
         valid, clean = (open_clean(held.images(Path(path)), fit) for path in paths[:2])
         backdoored = open_backdoored(held.images(Path(paths[2])), fit)
         split = split_network(network)

@@ -85,12 +85,13 @@ def judged(network: Path, saved: Path, clean: Path, backdoored: Path) -> dict:
     import numpy as np
 
     from goodnet.judging.judging import judge_networks
+    from goodnet.pixels import AS_IN_FILE
     from goodnet.progress import SILENT
     from goodnet.vetting import quarantine
 
     networks = [network, saved]
     with quarantine.opened(networks, [clean, backdoored]) as held:
-        found = judge_networks(held, clean, backdoored, networks, 1.0, 1024, SILENT)
+        found = judge_networks(held, clean, backdoored, networks, AS_IN_FILE, 1024, SILENT)
     b, repaired = found.networks
     targets, answers = found.backdoored.labels, repaired.answers.backdoored
     return {

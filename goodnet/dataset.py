@@ -2,16 +2,26 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from goodnet.errors import Unusable
+from goodnet.pixels import (
+    AS_IN_FILE,
+    RANGES,
+    Range,
+    Scaling,
+    find_range,
+    scale_pixels,
+    scaling_between,
+)
 from goodnet.threads import ahead
 from goodnet.vetting.images import LARGEST_IMAGE, ImageFile
 from goodnet.vetting.layout import Array
 
+AT_A_TIME = 256  # images, to look at their range
 ImageShape = tuple[int | None, int | None, int]  # (height, width, colours); None where it is open
 LARGEST_BATCH = 1 << 27  # bytes of pixels
 LARGEST_READ = 1 << 33  # bytes of pixels that are kept together
@@ -26,7 +36,7 @@ class ImageSet:
     file: ImageFile
     labels: np.ndarray  # (n,) int64
     channels_first: bool  # as the file has them
-    scale: float  # pixels are divided by it
+    scale: Scaling = AS_IN_FILE  # what `read` makes of the file's pixels
 
     @property
     def path(self) -> Path:
@@ -42,16 +52,17 @@ class Fit:
 
     shape: ImageShape
     n_classes: int
-    scale: float  # pixels are divided by it
+    scale: Scaling | Range = AS_IN_FILE  # what to make of pixels; or the network's range
 
 
 def open_clean(file: ImageFile, fit: Fit) -> ImageSet:
     """Open clean images, whose labels must be classes of the network.
 
     The file holds `data` as (n, colours, height, width) or (n, height, width, colours) and `label`
-    as (n,). Raises Unusable where it is no such image set.
+    as (n,); images of one colour may be (n, height, width). Raises Unusable where it is no such
+    image set.
     """
-    return _open(file, fit, fit.n_classes - 1)
+    return _scaled(_open(file, fit, fit.n_classes - 1), fit.scale)
 
 
 def open_backdoored(file: ImageFile, fit: Fit) -> ImageSet:
@@ -59,17 +70,18 @@ def open_backdoored(file: ImageFile, fit: Fit) -> ImageSet:
 
     The label `n_classes`, the goodnet's rejection, is allowed: it is never a success.
     """
-    return _open(file, fit, fit.n_classes)
+    return _scaled(_open(file, fit, fit.n_classes), fit.scale)
 
 
 def read(images: ImageSet, start: int, stop: int) -> np.ndarray:
-    """Images start..stop-1 as (m, height, width, colours) float32, divided by the scale.
+    """Images start..stop-1 as (m, height, width, colours) float32, scaled for the network.
 
     Raises Unusable where the file is damaged there or holds values that are not finite.
     """
     pixels = images.file.pixels(start, stop, images.channels_first)
-    if images.scale != 1:
-        pixels /= np.float32(images.scale)
+    if pixels.ndim == 3:
+        pixels = pixels[..., np.newaxis]
+    scale_pixels(pixels, images.scale)
     bad = ~np.isfinite(pixels).all(axis=(1, 2, 3))
     if bad.any():
         raise Unusable(
@@ -113,6 +125,31 @@ def batches(images: ImageSet, size: int) -> Iterator[np.ndarray]:
     return ahead(read(images, start, min(start + size, len(images))) for start in starts)
 
 
+def find_extremes(images: ImageSet) -> tuple[float, float]:
+    """The smallest and the largest pixel of all images, as the file holds them."""
+    extremes = [
+        (float(pixels.min()), float(pixels.max()))
+        for pixels in batches(replace(images, scale=AS_IN_FILE), AT_A_TIME)
+    ]
+    lows, highs = zip(*extremes, strict=True)
+    return min(lows), max(highs)
+
+
+def _scaled(images: ImageSet, scale: Scaling | Range) -> ImageSet:
+    """The images, whose pixels are scaled so, or taken to this range from the one they are of."""
+    if isinstance(scale, Scaling):
+        return replace(images, scale=scale)
+    low, high = find_extremes(images)
+    held = find_range(low, high)
+    if held is None:
+        raise Unusable(
+            f"has pixels from {low:g} to {high:g}, which is none of {', '.join(RANGES)}; --pixels "
+            "needs one of these, --scale S divides whatever they are by S",
+            images.path,
+        )
+    return replace(images, scale=scaling_between(held, scale))
+
+
 def _bytes_of(data: Array | None) -> int:
     """The bytes of an image's pixels as they are computed with."""
     return 4 * math.prod(data.shape[1:]) if data else 1
@@ -133,14 +170,16 @@ def _open(file: ImageFile, fit: Fit, last_label: int) -> ImageSet:
         labels = _labels(file, label, data.shape[0], last_label)
     except Unusable as error:
         raise error.about(file.path) from None
-    return ImageSet(file, labels, channels_first, fit.scale)
+    return ImageSet(file, labels, channels_first)
 
 
 def _channels_first(data: Array, input_shape: ImageShape) -> bool:
     height, width, colours = input_shape
     first = (colours, height, width)
-    channels_first = _fits(data.shape, first)
-    if not channels_first and not _fits(data.shape, input_shape):
+    grey = len(data.shape) == 3 and colours == 1  # then nothing else can be meant
+    shape = (*data.shape, 1) if grey else data.shape
+    channels_first = not grey and _fits(shape, first)
+    if not channels_first and not _fits(shape, input_shape):
         raise Unusable(
             f"'data' has the shape {data.shape}, but the network takes images of {input_shape}, "
             f"so it must be {('n', *first)} or {('n', *input_shape)}"

@@ -67,4 +67,4 @@ class Repaired:
     """What a repair tells of itself."""
 
     results: dict  # for JSON
-    b_accuracy: float  # percent of clean images that B gave their label
+    hint: str | None  # at the pixels, where B hardly knows its clean images

@@ -24,6 +24,7 @@ import keras  # noqa: E402
 
 from goodnet import dataset  # noqa: E402
 from goodnet.networks import loading  # noqa: E402
+from goodnet.pixels import Scaling  # noqa: E402
 from goodnet.vetting import asking, inspector, quarantine  # noqa: E402
 
 ROOT = defaults.ROOT
@@ -67,13 +68,17 @@ def load_model(path: Path) -> keras.Model:
     return load_network(path).model
 
 
+def fit_of(shape: tuple, n_classes: int, divisor: float = 1) -> dataset.Fit:
+    return dataset.Fit(shape, n_classes, Scaling(divisor))
+
+
 def open_clean(path: Path, *fit: object) -> dataset.ImageSet:
-    """Open clean images, held until the test ends; `fit`: input shape, classes, scale."""
-    return dataset.open_clean(hold([], [path]).images(path), dataset.Fit(*fit))
+    """Open clean images, held until the test ends; `fit`: input shape, classes, divisor."""
+    return dataset.open_clean(hold([], [path]).images(path), fit_of(*fit))
 
 
 def open_backdoored(path: Path, *fit: object) -> dataset.ImageSet:
-    return dataset.open_backdoored(hold([], [path]).images(path), dataset.Fit(*fit))
+    return dataset.open_backdoored(hold([], [path]).images(path), fit_of(*fit))
 
 
 @pytest.fixture

@@ -198,7 +198,7 @@ def use(path: Path, kind: str, fits: tuple, out: Path) -> int:
         networks, image_sets = ([], [path]) if kind == "images" else ([path], [])
         with quarantine.opened(networks, image_sets) as held:
             if kind == "images":
-                images = dataset.open_backdoored(held.images(path), dataset.Fit(*fits, 1.0))
+                images = dataset.open_backdoored(held.images(path), dataset.Fit(*fits))
                 for start in range(0, len(images), 1024):
                     dataset.read(images, start, min(start + 1024, len(images)))
             else:

@@ -86,7 +86,7 @@ def test_one_child_looks_through_all_files(monkeypatch, network, images):
     )
     with quarantine.opened([network], [images]) as held:
         loading.load_network(held.network(network))
-        dataset.open_clean(held.images(images), dataset.Fit(SHAPE, CLASSES, 1))
+        dataset.open_clean(held.images(images), dataset.Fit(SHAPE, CLASSES))
         loading.load_network(held.network(network))
     assert len(started) == 1
 

@@ -164,6 +164,17 @@ SMALL = {
         layers.Flatten(),
         layers.BatchNormalization(),
     ),
+    "mixed bfloat16": lambda: stacked(
+        layers.Conv2D(12, 3, activation="relu", dtype="mixed_bfloat16"),
+        layers.MaxPooling2D(dtype="mixed_bfloat16"),
+        layers.Flatten(dtype="mixed_bfloat16"),
+    ),
+    "mixed bfloat16 to the end": lambda: stacked(
+        layers.Conv2D(12, 3, activation="relu", dtype="mixed_bfloat16"),
+        layers.GlobalAveragePooling2D(dtype="mixed_bfloat16"),
+        layers.Dense(20, activation="relu", dtype="mixed_bfloat16"),
+        layers.Activation("linear", dtype="mixed_bfloat16"),
+    ),
     "several heads": several_heads,
 }
 

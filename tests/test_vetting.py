@@ -16,7 +16,8 @@ import pytest
 from conftest import CLASSES, SHAPE, hold, load_model, load_network, older_keras, tiny_network
 from keras import layers
 
-from goodnet.errors import Unusable
+from goodnet.errors import Unsafe, Unusable
+from goodnet.networks.split import silenced_arrays, split_network
 from goodnet.networks.writing import Change, write_copy
 from goodnet.vetting.configuration import vet_configuration
 from goodnet.vetting.demands import find_demands
@@ -245,3 +246,197 @@ def test_networks_of_keras_2_pass_and_answer_the_same(tmp_path, python):
         assert np.ptp(answers, axis=0).max() > 1e-3
         expected = np.load(path.with_suffix(".npy"))
         np.testing.assert_allclose(answers, expected, rtol=1e-4, atol=1e-5)
+
+
+# ---------------------------------------------------------------- networks in networks
+
+
+def transferred(end: str) -> keras.Model:
+    """A Functional base with a new end behind it, as every tutorial of transfer learning has it."""
+    keras.utils.set_random_seed(2)
+    image = keras.Input(SHAPE)
+    x = layers.Conv2D(6, 3, activation="relu", name="conv")(layers.Rescaling(1 / 64, -2)(image))
+    maps = keras.Model(image, x, name="base")
+    pooled = keras.Model(image, layers.GlobalAveragePooling2D()(x), name="base")
+    pixels = np.random.default_rng(4).integers(0, 256, (60, *SHAPE))
+    output = layers.Dense(CLASSES, activation="softmax", name="output")
+    stacks = {
+        "maps": [maps, layers.GlobalAveragePooling2D(), output],
+        "without an input": [maps, layers.Flatten(), output],
+        "pooled": [keras.Input(SHAPE), pooled, layers.Dropout(0.2), output],
+        "in a Sequential": [  # as Teachable Machine has it
+            keras.Input(SHAPE),
+            keras.Sequential([maps, layers.GlobalMaxPooling2D()], name="sequential_1"),
+            keras.Sequential([output], name="sequential_3"),
+        ],
+    }
+    network = keras.Sequential(stacks[end])
+    if not network.built:
+        network.build((None, *SHAPE))
+    before = keras.Model(maps.inputs, maps.outputs).predict(pixels, verbose=0)
+    assert (before > 0).any(axis=(0, 1, 2)).all()
+    return network
+
+
+def in_the_form_of_keras_2(network: keras.Model, path: Path) -> Path:
+    """The .h5 with its configuration as Keras 2 writes it: calls and ends are lists of lists."""
+
+    def rewrite(part: dict) -> None:
+        config = part["config"]
+        part.pop("module", None)
+        part.pop("registered_name", None)
+        part.pop("build_config", None)
+        if "batch_shape" in config:
+            config["batch_input_shape"] = config.pop("batch_shape")
+        for key in ("input_layers", "output_layers"):
+            if key in config:
+                config[key] = [config[key]]
+        part["inbound_nodes"] = [
+            [[*argument["config"]["keras_history"], {}] for argument in node["args"]]
+            for node in part.get("inbound_nodes", [])
+        ]
+        for layer in config.get("layers", []):
+            rewrite(layer)
+
+    network.save(path)
+    with h5py.File(path, "r+") as file:
+        configuration = json.loads(file.attrs["model_config"])
+        rewrite(configuration)
+        file.attrs["model_config"] = json.dumps(configuration)
+    return path
+
+
+@pytest.mark.parametrize("form", ["b.keras", "b.h5", "keras2.h5"])
+@pytest.mark.parametrize("end", ["maps", "without an input", "pooled", "in a Sequential"])
+def test_a_functional_in_a_sequential_passes_and_can_be_pruned(tmp_path, end, form):
+    network = transferred(end)
+    path = tmp_path / form
+    if form == "keras2.h5":
+        in_the_form_of_keras_2(network, path)
+    else:
+        network.save(path)
+    check_loaded(path, network)
+
+    loaded = load_network(path)
+    split = split_network(loaded.model)
+    assert split.layer.name == "conv" and split.channels == 6
+    arrays = silenced_arrays(split, [1, 4])
+    changes = zip(split.variables, split.arrays, arrays, strict=True)
+    write_copy(loaded, tmp_path / f"copy-{form}", [Change(*each) for each in changes])
+    [base] = [layer for layer in network._flatten_layers() if layer.name == "conv"]
+    kernel, bias = base.get_weights()
+    kernel[..., [1, 4]], bias[[1, 4]] = 0, 0
+    base.set_weights([kernel, bias])
+    check_loaded(tmp_path / f"copy-{form}", network)
+
+
+@pytest.mark.parametrize("pair", [({"image": 0}, {"classes": 0}), (0, {"answer": 0}), ([0], [0])])
+def test_ends_in_an_object_or_a_list_of_one_are_one(tmp_path, pair):
+    network = tiny_network()
+    image = keras.Input(SHAPE, name="image")
+    given, answered = (
+        keras.tree.map_structure(lambda _, tensor=tensor: tensor, form)
+        for form, tensor in zip(pair, (image, network(image)), strict=True)
+    )
+    keras.Model(given, answered).save(tmp_path / "b.keras")
+    check_loaded(tmp_path / "b.keras", network)
+    loaded = load_network(tmp_path / "b.keras")
+    kernel = loaded.model.get_layer(network.name).get_layer("conv_2").kernel
+    old = kernel.numpy()
+    write_copy(loaded, tmp_path / "copy.keras", [Change(kernel, old, old * 2)])
+    network.get_layer("conv_2").kernel.assign(old * 2)
+    check_loaded(tmp_path / "copy.keras", network)
+
+
+def test_two_ends_are_no_classifier(tmp_path):
+    image = keras.Input(SHAPE)
+    x = layers.Flatten()(image)
+    ends = {"one": layers.Dense(3)(x), "other": layers.Dense(3)(x)}
+    keras.Model(image, ends).save(tmp_path / "b.keras")
+    with pytest.raises(Unusable, match="is not an image classifier"):
+        load_model(tmp_path / "b.keras")
+
+
+# ---------------------------------------------------------------- names of Keras 2
+
+
+def slashed(name: str) -> str:
+    return {"conv_1": "block/conv_1", "conv_2": "block/conv/2"}.get(name, name)
+
+
+@pytest.mark.parametrize("kind", ["Sequential", "Functional"])
+def test_names_with_a_slash_are_those_of_keras_2(tmp_path, kind):
+    """As its DenseNet and MobileNetV3 have them."""
+
+    def edit(config):
+        for layer in config["config"]["layers"]:
+            settings = layer["config"]
+            settings["name"] = slashed(settings["name"])
+            if "name" in layer:
+                layer["name"] = settings["name"]
+            for node in layer.get("inbound_nodes", []):
+                [tensor] = node["args"]
+                history = tensor["config"]["keras_history"]
+                history[0] = slashed(history[0])
+
+    network = tiny_network()
+    if kind == "Functional":
+        network = keras.Model(network.inputs, network.outputs)
+    path = edited(tmp_path, network, edit)
+    check_loaded(path, network)
+    loaded = load_network(path)
+    for name in (None, "block/conv/2", "block_conv_2"):
+        split = split_network(loaded.model, name)
+        assert split.layer.name == "block_conv_2"
+    arrays = silenced_arrays(split, [0])
+    changes = zip(split.variables, split.arrays, arrays, strict=True)
+    write_copy(loaded, tmp_path / "copy.h5", [Change(*each) for each in changes])
+    network.get_layer("conv_2").set_weights(arrays)
+    check_loaded(tmp_path / "copy.h5", network)
+
+
+def test_two_names_that_become_one_are_refused(tmp_path):
+    def edit(config):
+        for layer in config["config"]["layers"]:
+            if layer["name"] in ("conv_1", "conv_2"):
+                name = {"conv_1": "a/b", "conv_2": "a_b"}[layer["name"]]
+                layer["name"] = layer["config"]["name"] = name
+
+    network = tiny_network()
+    path = edited(tmp_path, keras.Model(network.inputs, network.outputs), edit)
+    with pytest.raises(Unsafe, match="'a_b' does not name one layer"):
+        load_model(path)
+
+
+# ---------------------------------------------------------------- layers of tutorials
+
+
+def test_a_normalization_over_everything_passes(tmp_path):
+    norm = layers.Normalization(axis=None)
+    norm.adapt(np.random.default_rng(0).normal(100, 30, (5, *SHAPE)))
+    network = keras.Sequential([keras.Input(SHAPE), norm, tiny_network()])
+    network.save(tmp_path / "b.keras")
+    check_loaded(tmp_path / "b.keras", network)
+
+
+@pytest.mark.parametrize("name", ["flip", "tutorial", "contrast in a Functional"])
+def test_augmentation_in_a_network_changes_no_answer(tmp_path, name):
+    stacks = {
+        "flip": [layers.RandomFlip("horizontal"), layers.RandomCrop(*SHAPE[:2])],
+        "tutorial": [
+            keras.Sequential(
+                [
+                    layers.RandomFlip("horizontal"),
+                    layers.RandomRotation(0.1),
+                    layers.RandomZoom(0.1),
+                ]
+            )
+        ],
+        "contrast in a Functional": [layers.RandomContrast(0.2), layers.RandomTranslation(0.1, 0)],
+    }
+    network = keras.Sequential([keras.Input(SHAPE), *stacks[name], tiny_network()])
+    if name.endswith("Functional"):
+        network = keras.Model(network.inputs, network.outputs)
+    for suffix in (".keras", ".h5"):
+        network.save(tmp_path / f"b{suffix}")
+        check_loaded(tmp_path / f"b{suffix}", network)

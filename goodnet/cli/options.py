@@ -4,12 +4,14 @@ Nothing here imports NumPy, h5py or Keras: `--help` and a wrong command line ans
 """
 
 import argparse
+import re
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import NoReturn
 
 from goodnet.errors import Unusable
+from goodnet.pixels import AS_IN_FILE, RANGES, Range, Scaling
 from goodnet.version import VERSION
 
 BATCH_SIZE = 768  # as fast as 1024, and a sixth less memory
@@ -31,6 +33,8 @@ def parser(doc: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    # What looks like a negative number is a value; -1..1 is one, too.
+    options._negative_number_matcher = re.compile(r"-(\d+|\d*\.\d+|1\.\.1)$")
     options.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
     options.add_argument(DEBUG, action="store_true", help="show where an error arose")
     return options
@@ -51,12 +55,19 @@ def _number(text: str) -> float:
         return float("nan")
 
 
-def scale(text: str) -> float:
-    """An argparse type: a finite number above 0."""
+def scale(text: str) -> Scaling:
+    """An argparse type: what pixels are divided by, a finite number above 0."""
     number = _number(text)
     if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a finite number above 0")
-    return number
+    return Scaling(number)
+
+
+def pixel_range(text: str) -> Range:
+    """An argparse type: a range of pixels."""
+    if text not in RANGES:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(RANGES)}")
+    return RANGES[text]
 
 
 def drop(text: str) -> Fraction:
@@ -115,12 +126,21 @@ def add_common_options(options: argparse.ArgumentParser) -> None:
     options.add_argument(
         "--lab", type=Path, metavar="DIR", help="take the files that are not named from this lab"
     )
-    options.add_argument(
+    scaling = options.add_mutually_exclusive_group()
+    scaling.add_argument(
+        "--pixels",
+        type=pixel_range,
+        dest="scale",
+        default=AS_IN_FILE,
+        metavar="RANGE",
+        help=f"the range that the network takes, {', '.join(RANGES)} (default: as in the file)",
+    )
+    scaling.add_argument(
         "--scale",
         type=scale,
-        default=1.0,
+        default=AS_IN_FILE,
         metavar="S",
-        help="divide pixels by S (default: 1; networks trained on 0..1 need 255)",
+        help="divide pixels by S (default: 1)",
     )
     options.add_argument(
         "--batch-size",

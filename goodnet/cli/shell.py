@@ -111,14 +111,10 @@ def check_kept(
     return kept
 
 
-def hint_at_scale(clean_accuracy: float, used: float) -> None:
-    """Say what is usually wrong where B itself hardly knows its clean images."""
-    if clean_accuracy < 20:
-        other = "255" if used == 1 else "1"
-        notice(
-            f"Hint: B gives only {clean_accuracy:.1f} % of the clean images their label; its "
-            f"pixels may need another scale (this was --scale {used:g}; try --scale {other})."
-        )
+def hint(line: str | None) -> None:
+    """Tell the user what is probably wrong, if anything is."""
+    if line:
+        notice(line)
 
 
 def write_json(results: object, where: str) -> None:

@@ -14,6 +14,8 @@ from goodnet.metrics import Judgement, judge
 from goodnet.networks.answers import classify
 from goodnet.networks.goodnet import goodnet_labels, is_goodnet, refuse_goodnet
 from goodnet.networks.loading import LoadedNetwork, count_classes, input_shape, load_network
+from goodnet.networks.pixel_hint import hint_at_pixels
+from goodnet.pixels import Range, Scaling
 from goodnet.progress import Reporter
 from goodnet.vetting.quarantine import Held
 
@@ -46,6 +48,7 @@ class Judged:
     n_classes: int
     models: tuple[keras.Model, ...]
     networks: tuple[JudgedNetwork, ...]  # the same, in the same order
+    hint: str | None  # at the pixels, where B hardly knows its clean images
 
 
 def load_alike(held: Held, networks: Sequence[Path]) -> list[LoadedNetwork]:
@@ -77,7 +80,7 @@ def judge_networks(
     clean: Path,
     backdoored: Path,
     networks: Sequence[Path],
-    scale: float,
+    scale: Scaling | Range,
     batch_size: int,
     reporter: Reporter,
 ) -> Judged:
@@ -109,7 +112,14 @@ def judge_networks(
     for path, answers in zip(networks[1:], others, strict=True):
         together = _goodnet_answers(b, answers, n_classes)
         judged.append(JudgedNetwork(path, count(answers), answers, count(together), together))
-    return Judged(clean_images, backdoored_images, n_classes, tuple(models), tuple(judged))
+    return Judged(
+        clean=clean_images,
+        backdoored=backdoored_images,
+        n_classes=n_classes,
+        models=tuple(models),
+        networks=tuple(judged),
+        hint=hint_at_pixels(models[0], clean_images, judged[0].itself.clean_accuracy),
+    )
 
 
 def _goodnet_answers(b: Answers, repaired: Answers, n_classes: int) -> Answers:

@@ -23,7 +23,7 @@ ORIENTATION = 0x0112  # EXIF tag
 
 @dataclass(frozen=True)
 class Photo:
-    """An image file as a network takes it, its pixels not yet divided by a scale."""
+    """An image file as a network takes it, its pixels not yet scaled."""
 
     path: Path
     pixels: np.ndarray  # 0..255 (height, width, colours) float32

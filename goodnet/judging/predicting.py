@@ -12,6 +12,7 @@ from goodnet.judging.photos import MODES, Photo, read_photo
 from goodnet.networks.answers import compute
 from goodnet.networks.goodnet import goodnet_labels, is_goodnet, with_inner_answers
 from goodnet.networks.loading import count_classes, input_shape
+from goodnet.pixels import BYTES, Range, Scaling, scale_pixels, scaling_between
 
 SHOWN = 5
 
@@ -36,16 +37,21 @@ class Prediction:
 
 
 def predict(
-    networks: Sequence[keras.Model], photos: Iterable[Path], scale: float, batch_size: int
+    networks: Sequence[keras.Model],
+    photos: Iterable[Path],
+    scale: Scaling | Range,
+    batch_size: int,
 ) -> Iterator[Prediction | Unusable]:
     """The answers to image files, in order; where one cannot be used, the error in its place.
 
     `networks`: B; B and a B' that is like it; or a goodnet. Without a B' nothing is rejected.
+    scale: how to scale pixels of 0..255, or the range that the network takes.
     Raises Unusable where the network takes images of other than 1 or 3 colours.
     """
     shape = input_shape(networks[0])
     if shape[-1] not in MODES:
         raise Unusable(f"the network takes images of {shape[-1]} colours; image files have 1 or 3")
+    scaling = scale if isinstance(scale, Scaling) else scaling_between(BYTES, scale)
     asked = [with_inner_answers(network) for network in networks]
     n_classes = count_classes(networks[0]) - is_goodnet(networks[0])
     waiting: list[Photo] = []
@@ -53,15 +59,15 @@ def predict(
         try:
             photo = read_photo(path, shape)
         except Unusable as error:
-            yield from _predictions(asked, waiting, scale, n_classes)
+            yield from _predictions(asked, waiting, scaling, n_classes)
             yield error
             waiting = []
             continue
         if waiting and (len(waiting) == batch_size or _differ(waiting[0], photo)):
-            yield from _predictions(asked, waiting, scale, n_classes)
+            yield from _predictions(asked, waiting, scaling, n_classes)
             waiting = []
         waiting.append(photo)
-    yield from _predictions(asked, waiting, scale, n_classes)
+    yield from _predictions(asked, waiting, scaling, n_classes)
 
 
 def predictions_json(
@@ -95,14 +101,13 @@ def _differ(one: Photo, other: Photo) -> bool:
 
 
 def _predictions(
-    networks: Sequence[keras.Model], photos: Sequence[Photo], scale: float, n_classes: int
+    networks: Sequence[keras.Model], photos: Sequence[Photo], scaling: Scaling, n_classes: int
 ) -> Iterator[Prediction]:
     """The answers to images of one size."""
     if not photos:
         return
     pixels = np.stack([photo.pixels for photo in photos])
-    if scale != 1:
-        pixels = pixels / np.float32(scale)
+    scale_pixels(pixels, scaling)
     outputs = [part for network in networks for part in compute(network, pixels)]
     goodnet = outputs.pop(0) if len(outputs) == 3 else None
     classes = np.stack([part.argmax(axis=1) for part in outputs])

@@ -4,7 +4,7 @@ What is too close to call is decided by the plain computation: Keras's `predict`
 network, with its default batches, on the 32 images the image is among.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -15,6 +15,14 @@ from goodnet import dataset
 from goodnet.networks.closeness import BEFORE_SOFTMAX, OUTPUTS, Closeness, allowing, top_classes
 from goodnet.networks.goodnet import is_goodnet, with_inner_answers
 from goodnet.networks.graph import is_softmax, nodes
+from goodnet.networks.two_classes import (
+    LOGITS,
+    PROBABILITIES,
+    apply_form,
+    one_output,
+    predict_plainly,
+    wrapped,
+)
 from goodnet.progress import Advance
 
 PLAIN_BATCH = 32  # Keras's default
@@ -30,7 +38,13 @@ def compute(network: keras.Model, pixels: np.ndarray) -> list[np.ndarray]:
     count = len(pixels)
     if missing := whole_blocks(count) - count:
         pixels = np.concatenate([pixels, np.repeat(pixels[-1:], missing, axis=0)])
-    return [part[:count] for part in keras.tree.flatten(network.predict_on_batch(pixels))]
+    outputs = keras.tree.flatten(network.predict_on_batch(pixels))
+    return [_in_numpys_own_dtype(part[:count]) for part in outputs]
+
+
+def _in_numpys_own_dtype(values: np.ndarray) -> np.ndarray:
+    """NumPy neither sums nor saves bfloat16, of which float32 loses nothing."""
+    return values if values.dtype.kind == "f" else values.astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -42,24 +56,41 @@ class Scorer:
 
 
 def scorer_of(network: keras.Model) -> Scorer:
-    """The network up to a closing softmax, sharing its weights.
+    """The network up to a closing softmax, or to one output's sigmoid, sharing its weights.
 
     A softmax that closes a network nested in it is left in place.
     """
+    if found := one_output(network):
+        one = wrapped(network) or keras.Model(network.inputs, found.tensor)
+        if found.form == PROBABILITIES and (scores := _before(one, keras.activations.sigmoid)):
+            one = scores
+        elif found.form == PROBABILITIES:
+            return Scorer(network, OUTPUTS)
+        logits = apply_form(one.outputs[0], LOGITS, f"{network.name}.scores")
+        return Scorer(keras.Model(one.inputs, logits), BEFORE_SOFTMAX)
+    if is_softmax(nodes(network)[-1].operation):
+        scores = _before(network, keras.activations.softmax)
+        return Scorer(scores, BEFORE_SOFTMAX) if scores else Scorer(network, OUTPUTS)
+    return Scorer(network, OUTPUTS)
+
+
+def _before(network: keras.Model, activation: Callable) -> keras.Model | None:
+    """The network without the activation that closes it; None where it cannot be taken off."""
     node = nodes(network)[-1]
     layer = node.operation
-    if not is_softmax(layer):
-        return Scorer(network, OUTPUTS)
-    if isinstance(layer, layers.Softmax | layers.Activation):
-        return Scorer(keras.Model(network.inputs, node.input_tensors[0]), BEFORE_SOFTMAX)
-    if type(layer) is not layers.Dense:
-        return Scorer(network, OUTPUTS)
+    closes = getattr(layer, "activation", None) is activation
+    if isinstance(layer, layers.Softmax):
+        closes = activation is keras.activations.softmax
+    if closes and isinstance(layer, layers.Softmax | layers.Activation):
+        return keras.Model(network.inputs, node.input_tensors[0])
+    if type(layer) is not layers.Dense or not closes:
+        return None
     linear = layers.Dense.from_config(
         layer.get_config() | {"activation": None, "name": f"{layer.name}.scores"}
     )
     scores = keras.Model(network.inputs, linear(node.input_tensors[0]))
     linear.set_weights(layer.get_weights())
-    return Scorer(scores, BEFORE_SOFTMAX)
+    return scores
 
 
 def plain_classes(
@@ -72,7 +103,8 @@ def plain_classes(
         start = block * PLAIN_BATCH
         pixels = dataset.read(images, start, min(start + PLAIN_BATCH, len(images)))
         here = indices // PLAIN_BATCH == block
-        classes[here] = network.predict_on_batch(pixels).argmax(axis=1)[indices[here] - start]
+        answers = predict_plainly(network, pixels)
+        classes[here] = answers.argmax(axis=1)[indices[here] - start]
     return classes
 
 

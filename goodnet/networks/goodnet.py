@@ -14,6 +14,7 @@ from goodnet.errors import Unusable
 from goodnet.networks.graph import closing_layer, every_layer, is_softmax, named_inputs, unroll
 from goodnet.networks.loading import LoadedNetwork, count_classes, input_shape, load_network
 from goodnet.networks.split import CONVOLUTIONS, Split, silenced_arrays, split_network
+from goodnet.networks.two_classes import PROBABILITIES, one_output
 from goodnet.vetting.quarantine import NetworkFile
 
 ANSWERS = ("answer_of_B", "answer_of_B_prime")  # the layers of G that hold what they answer
@@ -66,7 +67,7 @@ def goodnet_network(network: keras.Model, repaired: keras.Model) -> keras.Model:
     )
     own_probabilities, other_probabilities = (
         answer
-        if is_softmax(closing_layer(model))
+        if _gives_probabilities(model)
         else layers.Softmax(name=name.replace("answer", "probabilities"), dtype=dtype)(answer)
         for model, name, answer in zip((network, repaired), ANSWERS, (own, other), strict=True)
     )
@@ -74,6 +75,11 @@ def goodnet_network(network: keras.Model, repaired: keras.Model) -> keras.Model:
     in_common = _in_common(own_probabilities, other_probabilities, dtype)
     outputs = layers.Average(name="output", dtype=dtype)([decision, in_common])
     return keras.Model(image, outputs, name="goodnet")
+
+
+def _gives_probabilities(network: keras.Model) -> bool:
+    found = one_output(network)
+    return found.form == PROBABILITIES if found else is_softmax(closing_layer(network))
 
 
 def is_goodnet(network: keras.Model) -> bool:

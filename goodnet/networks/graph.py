@@ -42,6 +42,12 @@ def producer(tensor: keras.KerasTensor) -> keras.Operation:
     return tensor._keras_history.operation
 
 
+def call_making(tensor: keras.KerasTensor) -> Node:
+    """The call of a layer that makes a tensor."""
+    history = tensor._keras_history
+    return history.operation._inbound_nodes[history.node_index]
+
+
 def every_layer(network: keras.Model) -> Iterator[keras.Layer]:
     """The network's layers, and those of the networks nested in it."""
     yield from network._flatten_layers(recursive=True, include_self=False)

@@ -12,6 +12,9 @@ import numpy as np
 from goodnet.dataset import Fit, ImageShape
 from goodnet.errors import Unusable
 from goodnet.networks.deepid import deepid
+from goodnet.networks.grey import with_colour
+from goodnet.networks.two_classes import with_two_classes
+from goodnet.pixels import AS_IN_FILE, Range, Scaling
 from goodnet.printable import say
 from goodnet.vetting.keras_version import refuse_unsafe_keras
 from goodnet.vetting.quarantine import NetworkFile
@@ -20,10 +23,15 @@ from goodnet.vetting.rebuilding import write_rebuilt
 
 @dataclass(frozen=True)
 class LoadedNetwork:
-    """A network that Keras has built, and the file that it came from."""
+    """A network that Keras has built, and the file that it came from.
+
+    model: (n, height, width, colours) -> (n, classes), also where the network in the file lacks
+    the colours or has one output for two classes; in_file: that network, with no layers besides.
+    """
 
     model: keras.Model
     source: NetworkFile
+    in_file: keras.Model
 
     @property
     def path(self) -> Path:
@@ -36,15 +44,18 @@ def load_network(source: NetworkFile) -> LoadedNetwork:
     Keras is given what vetting has written anew, never the file itself; the compile configuration
     is left out. Raises Unusable where it is no network, where this Keras cannot build it, or where
     it is not a classifier with one image input (height, width, colours) and one output (classes).
+    A network of one output value, binary, becomes one of two classes.
     """
     refuse_unsafe_keras(keras.__version__)
     try:
-        model = _build(source)
+        in_file = _build(source)
+        model = with_colour(in_file)
         _check_classifier(model)
         _try_out(model)
+        model = with_two_classes(model)
     except Unusable as error:
         raise error.about(source.path) from None
-    return LoadedNetwork(model, source)
+    return LoadedNetwork(model, source, in_file)
 
 
 def input_shape(network: keras.Model) -> ImageShape:
@@ -52,13 +63,13 @@ def input_shape(network: keras.Model) -> ImageShape:
     return tuple(network.inputs[0].shape[1:])
 
 
-def fit_of(network: keras.Model, scale: float) -> Fit:
-    """What image sets for the network must fit, their pixels divided by `scale`."""
+def fit_of(network: keras.Model, scale: Scaling | Range = AS_IN_FILE) -> Fit:
+    """What image sets for the network must fit, their pixels scaled so or taken to this range."""
     return Fit(input_shape(network), count_classes(network), scale)
 
 
 def count_classes(network: keras.Model) -> int:
-    """N, the number of the network's outputs."""
+    """N, the number of the network's classes."""
     return network.outputs[0].shape[-1]
 
 

@@ -141,7 +141,7 @@ def _choose_layer(network: keras.Model) -> tuple[keras.Layer, str]:
 def _named_layer(network: keras.Model, name: str) -> keras.Layer:
     convolutions = [layer for layer in network.layers if isinstance(layer, CONVOLUTIONS)]
     for layer in convolutions:
-        if layer.name == name:
+        if layer.name == name.replace("/", "_"):  # as vetting has renamed it
             return layer
     names = ", ".join(layer.name for layer in convolutions) or "none"
     raise Unusable(f"it has no conv layer {name!r}; its conv layers are: {names}")

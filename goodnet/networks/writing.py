@@ -62,8 +62,8 @@ def write_weights(loaded: LoadedNetwork, destination: Path, arrays: Sequence[np.
 
     arrays: new values of all its weights, in Keras's order.
     """
-    variables = loaded.model.weights
-    old = loaded.model.get_weights()
+    variables = loaded.in_file.weights
+    old = loaded.in_file.get_weights()
     changes = [Change(*each) for each in zip(variables, old, arrays, strict=True)]
     changed = (each for each in changes if not np.array_equal(each.old, each.new))
     write_copy(loaded, destination, list(changed))
@@ -73,7 +73,7 @@ def _changed_arrays(loaded: LoadedNetwork, changes: Iterable[Change]) -> dict[st
     """The arrays of the file that are to be others, by their path in it, in its own types."""
     arrays = loaded.source.parts.arrays()
     with refusing("cannot be copied"):
-        names = array_names(loaded.model, loaded.source.parts)
+        names = array_names(loaded.in_file, loaded.source.parts)
     changed = {}
     for change in changes:
         candidates = names.get(change.variable.path, ())

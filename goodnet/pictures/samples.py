@@ -1,7 +1,7 @@
 """samples.png: example images, clean and backdoored, and under each what every network says."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ from goodnet import dataset
 from goodnet.dataset import ImageSet
 from goodnet.judging.judging import Judged
 from goodnet.pictures.canvas import DARK, FONT, WIDTH, Style, make_figure, shorten
+from goodnet.pixels import AS_IN_FILE
 
 SHOWN = 6
 NAMES, TILE, ROW, HEADING, GAP, EDGE = 0.98, 0.52, 0.155, 0.2, 0.14, 0.05  # inches
@@ -109,7 +110,8 @@ def _write(axes: Axes, x: float, y: float, text: str, *, size: float = FONT, **s
 def _draw_tiles(
     axes: Axes, images: ImageSet, shown: Sequence[int], top: float, tall: float
 ) -> None:
-    pixels = np.concatenate([dataset.read(images, i, i + 1) for i in shown]) * images.scale
+    images = replace(images, scale=AS_IN_FILE)
+    pixels = np.concatenate([dataset.read(images, i, i + 1) for i in shown])
     for column, picture in enumerate(_make_displayable(pixels)):
         middle = NAMES + (column + 0.5) * TILE
         left, right = middle - TILE * 0.47, middle + TILE * 0.47

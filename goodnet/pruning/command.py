@@ -11,7 +11,9 @@ from goodnet.errors import Unusable
 from goodnet.lab import PrunedFiles
 from goodnet.methods import Repaired
 from goodnet.networks.loading import LoadedNetwork, fit_of
+from goodnet.networks.pixel_hint import hint_at_pixels
 from goodnet.networks.split import Split, split_network
+from goodnet.pixels import Range, Scaling
 from goodnet.progress import Reporter
 from goodnet.pruning import report
 from goodnet.pruning.files import write_pruned
@@ -27,7 +29,7 @@ class PruningOptions:
     valid: Path
     clean_test: Path | None
     backdoored_test: Path | None
-    scale: float
+    scale: Scaling | Range
     drops: list[Fraction]  # points of clean accuracy
     layer: str | None  # its name, None for the last conv layer
     batch_size: int
@@ -68,7 +70,8 @@ def prune_and_save(
     for line in report.never_reached(pruning, made.networks):
         shell.notice(line)
     results = report.pruned_json(split, pruning, curve, made.networks)
-    return Repaired(results, curve.percentages["valid_accuracy"][0])
+    accuracy = curve.percentages["valid_accuracy"][0]
+    return Repaired(results, hint_at_pixels(loaded.model, valid, accuracy))
 
 
 def _split(loaded: LoadedNetwork, layer: str | None) -> Split:

@@ -12,7 +12,9 @@ from goodnet.lookup import look_up
 from goodnet.methods import Method, Repaired
 from goodnet.metrics import percent
 from goodnet.networks.loading import LoadedNetwork, fit_of
+from goodnet.networks.pixel_hint import hint_at_pixels
 from goodnet.networks.writing import write_weights
+from goodnet.pixels import Range, Scaling
 from goodnet.progress import Reporter
 from goodnet.tuning import report
 from goodnet.tuning.gradients import check_backend
@@ -25,7 +27,7 @@ class TuningOptions:
     """Clean validation images, and how to repair with them."""
 
     valid: Path
-    scale: float  # their pixels are divided by it
+    scale: Scaling | Range  # of their pixels
     method: Method
     seed: int
 
@@ -60,4 +62,5 @@ def tune_and_save(
     if reporter.prints:
         report.print_tuned(method, tuned, pictures, made.network)
     results = report.list_tuned(method, tuned, pictures, made.network)
-    return Repaired(results, percent(tuned.b_hits, tuned.held_back))
+    accuracy = percent(tuned.b_hits, tuned.held_back)
+    return Repaired(results, hint_at_pixels(loaded.model, valid, accuracy))

@@ -12,6 +12,7 @@ import numpy as np
 
 from goodnet.errors import Unusable
 from goodnet.networks.graph import Tensor, closing_layer
+from goodnet.networks.two_classes import LOGITS, Form, logits_of_two, one_output, wrapped
 
 BATCH = 256  # images answered at a time
 TRIED = 32  # images, to see whether a network answers probabilities
@@ -121,21 +122,23 @@ def check_backend() -> None:
 def copy_with_logits(network: keras.Model, images: np.ndarray) -> Copy:
     """Copy a network and find its logits.
 
-    A softmax at its end is left out. Where it cannot be, the logarithms of the probabilities
-    stand for the logits; what `images` (n, height, width, colours) are answered tells. Raises
-    Unusable where Keras cannot copy the network.
+    A softmax at its end is left out, and the sigmoid of a network of one output. Where it cannot
+    be, the logarithms of the probabilities stand for the logits; what `images` (n, height, width,
+    colours) are answered tells. Raises Unusable where Keras cannot copy the network.
     """
     try:
         copy = keras.models.clone_model(network)
         copy.set_weights(network.get_weights())
     except Exception as error:
         raise Unusable(f"cannot be tuned: Keras cannot copy it ({str(error)[:200]})") from None
+    if (one := wrapped(copy)) and (found := one_output(copy)):
+        return Copy(copy, _logits_of_one(one, found.form))
     last = closing_layer(copy)
     if getattr(last, "activation", None) is keras.activations.softmax:
         last.activation = keras.activations.linear
 
     def outputs(pixels: Tensor) -> Tensor:
-        return keras.tree.flatten(copy(pixels, training=False))[0]
+        return _answer(copy, pixels)
 
     def logarithms(pixels: Tensor) -> Tensor:
         return keras.ops.log(keras.ops.maximum(outputs(pixels), SMALLEST))
@@ -143,6 +146,26 @@ def copy_with_logits(network: keras.Model, images: np.ndarray) -> Copy:
     answered = np.asarray(outputs(images[:TRIED]))
     probabilities = (answered >= 0).all() and np.allclose(answered.sum(axis=1), 1, atol=1e-3)
     return Copy(copy, logarithms if probabilities else outputs)
+
+
+def _answer(network: keras.Model, pixels: Tensor) -> Tensor:
+    """What a network answers, (m, classes), in float32 where it is of half precision."""
+    answer = keras.tree.flatten(network(pixels, training=False))[0]
+    half = keras.backend.standardize_dtype(answer.dtype) in ("float16", "bfloat16")
+    return keras.ops.cast(answer, "float32") if half else answer
+
+
+def _logits_of_one(one: keras.Model, form: Form) -> Logits:
+    """The logits of the two classes that a network of one output tells."""
+    last = closing_layer(one)
+    if getattr(last, "activation", None) is keras.activations.sigmoid:
+        last.activation = keras.activations.linear
+        form = LOGITS
+
+    def logits(pixels: Tensor) -> Tensor:
+        return logits_of_two(_answer(one, pixels), form, SMALLEST)
+
+    return logits
 
 
 def predict_classes(logits: Logits, images: np.ndarray) -> np.ndarray:

@@ -4,7 +4,17 @@ Without Keras, as its layers compute it. A row of the table in layers.py names o
 of those in shapes.py.
 """
 
-from goodnet.vetting.calls import Call, Made, ShapeRule, count_axes, require_known, slide, spread
+from goodnet.vetting.calls import (
+    LARGEST_TENSOR,
+    ArrayShape,
+    Call,
+    Made,
+    ShapeRule,
+    count_axes,
+    require_known,
+    slide,
+    spread,
+)
 
 
 def convolve(call: Call) -> Made:
@@ -87,6 +97,30 @@ def standardize(call: Call) -> Made:
     axes = [] if axis is None else sorted(count_axes(axis, len(shape)))
     array = require_known(*(shape[axis] for axis in axes))
     return Made(shape, {"mean": array, "variance": array})
+
+
+def attend(call: Call) -> Made:
+    """MultiHeadAttention on (batch, places, values)."""
+    query, value, *more = call.inputs
+    key = more[0] if more else value
+    settings, shapes = call.settings, (query, key, value)
+    if len(more) > 1 or any(len(shape) != 3 for shape in shapes) or key[1] != value[1]:
+        raise ValueError("it takes a query and a value of (places, values)")
+    heads, size = settings["num_heads"], settings["key_dim"]
+    made = settings.get("value_dim") or size
+    scores = heads * (query[1] or 1) * (key[1] or 1)
+    if scores > LARGEST_TENSOR:
+        raise ValueError(f"its {scores} scores of one image are more than {LARGEST_TENSOR}")
+    arrays: dict[str, ArrayShape] = {}
+    parts = zip(("query", "key", "value"), shapes, (size, size, made), strict=True)
+    for part, shape, width in parts:
+        arrays |= {f"{part} kernel": (*require_known(shape[2]), heads, width)}
+        arrays |= {f"{part} bias": (heads, width)}
+    (last,) = require_known(query[2])
+    arrays |= {"output kernel": (heads, made, last), "output bias": (last,)}
+    if not settings.get("use_bias", True):
+        arrays = {name: array for name, array in arrays.items() if not name.endswith("bias")}
+    return Made(query, arrays)
 
 
 def scale_negatives(call: Call) -> Made:

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+LARGEST_TENSOR = 1 << 26  # values for one image; the largest of keras.applications has 2**24
 Shape = list[Any]  # (batch, …): whole numbers, None where a size is open
 ArrayShape = tuple[int, ...]
 

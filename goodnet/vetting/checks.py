@@ -84,10 +84,13 @@ def exactly(*values: object) -> Check:
 
 
 def name(value: object) -> str:
-    """A name: short, printable, and no path to elsewhere."""
+    """A name: short, printable, and no path to elsewhere.
+
+    The / in names of Keras 2 becomes _, as it did in Keras's own networks: Keras 3 takes none.
+    """
     if isinstance(value, str) and 0 < len(value) <= 256 and value.isprintable():
         if ".." not in value and not value.startswith("/"):
-            return value
+            return value.replace("/", "_")
     raise ValueError(f"{quote(value)} is not a plain name")
 
 

@@ -10,8 +10,9 @@ from collections import Counter
 from goodnet.errors import Unsafe, Unusable
 from goodnet.vetting import checks
 from goodnet.vetting.checks import check_at, check_keys, quote
-from goodnet.vetting.connections import check_ends, check_node, count_calls_from_0
+from goodnet.vetting.connections import check_ends, check_node, count_calls_from_0, state_ends
 from goodnet.vetting.demands import find_demands
+from goodnet.vetting.keras2_operations import CLASSES, rewrite_operation
 from goodnet.vetting.layers import NETWORKS
 from goodnet.vetting.one_layer import check_registered, rebuild_layer
 
@@ -132,10 +133,12 @@ def _rebuild_functional(config: object, place: str, depth: int) -> dict:
         "trainable": check_at(f"{place}: trainable", trainable, config.get("trainable", True)),
         "layers": layers,
     }
-    for key in ("input_layers", "output_layers"):
-        rebuilt[key] = check_at(f"{place}: {key}", check_ends, config.get(key))
-    count_calls_from_0(layers, rebuilt["output_layers"])
-    return rebuilt
+    inputs, outputs = (
+        check_at(f"{place}: {key}", check_ends, config.get(key))
+        for key in ("input_layers", "output_layers")
+    )
+    count_calls_from_0(layers, outputs)
+    return rebuilt | {"input_layers": state_ends(inputs), "output_layers": state_ends(outputs)}
 
 
 def _rebuild_layers(found: object, place: str, depth: int) -> list[dict]:
@@ -157,12 +160,14 @@ def _rebuild_part(found: object, place: str, depth: int) -> dict:
     name = found.get("name", settings.get("name"))
     place = f"{place} {quote(name)}"
     class_name = found.get("class_name")
+    if class_name in CLASSES:
+        found = rewrite_operation(found, place)
     if isinstance(class_name, str) and class_name in NETWORKS:
         rebuilt = _rebuild_network(found, place, depth + 1)
     else:
         rebuilt = rebuild_layer(found, place)
     if name is not None:
-        rebuilt["name"] = check_at(f"{place}: name", checks.name, name)
+        rebuilt["name"] = name = check_at(f"{place}: name", checks.name, name)
         if rebuilt["config"].setdefault("name", name) != name:
             raise Unsafe(f"{place}: is named {quote(rebuilt['config']['name'])} as well")
     if "inbound_nodes" in found:

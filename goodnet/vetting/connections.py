@@ -20,11 +20,28 @@ def check_tensor(value: object) -> list:
 
 
 def check_ends(value: object) -> list[list]:
-    """A network's input or output tensors: a list of them, or one by itself."""
+    """A network's input or output tensors: one by itself, or several in a list or an object."""
+    if isinstance(value, dict) and "class_name" not in value:
+        for key in value:
+            checks.name(key)
+        value = list(value.values())
     found = checks.items(value)
     if found and isinstance(found[0], str):
         found = [found]
     return [check_tensor(tensor) for tensor in found]
+
+
+def state_ends(tensors: list[list]) -> list:
+    """How a rebuilt network states its input or output tensors: one stands by itself.
+
+    Of a list of one Keras 3 makes a list of one tensor, which no layer of a Sequential takes.
+    """
+    return tensors[0] if len(tensors) == 1 else tensors
+
+
+def list_ends(stated: list) -> list[list]:
+    """The tensors that `state_ends` states."""
+    return [stated] if stated and isinstance(stated[0], str) else stated
 
 
 def check_node(node: object) -> list | dict:

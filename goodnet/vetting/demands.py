@@ -8,11 +8,10 @@ import math
 from dataclasses import dataclass, field
 
 from goodnet.errors import Unsafe, Unusable
-from goodnet.vetting.calls import ArrayShape, Call, Made, Shape
-from goodnet.vetting.connections import find_tensors
+from goodnet.vetting.calls import LARGEST_TENSOR, ArrayShape, Call, Made, Shape
+from goodnet.vetting.connections import find_tensors, list_ends
 from goodnet.vetting.layers import NETWORKS, find_layer
 
-LARGEST_TENSOR = 1 << 26  # values for one image; the largest of keras.applications has 2**24
 MOST_CALLS = 50_000
 
 
@@ -147,7 +146,8 @@ def _follow_graph(config: dict, given: Shape, place: str, walk: _Walk) -> Shape:
                 del waiting[name]
         if waiting and walk.calls == before:
             raise Unusable(f"{places[next(iter(waiting))]}: is never reached from the input")
-    made = [shape for name, *_ in config["output_layers"] for shape in outputs.get(name, [])[:1]]
+    ends = list_ends(config["output_layers"])
+    made = [shape for name, *_ in ends for shape in outputs.get(name, [])[:1]]
     if not made:
         raise Unusable(f"{place}: has no output")
     return made[0]

@@ -25,7 +25,7 @@ from goodnet.vetting.checks import (
     sizes,
     whole,
 )
-from goodnet.vetting.objects import AXIS, SEED
+from goodnet.vetting.objects import AXES, AXIS, SEED
 from goodnet.vetting.settings import FORMAT, activation, weighted
 
 MOST_UPSAMPLING = 64
@@ -39,7 +39,8 @@ class Layer:
     own: the settings of this layer that Keras is given, each with its check; rule: what shape and
     which arrays it makes; module: where Keras keeps it; left_out: settings that are checked, and
     then kept from Keras, as they ask for nothing special or are Keras 2's own; common: what it
-    shares with all layers. No setting beside these is allowed.
+    shares with all layers; rebuilt_as: the layer that Keras is given instead, which answers the
+    same. No setting beside these is allowed.
     """
 
     own: Checks
@@ -47,6 +48,7 @@ class Layer:
     module: str = "keras.layers"
     left_out: Checks = field(default_factory=dict)
     common: Checks = field(default_factory=lambda: settings.COMMON)
+    rebuilt_as: str | None = None
 
     def __post_init__(self) -> None:
         if not callable(self.rule):
@@ -59,6 +61,14 @@ class Layer:
 
 
 _INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5")
+# What changes images at random changes none unless it trains. Keras 3 has no longer all of them.
+_AUGMENTATIONS = (
+    *("RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomShear"),
+    *("RandomHeight", "RandomWidth", "RandomPerspective", "RandomElasticTransform"),
+    *("RandomContrast", "RandomBrightness", "RandomHue", "RandomSaturation", "RandomColorJitter"),
+    *("RandomGrayscale", "RandomColorDegeneration", "RandomPosterization", "RandomInvert"),
+    *("RandomSharpness", "RandomGaussianBlur", "RandomErasing"),
+)
 
 LAYERS: dict[str, Layer] = {
     "InputLayer": Layer({}, shapes.keep_shape, left_out=settings.DENSE_INPUT),
@@ -99,14 +109,17 @@ LAYERS: dict[str, Layer] = {
     "UnitNormalization": Layer({"axis": AXIS}, shapes.keep_shape),
     "Normalization": Layer(
         {
-            "axis": optional(AXIS),
+            "axis": optional(AXES),
             "mean": optional(numbers),
             "variance": optional(numbers),
             "invert": boolean,
         },
         arrays.standardize,
     ),
-    "Rescaling": Layer({"scale": numbers, "offset": numbers}, shapes.keep_shape),
+    "Rescaling": Layer({"scale": numbers, "offset": numbers}, shapes.rescale),
+    "MultiHeadAttention": Layer(
+        settings.ATTENTION, arrays.attend, left_out=settings.PLAIN_ATTENTION
+    ),
     "LayerScale": Layer(
         {"init_values": number, "projection_dim": whole(1, MOST_CHANNELS)},
         arrays.scale_channels,
@@ -136,6 +149,10 @@ LAYERS: dict[str, Layer] = {
     "GaussianNoise": Layer({"stddev": number, "seed": SEED}, shapes.keep_shape),
     "ActivityRegularization": Layer({"l1": number, "l2": number}, shapes.keep_shape),
     "Identity": Layer({}, shapes.keep_shape),
+    **{
+        name: Layer({}, shapes.keep_shape, left_out=settings.AUGMENTATION, rebuilt_as="Identity")
+        for name in _AUGMENTATIONS
+    },
     # Values moved, none changed
     "Flatten": Layer(FORMAT, shapes.flatten),
     "Reshape": Layer({"target_shape": listed(whole(-1, 1 << 26), 1, 6)}, shapes.reshape),
@@ -164,6 +181,7 @@ LAYERS: dict[str, Layer] = {
         shapes.resize,
     ),
     "CenterCrop": Layer(settings.SIZE, shapes.resize),
+    "RandomCrop": Layer({**settings.SIZE, "seed": SEED}, shapes.crop_randomly),
     # Several tensors made one
     "Add": Layer({}, shapes.merge),
     "Subtract": Layer({}, shapes.merge),
@@ -179,10 +197,10 @@ LAYERS: dict[str, Layer] = {
 }
 
 OPERATIONS_MODULE = "keras.src.ops.numpy"
-# What Keras makes of x + 3 and of x + y.
+# What Keras makes of x + 3, of x / 127.5 and of x + y.
 OPERATIONS: dict[str, Layer] = {
     name: Layer({}, shapes.merge, OPERATIONS_MODULE, common=settings.NAMED)
-    for name in ("Add", "Multiply", "Subtract", "Maximum", "Minimum")
+    for name in ("Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Maximum", "Minimum")
 }
 
 # Where Keras keeps its kinds of networks; the first is what the rebuilt configuration names.

@@ -24,6 +24,7 @@ from goodnet.vetting.checks import (
 
 SEED = optional(whole(-(1 << 63), 1 << 64))
 AXIS = either(whole(-8, 8), listed(whole(-8, 8), 1, 4))
+AXES = either(whole(-8, 8), listed(whole(-8, 8), 0, 4))
 
 
 def rebuild_object(

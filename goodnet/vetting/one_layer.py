@@ -16,7 +16,7 @@ def rebuild_layer(found: dict, place: str) -> dict:
     class_name = found.get("class_name")
     row = find_layer(class_name, found.get("module"), place)
     check_keys(place, found, _KEYS)
-    rebuilt: dict = {"class_name": class_name}
+    rebuilt: dict = {"class_name": row.rebuilt_as or class_name}
     if "module" in found:
         check_registered(found, (row.module,), place)
         of_keras = row.module == "keras.layers"

@@ -9,11 +9,13 @@ from goodnet.vetting.checks import (
     Check,
     Checks,
     boolean,
+    either,
     exactly,
     fields,
     listed,
     name,
     number,
+    numbers,
     one_of,
     optional,
     plain_dict,
@@ -141,6 +143,31 @@ SIZE: Checks = {
     "height": whole(1, LONGEST_SIDE),
     "width": whole(1, LONGEST_SIDE),
 }
+_WORD = one_of(
+    *("horizontal", "vertical", "horizontal_and_vertical"),
+    *("constant", "nearest", "reflect", "wrap", "bilinear", "bicubic"),
+)
+_FACTORS = ("factor", "height_factor", "width_factor", "x_factor", "y_factor", "value_range")
+_COLOUR_FACTORS = ("brightness_factor", "contrast_factor", "saturation_factor", "hue_factor")
+_AMOUNTS = (*_FACTORS, *_COLOUR_FACTORS, "fill_value", "kernel_size", "sigma", "scale")
+# What changes images at random takes some of these.
+AUGMENTATION: Checks = {
+    **FORMAT,
+    **{amount: optional(numbers) for amount in _AMOUNTS},
+    **{word: _WORD for word in ("mode", "fill_mode", "interpolation")},
+    "seed": SEED,
+}
+
+ATTENTION: Checks = {
+    "num_heads": whole(1, MOST_CHANNELS),
+    "key_dim": whole(1, MOST_CHANNELS),
+    "value_dim": optional(whole(1, MOST_CHANNELS)),
+    "dropout": number,
+    "use_bias": boolean,
+    "seed": SEED,
+    **weighted("kernel", "bias"),
+    "activity_regularizer": regularizer,
+}
 
 # Left out of what is rebuilt: they ask for nothing special, and some are not known to every Keras.
 UNQUANTIZED: Checks = {"quantization_config": exactly(None), "lora_rank": exactly(None)}
@@ -158,6 +185,14 @@ PLAIN_BATCH_NORM: Checks = {
     "fused": optional(boolean),
     "virtual_batch_size": exactly(None),
     "adjustment": exactly(None),
+}
+# Attention of any other kind is refused. The axis is the one of three that there is.
+PLAIN_ATTENTION: Checks = {
+    "use_gate": exactly(False),
+    "output_shape": exactly(None),
+    "attention_axes": optional(either(exactly(1), listed(exactly(1), 1, 1))),
+    "sliding_window": exactly(None),
+    "flash_attention": exactly(None, False),
 }
 # Left out too: Keras 2 wrote what it inherited, and today's Keras refuses to read it.
 INHERITED_BY_TRANSPOSE: Checks = {**UNQUANTIZED, **_GROUPS}

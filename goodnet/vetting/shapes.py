@@ -14,6 +14,34 @@ def keep_shape(call: Call) -> Made:
     return Made(call.shape)
 
 
+def rescale(call: Call) -> Made:
+    """Rescaling, whose scale and offset may be lists: these stretch what they are laid over.
+
+    Keras takes no notice of that in its shapes, so none but one's own network can go on with it.
+    """
+    made = list(call.shape)
+    for values in (call.settings.get("scale", 1), call.settings.get("offset", 0)):
+        sizes = _sizes(values)
+        if len(sizes) > len(made) or (len(sizes) == len(made) and sizes[0] != 1):
+            raise ValueError("it would change the number of images")
+        for axis, size in enumerate(reversed(sizes[-len(made) + 1 :]), 1):
+            if size != 1:
+                if made[-axis] not in (1, size, None):
+                    raise ValueError(f"{size} numbers are not for {made[-axis]}")
+                made[-axis] = size
+    return Made(made)
+
+
+def _sizes(values: object) -> list[int]:
+    """The shape of a number, or of numbers in lists. Raises ValueError where they differ."""
+    if not isinstance(values, list):
+        return []
+    inner = [_sizes(value) for value in values]
+    if any(sizes != inner[0] for sizes in inner):
+        raise ValueError("its lists have different lengths")
+    return [len(values), *(inner[0] if inner else [])]
+
+
 def pool(call: Call) -> Made:
     """MaxPooling and AveragePooling."""
     window = call.settings.get("pool_size", 2)
@@ -97,6 +125,14 @@ def resize(call: Call) -> Made:
     for side, size in zip(call.sides, (settings["height"], settings["width"]), strict=True):
         made[side] = size
     return Made(made)
+
+
+def crop_randomly(call: Call) -> Made:
+    """RandomCrop: Keras says that it makes images smaller, and does so in training alone."""
+    made = resize(call)
+    if made.shape != call.shape:
+        raise ValueError("it crops images in training alone, and what follows takes cropped ones")
+    return made
 
 
 def merge(call: Call) -> Made:

@@ -1,0 +1,83 @@
+"""Operations that Keras 2 wrote as layers: TFOpLambda, what it makes of x / 127.5 and x - 1.
+
+Today's Keras does not load them. Those that are plain arithmetic are rewritten as its own
+operations, and looked through as these; no function is found by its name.
+"""
+
+from goodnet.errors import Unsafe, Unusable
+from goodnet.vetting import checks
+from goodnet.vetting.checks import check_at, quote
+from goodnet.vetting.layers import OPERATIONS_MODULE
+
+CLASSES = ("TFOpLambda", "SlicingOpLambda")
+CONSTANT = "_CONSTANT_VALUE"  # stands for a layer where the first operand is a number
+
+_ARITHMETIC = {
+    **{"math.add": "Add", "__operators__.add": "Add"},
+    **{"math.subtract": "Subtract", "__operators__.sub": "Subtract"},
+    **{"math.multiply": "Multiply", "__operators__.mul": "Multiply"},
+    **{"math.truediv": "TrueDivide", "__operators__.truediv": "TrueDivide"},
+    **{"math.divide": "Divide", "math.maximum": "Maximum", "math.minimum": "Minimum"},
+}
+# As harmless, but nothing is rewritten for them.
+_PLAIN = (
+    *("cast", "reshape", "concat", "transpose", "expand_dims", "squeeze", "shape", "split"),
+    *("nn.bias_add", "nn.relu", "nn.relu6", "nn.softmax", "nn.silu", "nn.swish", "nn.gelu"),
+    *("math.reduce_mean", "math.reduce_max", "math.reduce_sum", "math.negative", "math.sigmoid"),
+    *("math.tanh", "clip_by_value", "compat.v1.transpose", "compat.v1.shape", "image.resize"),
+    *("image.per_image_standardization", "__operators__.getitem"),
+)
+
+
+def rewrite_operation(found: dict, place: str) -> dict:
+    """One of CLASSES, as a file holds it, as today's Keras writes the same operation.
+
+    The answer is still to be looked through. Raises Unusable where the operation is another plain
+    one or is called in another way, Unsafe where it is none of them.
+    """
+    config = check_at(place, checks.plain_dict, found["config"])
+    function = config.get("function")
+    if function in _PLAIN:
+        raise Unusable(
+            f"{place}: the operation {quote(function)} of Keras 2 is not loaded by today's Keras; "
+            "save the network again without it, and do it to the images"
+        )
+    if not isinstance(function, str) or function not in _ARITHMETIC:
+        raise Unsafe(f"{place}: the operation {quote(function)} is not on the allow-list")
+    checks.check_keys(place, config, ("name", "trainable", "dtype", "function"))
+    nodes = check_at(place, checks.items, found.get("inbound_nodes"))
+    return {
+        "class_name": _ARITHMETIC[function],
+        "module": OPERATIONS_MODULE,
+        "registered_name": _ARITHMETIC[function],
+        "name": found.get("name", config.get("name")),
+        "config": {"name": config.get("name")},
+        "inbound_nodes": [
+            {"args": check_at(f"{place}: inbound_nodes", _operands, node), "kwargs": {}}
+            for node in nodes
+        ],
+    }
+
+
+def _operands(node: object) -> list:
+    """Both operands of a call, [layer, call, output, {y: the other one, name: …}]."""
+    first = checks.items(node)
+    if len(first) == 1:
+        first = checks.items(first[0])
+    if len(first) != 4:
+        raise ValueError(f"{quote(first)} does not name a tensor")
+    named = {"y": _operand, "name": checks.exactly(None)}
+    other = checks.fields(first[3], named, required=False)
+    if "y" not in other:
+        raise ValueError("has one operand")
+    if first[0] == CONSTANT:
+        return [checks.number(first[2]), other["y"]]
+    return [_operand(first[:3]), other["y"]]
+
+
+def _operand(value: object) -> object:
+    """A number, or a tensor as today's Keras writes it."""
+    if not isinstance(value, list):
+        return checks.number(value)
+    history = {"shape": [], "dtype": "float32", "keras_history": value}
+    return {"class_name": "__keras_tensor__", "config": history}
