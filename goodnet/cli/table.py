@@ -28,16 +28,14 @@ def print_table(
     # Where no terminal sets a width, the table takes what it likes. A narrow one breaks headings
     # between words, but neither figures nor paths.
     terminal = sys.stdout.isatty()
-    console = Console(
-        highlight=False, markup=False, force_terminal=terminal, width=None if terminal else 1000
-    )
+    width = None if terminal else 1000
+    console = Console(highlight=False, markup=False, force_terminal=terminal, width=width)
     arrows = {"up": "high", "down": "low"} if console.options.ascii_only else ARROWS
     better = better or {}
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     best = {}
-    for index, (column, cells) in enumerate(
-        zip(columns[:-1], zip(*rows, strict=True), strict=False)
-    ):
+    pairs = zip(columns[:-1], zip(*rows, strict=True), strict=False)
+    for index, (column, cells) in enumerate(pairs):
         heading = column
         if column in better:
             heading += f" {arrows[better[column]]}"
