@@ -53,9 +53,8 @@ def print_table(
     rows = [[printable(cell) for cell in row] for row in rows]
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     best = {}
-    for index, (column, cells) in enumerate(
-        zip(columns[:-1], zip(*rows, strict=True), strict=False)
-    ):
+    pairs = zip(columns[:-1], zip(*rows, strict=True), strict=False)
+    for index, (column, cells) in enumerate(pairs):
         heading = column
         if column in better:
             heading += f" {arrows[better[column]]}"
