@@ -15,6 +15,7 @@ from goodnet.files import replacing
 from goodnet.networks.array_names import array_names
 from goodnet.networks.loading import LoadedNetwork, refusing
 from goodnet.vetting.patching import write_changed
+from goodnet.vetting.values import arrays_of
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def write_weights(loaded: LoadedNetwork, destination: Path, arrays: Sequence[np.
 
 def _changed_arrays(loaded: LoadedNetwork, changes: Iterable[Change]) -> dict[str, np.ndarray]:
     """The arrays of the file that are to be others, by their path in it, in its own types."""
-    arrays = loaded.source.parts.arrays()
+    arrays = arrays_of(loaded.source.parts)
     with refusing("cannot be copied"):
         names = array_names(loaded.in_file, loaded.source.parts)
     changed = {}

@@ -7,8 +7,6 @@ in plain Python: a child that was taken over could say anything.
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 # The only numbers that an array may hold, by NumPy's names: all bits used, in either byte order.
 NUMBERS = (
     *("<f2", "<f4", "<f8", ">f2", ">f4", ">f8"),
@@ -29,14 +27,14 @@ class StoredArray:
     they are packed or in several pieces, or if the file is inside another.
     """
 
-    dtype: np.dtype
+    dtype: str  # one of NUMBERS
     shape: tuple[int, ...]
     offset: int | None
 
     @property
     def size(self) -> int:
         """How many bytes its values have."""
-        return math.prod(self.shape) * self.dtype.itemsize
+        return math.prod(self.shape) * int(self.dtype[2:])
 
 
 @dataclass(frozen=True)
@@ -49,8 +47,7 @@ class Contents:
     def as_json(self) -> dict:
         """Lists and dictionaries alone."""
         arrays = [
-            (name, array.dtype.str, array.shape, array.offset)
-            for name, array in self.arrays.items()
+            (name, array.dtype, array.shape, array.offset) for name, array in self.arrays.items()
         ]
         return {"groups": self.groups, "arrays": arrays}
 
@@ -63,9 +60,7 @@ def read_contents(found: dict) -> Contents:
         if _text(name) in arrays or dtype not in NUMBERS:
             raise ValueError("an array is there twice, or holds no plain numbers")
         sizes = tuple(map(_whole, shape))
-        arrays[name] = StoredArray(
-            np.dtype(dtype), sizes, None if offset is None else _whole(offset)
-        )
+        arrays[name] = StoredArray(dtype, sizes, None if offset is None else _whole(offset))
     return Contents(groups, arrays)
 
 

@@ -8,7 +8,6 @@ import re
 from collections.abc import Sequence
 
 import h5py
-import numpy as np
 from h5py import h5a, h5d, h5s, h5t
 
 from goodnet.errors import Unsafe, Unusable
@@ -68,8 +67,9 @@ def _list(item: h5py.Group | h5py.Dataset, path: str, contents: Contents, alone:
         return
     in_one_piece = item.id.get_create_plist().get_layout() == h5d.CONTIGUOUS
     offset = item.id.get_offset() if alone and in_one_piece else None
-    dtype = np.dtype(plain_numbers(item.id.get_type()))
-    contents.arrays[path] = StoredArray(dtype, item.shape, offset)
+    dtype = plain_numbers(item.id.get_type())
+    if dtype:
+        contents.arrays[path] = StoredArray(dtype, item.shape, offset)
 
 
 def _attributes(group: h5py.Group) -> Attributes:

@@ -2,12 +2,10 @@
 
 This is what the limited child hands over (goodnet/vetting/inspector.py). Both processes vet it: the
 child before it reads the arrays, and then the process that computes, since a child that was taken
-over could say anything. Nothing here needs more than Python and NumPy.
+over could say anything. Nothing here needs more than Python.
 """
 
 from dataclasses import dataclass
-
-import numpy as np
 
 from goodnet.errors import Unusable
 from goodnet.vetting.configuration import check_arrays, vet_configuration
@@ -30,18 +28,6 @@ class Parts:
     configuration: str | None
     contents: Contents
     values: bytes
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The arrays by their path in the file. Raises Unusable where `values` has another size."""
-        arrays = self.contents.arrays.items()
-        if sum(array.size for _, array in arrays) != len(self.values):
-            raise Unusable("is damaged: its arrays have another size than they are said to have")
-        found, values, start = {}, memoryview(self.values), 0
-        for name, array in arrays:
-            end = start + array.size
-            found[name] = np.frombuffer(values[start:end], array.dtype).reshape(array.shape)
-            start = end
-        return found
 
     def as_json(self) -> dict:
         """All but the values, in lists and dictionaries alone."""

@@ -19,6 +19,7 @@ from goodnet.vetting.changes import Arrays, hand_over
 from goodnet.vetting.contents import HDF5_START, StoredArray
 from goodnet.vetting.parts import Parts
 from goodnet.vetting.quarantine import NetworkFile
+from goodnet.vetting.values import arrays_of
 
 
 def write_changed(source: NetworkFile, changed: Arrays, copy: Path) -> None:
@@ -26,7 +27,7 @@ def write_changed(source: NetworkFile, changed: Arrays, copy: Path) -> None:
 
     Raises Unusable where the copy would not pass as a network, or holds anything but that.
     """
-    stored, old = source.parts.contents.arrays, source.parts.arrays()
+    stored, old = source.parts.contents.arrays, arrays_of(source.parts)
     if all(stored[name].offset is not None for name in changed):
         with open(copy, "w+b") as file:
             source.original.seek(0)
@@ -73,7 +74,7 @@ def _check(copy: Path, source: Parts, changed: Arrays) -> None:
             made = held.network(copy).parts
     except Unusable as error:
         raise type(error)(f"would not pass once it is repaired: {error.reason}") from None
-    expected, found = source.arrays() | dict(changed), made.arrays()
+    expected, found = arrays_of(source) | dict(changed), arrays_of(made)
     same = (
         made.configuration == source.configuration
         and made.contents.groups == source.contents.groups

@@ -11,6 +11,7 @@ from pathlib import Path
 import h5py
 
 from goodnet.vetting.parts import CONFIGURATION, METADATA, WEIGHTS, Parts, vet_parts
+from goodnet.vetting.values import arrays_of
 
 
 def write_rebuilt(parts: Parts, folder: Path) -> Path:
@@ -39,7 +40,7 @@ def _write_hdf5(parts: Parts, path: Path, configuration: dict | None) -> None:
             for key, said in attributes.items():
                 text = isinstance(said, str)
                 group.attrs[key] = said if text else [name.encode() for name in said]
-        for name, array in parts.arrays().items():
+        for name, array in arrays_of(parts).items():
             file.create_dataset(name, data=array)
         if configuration is not None:
             file.attrs["model_config"] = json.dumps(configuration)
