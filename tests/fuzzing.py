@@ -29,7 +29,14 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import h5py  # noqa: E402
 import keras  # noqa: E402
-from conftest import build_lab, load_model, run_script  # noqa: E402
+from conftest import (  # noqa: E402
+    CLASSES,
+    build_lab,
+    load_model,
+    random_images,
+    run_script,
+    write_images,
+)
 
 from goodnet import dataset  # noqa: E402
 from goodnet.errors import Unusable  # noqa: E402
@@ -221,6 +228,10 @@ def sources(folder: Path) -> list[tuple[str, bytes, tuple]]:
     tiny = build_lab(folder / "tiny")
     network = load_model(tiny / "models/bd_net.h5")
     network.save(tiny / "models/b.keras")
+    for packed in ({"compression": "gzip", "shuffle": True}, {"compression": "lzf"}):
+        path = tiny / "data" / f"{packed['compression']}.h5"
+        pixels, labels = random_images(30), np.arange(30) % CLASSES
+        write_images(path, pixels, labels, chunks=(8, 3, 7, 12), fletcher32=True, **packed)
     files = [*tiny.rglob("*.h5"), tiny / "models/b.keras"]
     files += [
         path for path in (*lab.glob("models/bd_*.h5"), lab / "data/cl/test.h5") if path.exists()

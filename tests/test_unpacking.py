@@ -116,6 +116,16 @@ def test_values_that_lie_in_the_file_itself_are_read(tmp_path):
     np.testing.assert_array_equal(dataset.read(images, 0, 3), pixels)
 
 
+@pytest.mark.parametrize("chunks", [None, (4, 7, 12)], ids=["flat", "chunked"])
+def test_images_without_an_axis_of_colours_have_one_colour(tmp_path, chunks):
+    pixels = random_images(9)[..., 0]
+    with h5py.File(tmp_path / "grey.h5", "w") as file:
+        file.create_dataset("data", data=pixels, chunks=chunks)
+        file["label"] = np.zeros(9)
+    images = hold([], [tmp_path / "grey.h5"]).images(tmp_path / "grey.h5")
+    np.testing.assert_array_equal(images.pixels(2, 9, False), pixels[2:9, ..., np.newaxis])
+
+
 def test_each_chunk_is_unpacked_once_for_all_batches(tmp_path, monkeypatch):
     path = zeros_in_chunks(tmp_path / "a.h5", 2000, SHAPE, (2000, 1, 1, 1))
     data, bands = surveyed(path).data, []

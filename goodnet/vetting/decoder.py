@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from goodnet.errors import Unusable
-from goodnet.vetting.layout import LARGEST_CHUNK, Array, Chunks, band_bytes
+from goodnet.vetting.layout import LARGEST_CHUNK, Array, Chunks, band_bytes, order_axes
 from goodnet.vetting.unpacking import unpack_rows
 
 KEPT = 1 << 28  # bytes of unpacked bands, for the images that come next
@@ -42,9 +42,7 @@ class Decoder:
         while done < len(pixels):
             band, first = divmod(start + done, step)
             images = self.unpacked(band)[first : first + len(pixels) - done]
-            if channels_first:
-                images = images.transpose(0, 2, 3, 1)
-            pixels[done : done + len(images)] = images
+            pixels[done : done + len(images)] = order_axes(images, channels_first)
             done += len(images)
 
     def unpacked(self, band: int) -> np.ndarray:

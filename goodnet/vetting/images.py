@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 
 from goodnet.errors import Unusable
-from goodnet.vetting.layout import Array, Layout, read_layout
+from goodnet.vetting.layout import Array, Layout, order_axes, read_layout
 from goodnet.vetting.opening import signature_of
 from goodnet.vetting.unpacked import Unpacked, read_exactly_into, start_unpacking
 
@@ -38,15 +38,15 @@ class ImageFile:
     def pixels(self, start: int, stop: int, channels_first: bool) -> np.ndarray:
         """Images start..stop-1 as (n, height, width, colours) float32.
 
-        Raises Unusable where they cannot be read, or the file has changed since it was looked
-        through.
+        A set (n, height, width) has one colour. Raises Unusable where they cannot be read, or the
+        file has changed since it was looked through.
         """
         data = self.layout.data
         if data is None or self.source is None:
             raise Unusable("is damaged: its images are not in it", self.path)
         if signature_of(self.file) != self.signature:
             raise Unusable("has changed since this command began to read it; try again", self.path)
-        shape = data.shape[1:]
+        shape = data.shape[1:] if len(data.shape) == 4 else (*data.shape[1:], 1)
         if channels_first:
             shape = (*shape[1:], shape[0])
         pixels = np.empty((stop - start, *shape), np.float32)
@@ -112,4 +112,4 @@ def _fill(
     stored = np.empty((len(pixels), *data.shape[1:]), data.dtype)
     read_exactly_into(file.fileno(), stored, (data.offset or 0) + start * data.row_bytes)
     with np.errstate(over="ignore"):  # what becomes infinite is told by who judges pixels
-        pixels[...] = stored.transpose(0, 2, 3, 1) if channels_first else stored
+        pixels[...] = order_axes(stored, channels_first)

@@ -90,6 +90,13 @@ def grid_of(shape: Sequence[int], chunk: Sequence[int]) -> tuple[int, ...]:
     return tuple(-(-side // step) for side, step in zip(shape, chunk, strict=True))
 
 
+def order_axes(images: np.ndarray, channels_first: bool) -> np.ndarray:
+    """Images as stored, as (n, height, width, colours); where no axis is of colours, one is."""
+    if images.ndim == 3:
+        return images[..., np.newaxis]
+    return images.transpose(0, 2, 3, 1) if channels_first else images
+
+
 def band_bytes(array: Array) -> int:
     """The bytes of the images that share their chunks, unpacked."""
     assert array.chunks

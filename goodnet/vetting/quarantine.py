@@ -17,14 +17,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from goodnet.errors import Unsafe, Unusable
 from goodnet.vetting import asking
 from goodnet.vetting.asking import Answer, Started
-from goodnet.vetting.images import ImageFile, close_images, open_images
 from goodnet.vetting.opening import open_plain, signature_of
 from goodnet.vetting.parts import Parts
+
+if TYPE_CHECKING:
+    from goodnet.vetting.images import ImageFile
 
 LARGEST_NETWORK = 1 << 31  # bytes
 
@@ -55,14 +57,14 @@ class Held:
     networks: Mapping[Path, HeldFile]
     image_sets: Mapping[Path, HeldFile]
     answers: Future[list[Answer]]  # of the networks, then of the image sets
-    ready: Future[dict[Path, ImageFile | Unusable]]  # the image sets
+    ready: Future[dict[Path, "ImageFile | Unusable"]]  # the image sets
 
     def network(self, path: Path) -> NetworkFile:
         """A network, once it was found plain. Raises Unsafe or Unusable where it was not."""
         parts = self._answer(path, list(self.networks).index(path))
         return NetworkFile(path, self.networks[path].file, parts)
 
-    def images(self, path: Path) -> ImageFile:
+    def images(self, path: Path) -> "ImageFile":
         """An image set, once it was found plain. Raises Unsafe or Unusable where it was not."""
         found = self.ready.result()[path]
         if isinstance(found, Unusable):
@@ -89,6 +91,10 @@ def opened(networks: Iterable[Path], image_sets: Iterable[Path]) -> Iterator[Hel
     They stay open until the context ends. Raises Unusable or Unsafe where a file cannot be read or
     is too large.
     """
+    # Not before this, for the sake of NumPy: a wrong command line is answered at once. And not in
+    # the thread, for Keras imports NumPy meanwhile.
+    from goodnet.vetting.images import close_images
+
     with ExitStack() as files:
         held_networks = {path: _hold_network(path, files) for path in networks}
         held_images = {path: _hold_images(path, files) for path in image_sets}
@@ -112,8 +118,10 @@ def _thread() -> Iterator[ThreadPoolExecutor]:
 
 def _open_image_sets(
     held: Mapping[Path, HeldFile], answers: Future[list[Answer]]
-) -> dict[Path, ImageFile | Unusable]:
+) -> dict[Path, "ImageFile | Unusable"]:
     """The image sets by what the child says of them, or why one cannot be used."""
+    from goodnet.vetting.images import open_images
+
     said = answers.result()[len(answers.result()) - len(held) :]
     layouts = [answer.values if isinstance(answer, Parts) else answer for answer in said]
     return {

@@ -74,7 +74,7 @@ def _lay_out(name: str, array: h5py.Dataset, size: int) -> Array:
     words = f"a special kind of {array.dtype}" if array.dtype.kind in "uif" else str(array.dtype)
     shape = array.shape or ()
     found = Array(shape, plain or ascii(words).strip("'")[:100])
-    usable = len(shape) == 4 if name == "data" else shape[1:] in ((), (1,))
+    usable = len(shape) in (3, 4) if name == "data" else shape[1:] in ((), (1,))
     if not plain or not usable or not shape or 0 in shape:
         return found
     if shape[0] > MOST_IMAGES:
