@@ -16,6 +16,7 @@ import numpy as np
 
 from goodnet.errors import Unusable
 from goodnet.files import replacing
+from goodnet.networks.graph import inner_layers
 from goodnet.networks.loading import LoadedNetwork, refusing
 
 WEIGHTS_ENTRY = "model.weights.h5"  # of a .keras zip
@@ -170,5 +171,6 @@ def _counted(network: keras.Model, path: str, group: str) -> Iterator[tuple[kera
         place = f"{path}/{name}_{seen[name]}" if name in seen else f"{path}/{name}"
         seen[name] = seen.get(name, 0) + 1
         yield layer, place
+        yield from ((part, f"{place}/{name}") for part, name in inner_layers(layer))
         if hasattr(layer, "layers"):
             yield from _counted(layer, f"{place}/{group}", group)
