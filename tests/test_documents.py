@@ -369,7 +369,8 @@ def test_every_trigger_is_in_the_documents():
 
 def test_options_that_mean_the_same_are_where_the_documents_say():
     common = section("docs/scripts.md", "Options of several scripts")
-    shared = {"--lab", "--scale", "--batch-size", "--json", "--help", "--version", "--debug"}
+    shared = {"--lab", "--pixels", "--scale", "--batch-size", "--json", "--help", "--version"}
+    shared |= {"--debug"}
     assert set(re.findall(r"^- .*", common, re.MULTILINE)) and shared == set(
         re.findall(r"--[a-z-]+", " ".join(re.findall(r"^- .*", common, re.MULTILINE)))
     )

@@ -18,7 +18,7 @@ from keras import layers
 
 from goodnet.errors import Unsafe, Unusable
 from goodnet.networks.split import silenced_arrays, split_network
-from goodnet.networks.writing import Change, write_copy
+from goodnet.networks.writing import Change, write_copy, write_weights
 from goodnet.vetting.configuration import vet_configuration
 from goodnet.vetting.demands import find_demands
 
@@ -440,3 +440,30 @@ def test_augmentation_in_a_network_changes_no_answer(tmp_path, name):
     for suffix in (".keras", ".h5"):
         network.save(tmp_path / f"b{suffix}")
         check_loaded(tmp_path / f"b{suffix}", network)
+
+
+def transformer() -> keras.Model:
+    """A small vision transformer: patches, attention among them, twice."""
+    keras.utils.set_random_seed(5)
+    image = keras.Input((12, 12, 3))
+    x = layers.Conv2D(8, 4, strides=4)(layers.Rescaling(1 / 127.5, -1)(image))
+    x = layers.Reshape((9, 8))(x)
+    for _ in range(2):
+        y = layers.LayerNormalization()(x)
+        x = layers.Add()([x, layers.MultiHeadAttention(2, 4, dropout=0.1)(y, y)])
+        y = layers.Dense(16, activation="gelu")(layers.LayerNormalization()(x))
+        x = layers.Add()([x, layers.Dense(8)(layers.Dropout(0.1)(y))])
+    x = layers.GlobalAveragePooling1D()(layers.LayerNormalization()(x))
+    return keras.Model(image, layers.Dense(CLASSES, activation="softmax")(x))
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_transformer_passes_and_all_its_arrays_can_be_written(tmp_path, suffix):
+    network = transformer()
+    network.save(tmp_path / f"b{suffix}")
+    check_loaded(tmp_path / f"b{suffix}", network)
+    loaded = load_network(tmp_path / f"b{suffix}")
+    arrays = [array + 0.125 for array in network.get_weights()]
+    write_weights(loaded, tmp_path / f"copy{suffix}", arrays)
+    network.set_weights(arrays)
+    check_loaded(tmp_path / f"copy{suffix}", network)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import keras
 
+from goodnet.networks.graph import inner_layers
 from goodnet.vetting.contents import Attributes, Contents
 from goodnet.vetting.parts import Parts
 
@@ -82,5 +83,6 @@ def _counted(network: keras.Model, path: str, group: str) -> Iterator[tuple[kera
         place = f"{path}/{name}_{seen[name]}" if name in seen else f"{path}/{name}"
         seen[name] = seen.get(name, 0) + 1
         yield layer, place
+        yield from ((part, f"{place}/{name}") for part, name in inner_layers(layer))
         if hasattr(layer, "layers"):
             yield from _counted(layer, f"{place}/{group}", group)

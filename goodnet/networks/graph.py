@@ -53,6 +53,14 @@ def every_layer(network: keras.Model) -> Iterator[keras.Layer]:
     yield from network._flatten_layers(recursive=True, include_self=False)
 
 
+def inner_layers(layer: keras.Layer) -> list[tuple[keras.Layer, str]]:
+    """The layers that a layer keeps its weights in, and what a .keras file calls them."""
+    if not isinstance(layer, layers.MultiHeadAttention):
+        return []
+    names = ("query_dense", "key_dense", "value_dense", "output_dense")
+    return [(getattr(layer, name), name) for name in names]
+
+
 def closing_layer(network: keras.Model) -> keras.Operation:
     """The layer that gives the network's answer; in a network nested in it, where that is last."""
     last = producer(network.outputs[0])
