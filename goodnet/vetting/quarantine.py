@@ -91,10 +91,6 @@ def opened(networks: Iterable[Path], image_sets: Iterable[Path]) -> Iterator[Hel
     They stay open until the context ends. Raises Unusable or Unsafe where a file cannot be read or
     is too large.
     """
-    # Not before this, for the sake of NumPy: a wrong command line is answered at once. And not in
-    # the thread, for Keras imports NumPy meanwhile.
-    from goodnet.vetting.images import close_images
-
     with ExitStack() as files:
         held_networks = {path: _hold_network(path, files) for path in networks}
         held_images = {path: _hold_images(path, files) for path in image_sets}
@@ -103,6 +99,10 @@ def opened(networks: Iterable[Path], image_sets: Iterable[Path]) -> Iterator[Hel
         files.callback(_end, children)
         with _thread() as thread:
             answers = thread.submit(examine, held, children.append)
+            # Not before this, for the sake of NumPy: a wrong command line is answered at once. And
+            # not in the thread, for Keras imports NumPy meanwhile.
+            from goodnet.vetting.images import close_images
+
             ready = thread.submit(_open_image_sets, held_images, answers)
         files.callback(ready.add_done_callback, close_images)
         yield Held(held_networks, held_images, answers, ready)
