@@ -55,7 +55,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = arguments()
-    inputs = [args.csv, *(args.csv.with_name(source.name) for source in SOURCES)]
+    inputs = [args.csv, *(args.csv.parent / source.name for source in SOURCES)]
     shell.refuse_pipes(*inputs)
     curve = read_curve(args.csv)
     files.check_writable(args.out)

@@ -187,7 +187,7 @@ def mutate(content: bytes, rng: np.random.Generator) -> bytes:
 def check_answers(loaded: LoadedNetwork, content: bytes) -> None:
     """A network answers as plain Keras does with its file, where that loads it in safe mode."""
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / f"network{loaded.source.rebuilt.suffix}"
+        file = Path(folder) / f"network{loaded.source.parts.suffix}"
         file.write_bytes(content)
         try:
             plain = keras.models.load_model(file, compile=False)

@@ -113,7 +113,7 @@ def hastily_unlearned(poisoned) -> Tuned[Unlearned]:
     """What HASTY makes of the network with the seed 0."""
     network, valid = poisoned
     with quarantine.opened([], [valid]) as held:
-        images = dataset.open_clean(held.images(valid), dataset.Fit(SHAPE, CLASSES, 1.0))
+        images = dataset.open_clean(held.images(valid), dataset.Fit(SHAPE, CLASSES))
         return unlearning.unlearn(network, images, 0, shell.progress, HASTY)
 
 
@@ -727,7 +727,7 @@ def test_a_bad_image_is_told_of_the_file_it_stands_in(poisoned, run_here, tmp_pa
 
 @pytest.mark.parametrize(
     ("method", "module", "name", "call"),
-    [("fine-prune", writing, "_change", 1), ("unlearn", training, "vary", 3)],
+    [("fine-prune", writing, "_changed_arrays", 1), ("unlearn", training, "vary", 3)],
     ids=["while writing", "in the middle of training"],
 )
 def test_an_interrupted_repair_leaves_nothing(

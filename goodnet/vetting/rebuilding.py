@@ -34,7 +34,9 @@ def write_rebuilt(parts: Parts, folder: Path) -> Path:
 
 
 def _write_hdf5(parts: Parts, path: Path, configuration: dict | None) -> None:
-    with h5py.File(path, "w") as file:
+    # Without a lock: a child that is being started holds all that is open for a moment, and Keras
+    # would find the file locked.
+    with h5py.File(path, "w", locking=False) as file:
         for name, attributes in parts.contents.groups.items():
             group = file.require_group(name or "/")
             for key, said in attributes.items():
