@@ -265,7 +265,7 @@ def watch(monkeypatch, strangers: set[bytes]) -> list[str]:
     """Have h5py and zipfile refuse to open these bytes in this process; what they open instead."""
     opened = []
 
-    def check(file, mode: str = "r", *_: object) -> None:
+    def check(file, mode: str = "r", *_: object, **__: object) -> None:
         if mode != "w":
             if hasattr(file, "read"):
                 at = file.tell()
