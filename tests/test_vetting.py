@@ -467,3 +467,15 @@ def test_a_transformer_passes_and_all_its_arrays_can_be_written(tmp_path, suffix
     write_weights(loaded, tmp_path / f"copy{suffix}", arrays)
     network.set_weights(arrays)
     check_loaded(tmp_path / f"copy{suffix}", network)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_an_input_that_no_memory_holds_is_refused(tmp_path, nested):
+    """Its layers make little of it, so that no tensor but the input is large."""
+    shape = (30_000, 30_000, 3)
+    inner = keras.Sequential([keras.Input(shape), layers.MaxPooling2D(1_000), layers.Flatten()])
+    start = [keras.Input(shape), *([inner] if nested else inner.layers)]
+    network = keras.Sequential([*start, layers.Dense(2)])
+    network.save(tmp_path / "it.keras")
+    with pytest.raises(Unsafe, match="it.keras: .*the input: makes 2700000000 values of one image"):
+        load_network(tmp_path / "it.keras")

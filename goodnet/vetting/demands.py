@@ -65,12 +65,16 @@ def _follow_call(part: dict, inputs: list[Shape], place: str, walk: _Walk, first
     if part["class_name"] in NETWORKS:
         return _follow_inner(part, inputs[0], place, walk, first)
     made = apply_rule(part, inputs, place)
-    values = math.prod(size or 1 for size in made.shape[1:])  # open sizes count once
-    if values > LARGEST_TENSOR:
-        raise Unsafe(f"{place}: makes {values} values of one image, more than {LARGEST_TENSOR}")
+    _refuse_large(made.shape, place)
     if first:
         walk.demands += [Demand(place, array, shape) for array, shape in made.arrays.items()]
     return made.shape
+
+
+def _refuse_large(shape: Shape, place: str) -> None:
+    values = math.prod(size or 1 for size in shape[1:])  # open sizes count once
+    if values > LARGEST_TENSOR:
+        raise Unsafe(f"{place}: makes {values} values of one image, more than {LARGEST_TENSOR}")
 
 
 def _follow_inner(network: dict, given: Shape, place: str, walk: _Walk, first: bool) -> Shape:
@@ -108,6 +112,7 @@ def _stated_shape(settings: dict) -> Shape | None:
 
 def _follow_network(network: dict, shape: Shape, place: str, walk: _Walk) -> Shape:
     """A network's output on a tensor of this shape."""
+    _refuse_large(shape, f"{place}: the input")
     config = network["config"]
     if "input_layers" in config:
         return _follow_graph(config, shape, place, walk)
