@@ -12,16 +12,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from goodnet.errors import Unusable
+from goodnet.vetting.contents import NUMBERS
 
 MOST_IMAGES = 1 << 22
 MOST_CHUNKS = 1 << 22
 LARGEST_CHUNK = 1 << 28  # bytes
 LARGEST_BAND = 1 << 31  # bytes: the chunks that have one image in common, unpacked
 MOST_BYTES = 1 << 62  # of an array: beyond what any file has
-PLAIN_TYPES = (
-    *("|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8", "<f2", "<f4", "<f8"),
-    *(">i2", ">u2", ">i4", ">u4", ">i8", ">u8", ">f2", ">f4", ">f8"),
-)
+PLAIN_TYPES = tuple(name for name in NUMBERS if name != "|b1")
 DEFLATE, SHUFFLE, FLETCHER32, LZF = 1, 2, 3, 32000  # as HDF5 counts its filters
 COMPRESSORS = (DEFLATE, LZF)
 FILTERS = (*COMPRESSORS, SHUFFLE, FLETCHER32)

@@ -38,7 +38,7 @@ class HeldFile:
     path: Path
     kind: Literal["network", "images"]
     file: BinaryIO
-    signature: tuple[int, ...]
+    signature: tuple[int, ...] = ()  # of an image set, which is read later: see `signature_of`
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,6 @@ def _hold_images(path: Path, files: ExitStack) -> HeldFile:
 
 def _hold_network(path: Path, files: ExitStack) -> HeldFile:
     with _open(path, "cannot be read") as source:
-        signature = signature_of(source)
         copy = files.enter_context(tempfile.TemporaryFile())
         left = LARGEST_NETWORK
         while piece := source.read(min(1 << 24, left + 1)):
@@ -155,7 +154,7 @@ def _hold_network(path: Path, files: ExitStack) -> HeldFile:
             if left < 0:
                 raise Unsafe(f"has more than {LARGEST_NETWORK} bytes", path)
     copy.flush()
-    return HeldFile(path, "network", copy, signature)
+    return HeldFile(path, "network", copy)
 
 
 def _open(path: Path, problem: str) -> BinaryIO:

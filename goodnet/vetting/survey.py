@@ -12,7 +12,7 @@ import numpy as np
 from h5py import h5d, h5t, h5z
 
 from goodnet.errors import Unusable
-from goodnet.vetting.hdf5 import MOST_EXPANSION, check_tree
+from goodnet.vetting.hdf5 import MOST_EXPANSION, check_tree, plain_numbers
 from goodnet.vetting.layout import (
     COMPRESSORS,
     FILTERS,
@@ -20,6 +20,7 @@ from goodnet.vetting.layout import (
     LARGEST_CHUNK,
     LZF,
     MOST_IMAGES,
+    PLAIN_TYPES,
     SHUFFLE,
     Array,
     Chunks,
@@ -31,14 +32,6 @@ from goodnet.vetting.layout import (
 )
 from goodnet.vetting.unpacking import read_exactly, stored_bytes, unpack_rows
 
-# Whole numbers and floating point of the usual sizes, in either order of their bytes. Others are
-# told from them by what they leave out: HDF5 1.14 writes past its memory with some of these.
-_PLAIN = tuple(
-    getattr(h5t, f"{kind}{bits}{order}")
-    for order in ("LE", "BE")
-    for kind, sizes in (("STD_I", (8, 16, 32, 64)), ("STD_U", (8, 16, 32, 64)), ("IEEE_F", ()))
-    for bits in sizes or (16, 32, 64)
-)
 assert LZF == h5z.FILTER_LZF
 
 
@@ -70,7 +63,8 @@ def _lay_out(name: str, array: h5py.Dataset, size: int) -> Array:
     kind = array.id.get_type()
     if isinstance(kind, h5t.TypeEnumID) and array.dtype.kind in "ui":
         kind = kind.get_super()  # numbers that have names
-    plain = next((each.dtype.str for each in _PLAIN if kind == each), None)
+    plain = plain_numbers(kind)
+    plain = plain if plain in PLAIN_TYPES else None
     words = f"a special kind of {array.dtype}" if array.dtype.kind in "uif" else str(array.dtype)
     shape = array.shape or ()
     found = Array(shape, plain or ascii(words).strip("'")[:100])
