@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from conftest import (
     CLASSES,
+    ROOT,
     SHAPE,
     build_lab,
     hold,
@@ -46,10 +47,10 @@ def images(tmp_path):
 def child_that(monkeypatch, does: str) -> None:
     """Have the child do this instead of writing the network anew."""
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from goodnet.vetting import inspector; "
+        "from goodnet.vetting import inspector; "
         f"inspector.take_apart = lambda file, size: {does}; inspector.main()"
     )
-    monkeypatch.setattr(asking, "_CHILD", ("-P", "-c", code, asking._ROOT))
+    monkeypatch.setattr(asking, "_CHILD", code)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,7 @@ def test_image_sets_are_read_where_there_is_no_h5py(tmp_path, images):
         [sys.executable, "-c", program, images, chunked],
         capture_output=True,
         text=True,
-        cwd=asking._ROOT,
+        cwd=ROOT,
     )
     assert done.stderr == "" and done.stdout == f"{random_images(6).sum()}\n" * 2
 
@@ -214,7 +215,7 @@ def test_what_the_child_says_is_not_trusted():
 
 @pytest.mark.parametrize("closed", ["1>&- 2>&-", "0<&- 2>&-"])
 def test_closed_descriptors_are_no_error(tmp_path, network, images, closed):
-    script = os.path.join(asking._ROOT, "eval.py")
+    script = ROOT / "eval.py"
     command = f"{sys.executable} {script} {images} {images} {network} {closed}"
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
     assert done.returncode == 0

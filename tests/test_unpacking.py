@@ -292,10 +292,10 @@ def test_whatever_a_child_says_is_a_layout_within_the_file_or_refused(flat, chun
 def decoder_that(monkeypatch, does: str) -> None:
     """Have the child do this instead of unpacking chunks."""
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from goodnet.vetting import decoder; "
+        "from goodnet.vetting import decoder; "
         f"decoder.unpack_rows = lambda file, array, band, into: {does}; decoder.main()"
     )
-    monkeypatch.setattr(unpacked, "_CHILD", ("-P", "-c", code, unpacked._ROOT))
+    monkeypatch.setattr(unpacked, "_CHILD", code)
 
 
 @pytest.mark.parametrize(

@@ -4,28 +4,19 @@ What it says is checked: the child may have been taken over by what it read.
 """
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from goodnet.errors import Unsafe, Unusable
 from goodnet.printable import printable
+from goodnet.vetting.children import start_child
 from goodnet.vetting.parts import Parts, read_parts
 
 MEMORY = 1 << 31  # bytes of address space for the child, and 8 for each byte of its networks
 SECONDS = 15  # of processor time for the child, and one more for each 10 MB of its networks
 PATIENCE = 4  # the clock may take so many times as long
 
-_ROOT = str(Path(__file__).resolve().parents[2])
-# Python's -P: a module that a stranger put into the folder the user is in must not be imported.
-_CHILD = (
-    *("-P", "-c"),
-    "import sys; sys.path.insert(0, sys.argv[1]); "
-    "from goodnet.vetting.inspector import main; main()",
-    _ROOT,
-)
+_CHILD = "from goodnet.vetting.inspector import main; main()"
 
 Started = Callable[[subprocess.Popen], None]  # is told of a child, to end it with the command
 Answer = Parts | Unusable  # what the child says of a file; of an image set, its layout as values
@@ -51,14 +42,8 @@ def ask(
     started: is told of the child, so that it can be ended with the command.
     """
     request = {"files": files, "memory": MEMORY + 8 * size, "seconds": _seconds(size)}
-    child = subprocess.Popen(
-        [sys.executable, *_CHILD],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        pass_fds=[descriptor for _, *descriptors in files for descriptor in descriptors],
-        env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-    )
+    open_in_child = [descriptor for _, *descriptors in files for descriptor in descriptors]
+    child = start_child(_CHILD, open_in_child)
     if started:
         started(child)
     with child:

@@ -9,32 +9,25 @@ import json
 import os
 import selectors
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
 
 import numpy as np
 
 from goodnet.errors import Unusable
+from goodnet.vetting.children import start_child
 from goodnet.vetting.layout import Array, band_bytes
 
 SECONDS = 60  # by the clock, for each request
 IN_MEMORY = 1 << 27  # bytes of a band; a larger one is unpacked into a file without a name
 LONGEST_ANSWER = 1 << 12  # bytes
 
-_ROOT = str(Path(__file__).resolve().parents[2])
-# Python's -P: a module that a stranger put into the folder the user is in must not be imported.
-_CHILD = (
-    *("-P", "-c"),
-    "import sys; sys.path.insert(0, sys.argv[1]); from goodnet.vetting.decoder import main; main()",
-    _ROOT,
-)
+_CHILD = "from goodnet.vetting.decoder import main; main()"
 
 
 @dataclass(frozen=True)
@@ -87,14 +80,7 @@ def start_unpacking(file: BinaryIO, array: Array, slot_bytes: int) -> Unpacked:
             "table": array.chunks.table.nbytes,
         }
         descriptors = [each.fileno() for each in (file, slot, scratch) if each]
-        child = subprocess.Popen(
-            [sys.executable, *_CHILD],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            pass_fds=descriptors,
-            env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-        )
+        child = start_child(_CHILD, descriptors)
     _tell(child, [json.dumps(given).encode() + b"\n", array.chunks.table.tobytes()])
     return Unpacked(child, slot)
 
