@@ -11,9 +11,10 @@ import numpy as np
 from keras import layers
 
 from goodnet.errors import Unusable
+from goodnet.networks.channels import CONVOLUTIONS
 from goodnet.networks.graph import closing_layer, every_layer, is_softmax, named_inputs, unroll
 from goodnet.networks.loading import LoadedNetwork, count_classes, input_shape, load_network
-from goodnet.networks.split import CONVOLUTIONS, Split, silenced_arrays, split_network
+from goodnet.networks.split import Split, by_channel, silenced_arrays, split_network
 from goodnet.networks.two_classes import PROBABILITIES, one_output
 from goodnet.vetting.quarantine import NetworkFile
 
@@ -140,6 +141,21 @@ def _silenced(network: keras.Model, repaired: keras.Model) -> tuple[Split, np.nd
         for variable in network.weights
         if not np.array_equal(variable, others[id(variable)])
     }
+    split = _split_where_changed(network, changed)
+    if split is None:
+        return None
+    arrays = [np.asarray(others[id(variable)]) for variable in split.variables]
+    differs = [
+        by_channel(split, own != other).reshape(-1, split.channels).any(axis=0)
+        for own, other in zip(split.arrays, arrays, strict=True)
+    ]
+    channels = np.flatnonzero(np.any(differs, axis=0))
+    silenced = silenced_arrays(split, channels)
+    return (split, channels) if all(map(np.array_equal, silenced, arrays)) else None
+
+
+def _split_where_changed(network: keras.Model, changed: set[int]) -> Split | None:
+    """B split where silencing channels may have changed these variables (by id), if it may."""
     layer = next(
         (
             layer
@@ -148,21 +164,15 @@ def _silenced(network: keras.Model, repaired: keras.Model) -> tuple[Split, np.nd
         ),
         None,
     )
-    try:
-        split = layer and split_network(network, layer.name)
-    except Unusable:
-        split = None
-    if split is None or not changed <= set(map(id, split.variables)):
-        return None
-    arrays = [np.asarray(others[id(variable)]) for variable in split.variables]
-    # The last axes of an array, of which a depthwise kernel has two, count the channels.
-    differs = [
-        (own != other).reshape(-1, split.channels).any(axis=0)
-        for own, other in zip(split.arrays, arrays, strict=True)
-    ]
-    channels = np.flatnonzero(np.any(differs, axis=0))
-    silenced = silenced_arrays(split, channels)
-    return (split, channels) if all(map(np.array_equal, silenced, arrays)) else None
+    names = [None, layer.name] if layer else [None]
+    for name in names if changed else []:
+        try:
+            split = split_network(network, name)
+        except Unusable:
+            continue
+        if changed <= set(map(id, split.variables)):
+            return split
+    return None
 
 
 def _decision(

@@ -31,7 +31,7 @@ class PruningOptions:
     backdoored_test: Path | None
     scale: Scaling | Range
     drops: list[Fraction]  # points of clean accuracy
-    layer: str | None  # its name, None for the last conv layer
+    layer: str | None  # its name, None for the one that the last pooling leads to
     batch_size: int
 
 
@@ -79,8 +79,9 @@ def _split(loaded: LoadedNetwork, layer: str | None) -> Split:
         split = split_network(loaded.model, layer)
     except Unusable as error:
         raise Unusable(f"cannot be pruned: {error}", loaded.path) from None
+    where = f", silenced in {split.silenced_in}, which takes them" if split.silenced_in else ""
     shell.notice(
         f"Pruning the {split.channels} channels of {split.layer.name} ({split.reason}), "
-        f"measured at {split.measured_at}."
+        f"measured at {split.measured_at}{where}."
     )
     return split

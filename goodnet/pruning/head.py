@@ -13,10 +13,10 @@ import numpy as np
 from keras import layers
 
 from goodnet.networks.answers import Scorer, scorer_of
+from goodnet.networks.channels import MOVING
 from goodnet.networks.graph import Node, Tensor, call_again, nodes
 from goodnet.pruning.algorithm import Features, Head, Scores
 
-MOVING = (layers.Flatten, layers.Reshape, layers.Dropout)  # values change places, nothing else
 SHARES_LIMIT = 256 * 2**20  # bytes
 IMPULSES = 16 * 2**20  # values run through the front in one go
 

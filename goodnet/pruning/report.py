@@ -56,6 +56,7 @@ def pruned_json(
         "layer": split.layer.name,
         "reason": split.reason,
         "measured_at": split.measured_at,
+        "silenced_in": split.silenced_in,
         "order": pruning.order,
         "mean_activation": pruning.mean_activation,
         "networks": [
