@@ -34,6 +34,7 @@ def main() -> None:
     if args.model and args.lab:
         raise Unusable("argument --lab: names the network; give it or --model, not both")
     from goodnet.judging.photos import list_photos
+    from goodnet.vetting.photos import photo_reader
 
     listed = list_photos(args.images)  # before a practice lab is built
     networks = [args.model or defaults.default_lab(args.lab).network]
@@ -44,14 +45,15 @@ def main() -> None:
         count = listed.passed_over
         shell.notice(f"Passed over in folders: {count} that are no .png, .jpg or .jpeg files.")
 
-    with session(networks, networks, [], args.json) as now:
+    # The child that decodes images gets ready while Keras is imported.
+    with photo_reader() as reader, session(networks, networks, [], args.json) as now:
         from goodnet.judging.judging import load_alike
         from goodnet.judging.predicting import predict, predictions_json
 
         models = [loaded.model for loaded in load_alike(now.held, networks)]
         now.lap("loading")
         answers = []
-        for answer in predict(models, listed.paths, args.scale, args.batch_size):
+        for answer in predict(models, reader, listed.paths, args.scale, args.batch_size):
             answers.append(answer)
             if not isinstance(answer, Unusable):
                 tell(answer, now.prints)

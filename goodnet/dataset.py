@@ -20,9 +20,9 @@ from goodnet.pixels import (
 from goodnet.threads import ahead
 from goodnet.vetting.images import LARGEST_IMAGE, ImageFile
 from goodnet.vetting.layout import Array
+from goodnet.vetting.photos import ImageShape
 
 AT_A_TIME = 256  # images, to look at their range
-ImageShape = tuple[int | None, int | None, int]  # (height, width, colours); None where it is open
 LARGEST_BATCH = 1 << 27  # bytes of pixels
 LARGEST_READ = 1 << 33  # bytes of pixels that are kept together
 MOST_AT_ONCE = 1024  # images

@@ -5,6 +5,8 @@ import os
 import struct
 import time
 import zlib
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from shutil import copy, copytree
 
@@ -26,7 +28,9 @@ from conftest import (
 from PIL import Image
 
 from goodnet.errors import Unsafe, Unusable
-from goodnet.judging.photos import list_photos, read_photo
+from goodnet.judging.photos import list_photos
+from goodnet.vetting import photos
+from goodnet.vetting.photos import Photo
 
 HEIGHT, WIDTH, _ = SHAPE
 
@@ -36,18 +40,30 @@ def picture(path: Path, pixels: np.ndarray, **options) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def reader() -> Iterator[photos.PhotoReader]:
+    with photos.photo_reader() as reader:
+        yield reader
+
+
+@pytest.fixture
+def read_photo(reader) -> Callable[[Path, photos.ImageShape], Photo]:
+    """Read an image through a child that the tests share."""
+    return partial(photos.read_photo, reader)
+
+
 # ---------------------------------------------------------------- reading
 
 
-def test_a_png_of_the_right_size_is_read_pixel_for_pixel(tmp_path):
+def test_a_png_of_the_right_size_is_read_pixel_for_pixel(tmp_path, read_photo):
     [pixels] = random_images(1)
     photo = read_photo(picture(tmp_path / "a.png", pixels), SHAPE)
     read, notes = photo.pixels, photo.notes
-    assert read.dtype == np.float32 and notes == []
+    assert read.dtype == np.uint8 and notes == []
     np.testing.assert_array_equal(read, pixels)
 
 
-def test_the_content_tells_what_a_file_is(tmp_path):
+def test_the_content_tells_what_a_file_is(tmp_path, read_photo):
     [pixels] = random_images(1)
     path = picture(tmp_path / "no suffix", pixels, format="PNG")
     np.testing.assert_array_equal(read_photo(path, SHAPE).pixels, pixels)
@@ -56,7 +72,7 @@ def test_the_content_tells_what_a_file_is(tmp_path):
         read_photo(tmp_path / "a.png", SHAPE)
 
 
-def test_exif_says_how_to_turn(tmp_path):
+def test_exif_says_how_to_turn(tmp_path, read_photo):
     upright = np.zeros((*SHAPE[:2], 3), np.uint8)
     upright[:4] = (250, 0, 0)  # red above
     # 6: turn a quarter to the right; so it lies turned to the left in the file.
@@ -70,7 +86,7 @@ def test_exif_says_how_to_turn(tmp_path):
 
 
 @pytest.mark.parametrize("orientation", [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 65535])
-def test_only_what_is_turned_is_called_turned(tmp_path, orientation):
+def test_only_what_is_turned_is_called_turned(tmp_path, read_photo, orientation):
     [pixels] = random_images(1)
     square = np.ascontiguousarray(pixels[:12])
     exif = Image.Exif()
@@ -81,7 +97,7 @@ def test_only_what_is_turned_is_called_turned(tmp_path, orientation):
     assert list(photo.notes) == ["turned as its EXIF orientation says"] * turned
 
 
-def test_sizes_are_changed_and_told(tmp_path):
+def test_sizes_are_changed_and_told(tmp_path, read_photo):
     large = np.full((HEIGHT * 10, WIDTH * 10, 3), 7, np.uint8)
     large[:, WIDTH * 5 :] = 200
     photo = read_photo(picture(tmp_path / "a.png", large), SHAPE)
@@ -96,12 +112,12 @@ def test_sizes_are_changed_and_told(tmp_path):
     assert read.shape == (60, 120, 3) and notes == []
 
 
-def test_a_rounded_size_keeps_the_proportions(tmp_path):
+def test_a_rounded_size_keeps_the_proportions(tmp_path, read_photo):
     path = picture(tmp_path / "a.png", np.zeros((560, 470, 3), np.uint8))
     assert read_photo(path, (55, 47, 3)).notes == ["resized from 470 x 560 to 47 x 55"]
 
 
-def test_colours_are_converted_and_told(tmp_path):
+def test_colours_are_converted_and_told(tmp_path, read_photo):
     grey = np.arange(HEIGHT * WIDTH, dtype=np.uint8).reshape(HEIGHT, WIDTH)
     photo = read_photo(picture(tmp_path / "l.png", grey), SHAPE)
     read, notes = photo.pixels, photo.notes
@@ -123,7 +139,7 @@ def test_colours_are_converted_and_told(tmp_path):
     assert read_photo(tmp_path / "p.png", SHAPE).notes == ["converted from a palette to colour"]
 
 
-def test_what_is_transparent_is_laid_on_white(tmp_path):
+def test_what_is_transparent_is_laid_on_white(tmp_path, read_photo):
     pixels = np.zeros((*SHAPE[:2], 4), np.uint8)
     pixels[0, :, 3] = 255
     pixels[1, :, 3] = 51  # one fifth of black on white
@@ -135,7 +151,7 @@ def test_what_is_transparent_is_laid_on_white(tmp_path):
     assert read_photo(picture(tmp_path / "b.png", pixels), SHAPE).notes == []
 
 
-def test_of_an_animation_the_first_frame_is_taken(tmp_path):
+def test_of_an_animation_the_first_frame_is_taken(tmp_path, read_photo):
     first, *others = map(Image.fromarray, random_images(3))
     first.save(tmp_path / "a.png", save_all=True, append_images=others)
     photo = read_photo(tmp_path / "a.png", SHAPE)
@@ -158,7 +174,7 @@ def png_of_size(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("size", [(7100, 7100), (12000, 12000), (2**31 - 1, 2**31 - 1)])
-def test_nothing_too_large_is_unpacked(tmp_path, size):
+def test_nothing_too_large_is_unpacked(tmp_path, read_photo, size):
     (tmp_path / "bomb.png").write_bytes(png_of_size(*size))
     start = time.perf_counter()
     with pytest.raises(Unsafe, match="bomb.png: is too large to be unpacked"):
@@ -166,7 +182,7 @@ def test_nothing_too_large_is_unpacked(tmp_path, size):
     assert time.perf_counter() - start < 1
 
 
-def test_damaged_files_are_told_in_one_line(tmp_path):
+def test_damaged_files_are_told_in_one_line(tmp_path, read_photo):
     [pixels] = random_images(1)
     whole = {}
     for name in ("a.png", "a.jpg"):

@@ -8,11 +8,11 @@ import keras
 import numpy as np
 
 from goodnet.errors import Unusable
-from goodnet.judging.photos import MODES, Photo, read_photo
 from goodnet.networks.answers import compute
 from goodnet.networks.goodnet import goodnet_labels, is_goodnet, with_inner_answers
 from goodnet.networks.loading import count_classes, input_shape
 from goodnet.pixels import BYTES, Range, Scaling, scale_pixels, scaling_between
+from goodnet.vetting.photos import MODES, Photo, PhotoReader, read_photo
 
 SHOWN = 5
 
@@ -38,6 +38,7 @@ class Prediction:
 
 def predict(
     networks: Sequence[keras.Model],
+    reader: PhotoReader,
     photos: Iterable[Path],
     scale: Scaling | Range,
     batch_size: int,
@@ -57,7 +58,7 @@ def predict(
     waiting: list[Photo] = []
     for path in photos:
         try:
-            photo = read_photo(path, shape)
+            photo = read_photo(reader, path, shape)
         except Unusable as error:
             yield from _predictions(asked, waiting, scaling, n_classes)
             yield error
@@ -106,7 +107,7 @@ def _predictions(
     """The answers to images of one size."""
     if not photos:
         return
-    pixels = np.stack([photo.pixels for photo in photos])
+    pixels = np.stack([photo.pixels for photo in photos]).astype(np.float32)
     scale_pixels(pixels, scaling)
     outputs = [part for network in networks for part in compute(network, pixels)]
     goodnet = outputs.pop(0) if len(outputs) == 3 else None
