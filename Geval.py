@@ -4,13 +4,12 @@
 Judge repaired networks B', and the goodnet G that each makes with B: G answers the class that B
 and B' agree on, and class N+1, backdoored, where they differ. In percent.
 
-CLEAN and BACKDOORED are image sets (.h5), B and B' are networks (.h5 or .keras). Without them the
-lab's B is judged with every repaired network of repair.py beside it, on the lab's test files.
---save writes the G of one B' as a network of its own, which eval.py and plain Keras take.
+CLEAN and BACKDOORED are image sets, B and B' are networks (.h5 or .keras). Without them the lab's B
+is judged with every repaired network of repair.py beside it, on the lab's test files. --save writes
+the G of one B' as a network of its own, which eval.py and plain Keras take.
 
 For plot.py it keeps judged.json, the counts with their intervals and the SHA-256 of the files, and
-samples.png, some images with the answers to them: beside the lab's B, or in --out. Where paths
-are given and --out is not, it writes nothing.
+samples.png, some images with the answers: beside the lab's B, or in --out, else nowhere.
 """
 
 import goodnet.cli.interrupts  # noqa: F401  # isort: skip  # Ctrl-C, from here on
@@ -33,7 +32,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="keep judged.json and samples.png there"
     )
-    options.add_common_options(parser)
+    options.add_set_options(parser)
     args = parser.parse_args()
     options.refuse_lab_and_paths(args)
     if 0 < len(args.paths) < 4:
@@ -61,7 +60,8 @@ def main() -> None:
     written = [*filter(None, [args.save]), *(kept.all if kept else [])]
     shell.check_json(args.json, args.paths, written)
 
-    with session(args.paths, networks, [clean, backdoored], args.json, digests=bool(kept)) as now:
+    sets, reading = [clean, backdoored], options.reading(args)
+    with session(args.paths, networks, sets, args.json, bool(kept), reading=reading) as now:
         from goodnet.judging.judging import judge_networks
         from goodnet.judging.report import judged_json, print_judged
         from goodnet.networks.goodnet import goodnet_network

@@ -3,8 +3,8 @@
 
 Judge a network: its clean accuracy and its attack success rate, in percent.
 
-CLEAN and BACKDOORED are image sets (.h5), MODEL is a network (.h5 or .keras). Without them the
-lab's B is judged on the lab's test files. With repaired networks B' behind MODEL, it does what
+CLEAN and BACKDOORED are image sets (.h5 or .npz), MODEL is a network (.h5 or .keras). Without them
+the lab's B is judged on the lab's test files. With repaired networks B' behind MODEL, it does what
 Geval.py does.
 """
 
@@ -18,7 +18,7 @@ from goodnet.errors import Unusable
 def main() -> None:
     parser = options.parser(__doc__)
     options.add_paths(parser, "CLEAN BACKDOORED MODEL [B' ...]")
-    options.add_common_options(parser)
+    options.add_set_options(parser)
     args = parser.parse_args()
     options.refuse_lab_and_paths(args)
     if len(args.paths) in (1, 2):
@@ -28,7 +28,8 @@ def main() -> None:
     shell.check_files(*inputs, networks=networks)
     shell.check_json(args.json, inputs)
 
-    with session(inputs, networks, [clean, backdoored], args.json) as now:
+    reading = options.reading(args)
+    with session(inputs, networks, [clean, backdoored], args.json, reading=reading) as now:
         from goodnet.judging.judging import judge_networks
         from goodnet.judging.report import judged_json, print_judged
 

@@ -5,9 +5,8 @@ Repair a network with clean validation images alone. Without paths it takes the 
 
 --method prune silences the channels of its last conv layer one after the other, those that clean
 images use least first, until the clean validation accuracy has dropped by X points. For each X it
-saves the repaired network B_pi_net_<X/100> beside B, with --goodnet also G_<X/100>.keras, the
-goodnet that it makes with B; and pruning.csv, the figures for every number of pruned channels, and
-channels.csv, their mean activations. Test files add columns to look at; they decide nothing.
+saves the repaired network B_pi_net_<X/100> beside B, with --goodnet also G_<X/100>.keras, its
+goodnet; and pruning.csv and channels.csv, the figures. Test files add columns and decide nothing.
 """
 
 import goodnet.cli.interrupts  # noqa: F401  # isort: skip  # Ctrl-C, from here on
@@ -36,7 +35,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--backdoored-test", type=Path, metavar="FILE", help="for prune")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: the network's folder")
     parser.add_argument("--goodnet", action="store_true", help="for prune: also save each G")
-    options.add_common_options(parser)
+    options.add_set_options(parser)
     parser.set_defaults(drop=None, batch_size=None)  # so that it shows whether they are given
     args = parser.parse_args()
     if len(args.paths) not in (0, 2):
@@ -59,7 +58,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     args = arguments()
     sets = args.valid, args.clean_test, args.backdoored_test
-    image_sets = [path for path in sets if path]
+    image_sets = list(filter(None, sets))
     inputs = [args.valid, args.model, *image_sets[1:]]
     shell.check_files(*inputs, networks=[args.model])
     method = METHODS.get(args.method)
@@ -69,7 +68,8 @@ def main() -> None:
     shell.check_outputs(made.all, args.out, made.folders, inputs)
     shell.check_json(args.json, inputs, made.all)
 
-    with session(inputs, [args.model], image_sets, args.json, trains=bool(method)) as now:
+    reading = options.reading(args)
+    with session(inputs, [args.model], image_sets, args.json, False, bool(method), reading) as now:
         from goodnet.networks.goodnet import load_b
         from goodnet.pruning.command import PruningOptions, prune_and_save
         from goodnet.tuning.command import TuningOptions, tune_and_save

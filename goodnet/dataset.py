@@ -1,4 +1,4 @@
-"""The HDF5 image sets of the lab: check, read in batches. Where their numbers lie is known."""
+"""Image sets: check, read in batches. Where their numbers lie is known."""
 
 import math
 from collections.abc import Iterator
@@ -164,7 +164,7 @@ def _open(file: ImageFile, fit: Fit, last_label: int) -> ImageSet:
             absent = [name for name, is_there in (("data", data), ("label", label)) if not is_there]
             raise Unusable(
                 f"has no {' and no '.join(map(repr, absent))}; an image set holds 'data' and "
-                "'label'"
+                "'label', or two others that --keys names"
             )
         channels_first = _channels_first(data, fit.shape)
         labels = _labels(file, label, data.shape[0], last_label)
@@ -181,17 +181,17 @@ def _channels_first(data: Array, input_shape: ImageShape) -> bool:
     channels_first = not grey and _fits(shape, first)
     if not channels_first and not _fits(shape, input_shape):
         raise Unusable(
-            f"'data' has the shape {data.shape}, but the network takes images of {input_shape}, "
-            f"so it must be {('n', *first)} or {('n', *input_shape)}"
+            f"'{data.name}' has the shape {data.shape}, but the network takes images of "
+            f"{input_shape}, so it must be {('n', *first)} or {('n', *input_shape)}"
         )
     if not data.is_plain:
-        raise Unusable(f"'data' holds {data.dtype}, not numbers")
+        raise Unusable(f"'{data.name}' holds {data.dtype}, not numbers")
     if data.shape[0] == 0:
-        raise Unusable("'data' is empty; at least one image is needed")
+        raise Unusable(f"'{data.name}' is empty; at least one image is needed")
     if _bytes_of(data) > LARGEST_IMAGE:
         raise Unusable(
-            f"'data' has images of {data.shape[1:]}, which are {_bytes_of(data)} bytes each as "
-            f"32-bit numbers; {LARGEST_IMAGE} are the most"
+            f"'{data.name}' has images of {data.shape[1:]}, which are {_bytes_of(data)} bytes each "
+            f"as 32-bit numbers; {LARGEST_IMAGE} are the most"
         )
     return channels_first
 
@@ -205,15 +205,15 @@ def _fits(shape: tuple[int, ...], image_shape: tuple[int | None, ...]) -> bool:
 
 def _labels(file: ImageFile, label: Array, count: int, last: int) -> np.ndarray:
     if not label.is_plain:
-        raise Unusable(f"'label' holds {label.dtype}, not numbers")
+        raise Unusable(f"'{label.name}' holds {label.dtype}, not numbers")
     if label.shape not in ((count,), (count, 1)):
         raise Unusable(
-            f"'label' has the shape {label.shape}, but there are {count} images, so it must be "
-            f"({count},)"
+            f"'{label.name}' has the shape {label.shape}, but there are {count} images, so it must "
+            f"be ({count},)"
         )
     raw = file.labels().reshape(count)
     if not (np.isfinite(raw).all() and (raw == np.floor(raw)).all()):
-        raise Unusable("'label' holds values that are not whole numbers")
+        raise Unusable(f"'{label.name}' holds values that are not whole numbers")
     outside = raw[(raw < 0) | (raw > last)]
     if outside.size:
         raise Unusable(

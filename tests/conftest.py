@@ -26,6 +26,7 @@ from goodnet import dataset  # noqa: E402
 from goodnet.networks import loading  # noqa: E402
 from goodnet.pixels import Scaling  # noqa: E402
 from goodnet.vetting import asking, inspector, quarantine  # noqa: E402
+from goodnet.vetting.reading import AS_IT_SHOWS, Reading  # noqa: E402
 
 ROOT = defaults.ROOT
 SCRIPTS = ("eval.py", "repair.py", "Geval.py", "predict.py", "plot.py", "practice.py")
@@ -42,10 +43,10 @@ def examined_here(request, monkeypatch):
     What runs the scripts has the child, and so have tests that are marked so. Files are let go.
     """
 
-    def ask(files, size, started=None):
+    def ask(files, size, started=None, keys=None):
         answers = []
         for file in files:
-            answers += asking.parse_answers(inspector.answer(*file), 1)
+            answers += asking.parse_answers(inspector.answer(*file, keys=keys), 1)
         return answers
 
     if not request.node.get_closest_marker("child"):
@@ -54,9 +55,11 @@ def examined_here(request, monkeypatch):
     _opened.close()
 
 
-def hold(networks: Iterable[Path], image_sets: Iterable[Path]) -> quarantine.Held:
+def hold(
+    networks: Iterable[Path], image_sets: Iterable[Path], reading: Reading = AS_IT_SHOWS
+) -> quarantine.Held:
     """Hold files in quarantine until the test ends."""
-    return _opened.enter_context(quarantine.opened(networks, image_sets))
+    return _opened.enter_context(quarantine.opened(networks, image_sets, reading))
 
 
 def load_network(path: Path) -> loading.LoadedNetwork:

@@ -370,13 +370,15 @@ def test_every_trigger_is_in_the_documents():
 def test_options_that_mean_the_same_are_where_the_documents_say():
     common = section("docs/scripts.md", "Options of several scripts")
     shared = {"--lab", "--pixels", "--scale", "--batch-size", "--json", "--help", "--version"}
-    shared |= {"--debug"}
+    of_sets = {"--keys"}
+    shared |= {"--debug"} | of_sets
     assert set(re.findall(r"^- .*", common, re.MULTILINE)) and shared == set(
         re.findall(r"--[a-z-]+", " ".join(re.findall(r"^- .*", common, re.MULTILINE)))
     )
     lacking = {script: shared - set(options_of(script)) for script in SCRIPTS}
     assert lacking.pop("plot.py") == shared - {"--lab", "--help", "--version", "--debug"}
     assert lacking.pop("practice.py") == shared - {"--json", "--help", "--version", "--debug"}
+    assert lacking.pop("predict.py") == of_sets
     assert not any(lacking.values())
     assert "`plot.py` has `--lab`, `practice.py` has `--json`, the others have all" in common
 

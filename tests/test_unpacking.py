@@ -37,7 +37,7 @@ PACKED = {
 def surveyed(path: Path) -> layout.Layout:
     size = path.stat().st_size
     with open(path, "rb") as file:
-        return layout.read_layout(survey.survey_images(str(path), file, size), size)
+        return survey.survey_images(file, size)
 
 
 def unpack(path: Path) -> np.ndarray:
@@ -187,7 +187,7 @@ def test_filters_that_are_not_read_here_are_named(tmp_path):
 
 def said_of(path: Path) -> bytes:
     with open(path, "rb") as file:
-        return survey.survey_images(str(path), file, path.stat().st_size)
+        return layout.write_layout(survey.survey_images(file, path.stat().st_size))
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from typing import NoReturn
 from goodnet.errors import Unusable
 from goodnet.pixels import AS_IN_FILE, RANGES, Range, Scaling
 from goodnet.version import VERSION
+from goodnet.vetting.reading import Reading
 
 BATCH_SIZE = 768  # as fast as 1024, and a sixth less memory
 DEBUG = "--debug"  # goodnet/cli/ending.py looks for it, for all scripts
@@ -96,6 +97,14 @@ def input_file(text: str) -> Path:
     return Path(text)
 
 
+def keys(text: str) -> tuple[str, str]:
+    """An argparse type: the names of two arrays, images and labels."""
+    images, comma, labels = text.partition(",")
+    if not (images and labels) or "," in labels:
+        raise argparse.ArgumentTypeError(f"{text!r} is not two names, as in data,label")
+    return images, labels
+
+
 def keras_file(text: str) -> Path:
     """An argparse type: a path that ends in .keras."""
     if not text.endswith(".keras"):
@@ -121,8 +130,24 @@ def add_paths(options: argparse.ArgumentParser, names: str) -> None:
     options.add_argument("paths", nargs="*", type=input_file, metavar=names)
 
 
-def add_common_options(options: argparse.ArgumentParser) -> None:
+def add_set_options(options: argparse.ArgumentParser) -> None:
     """The options that mean the same in every script that runs a network on image sets."""
+    options.add_argument(
+        "--keys",
+        type=keys,
+        metavar="IMAGES,LABELS",
+        help="what both arrays of image sets are called (default: data,label, or the one pair)",
+    )
+    add_common_options(options)
+
+
+def reading(args: argparse.Namespace) -> Reading:
+    """How the command line says that image sets are to be read."""
+    return Reading(args.keys)
+
+
+def add_common_options(options: argparse.ArgumentParser) -> None:
+    """The options that mean the same in every script that runs a network."""
     options.add_argument(
         "--lab", type=Path, metavar="DIR", help="take the files that are not named from this lab"
     )

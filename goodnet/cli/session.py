@@ -11,6 +11,7 @@ from pathlib import Path
 from goodnet.cli import shell
 from goodnet.progress import Progress
 from goodnet.vetting import quarantine
+from goodnet.vetting.reading import AS_IT_SHOWS, Reading
 
 
 @dataclass(frozen=True)
@@ -71,17 +72,18 @@ def session(
     where_json: str | None,
     digests: bool = False,
     trains: bool = False,
+    reading: Reading = AS_IT_SHOWS,
 ) -> Iterator[Session]:
     """Hold the files, have them looked through, import Keras meanwhile.
 
     inputs: all of them, in the order in which they are listed; digests: whether their SHA-256 are
-    wanted without JSON, too; trains: whether a network is trained. Raises Unusable or Unsafe where
-    a file cannot be read, or Keras cannot be used.
+    wanted without JSON, too; trains: whether a network is trained; reading: how to read image sets.
+    Raises Unusable or Unsafe where a file cannot be read, or Keras cannot be used.
     """
     if trains:  # how the work is shared out decides the last digits
         os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
     watch = Stopwatch()
-    with quarantine.opened(networks, image_sets) as held:
+    with quarantine.opened(networks, image_sets, reading) as held:
         hashing = held.digests(inputs) if digests or where_json else None
         shell.import_keras()
         watch.lap("import")

@@ -11,6 +11,7 @@ from goodnet.errors import Unsafe, Unusable
 from goodnet.printable import printable
 from goodnet.vetting.children import start_child
 from goodnet.vetting.parts import Parts, read_parts
+from goodnet.vetting.reading import Keys
 
 MEMORY = 1 << 31  # bytes of address space for the child, and 8 for each byte of its networks
 SECONDS = 15  # of processor time for the child, and one more for each 10 MB of its networks
@@ -34,14 +35,19 @@ def _seconds(size: int) -> int:
 
 
 def ask(
-    files: Sequence[tuple[str, *tuple[int, ...]]], size: int, started: Started | None = None
+    files: Sequence[tuple[str, *tuple[int, ...]]],
+    size: int,
+    started: Started | None = None,
+    keys: Keys | None = None,
 ) -> list[Answer]:
     """What a limited child says of files, as far as it gets; they are named by open descriptors.
 
     files: for each what is asked of it, and what `inspector.answer` takes; size: of the networks;
-    started: is told of the child, so that it can be ended with the command.
+    started: is told of the child, so that it can be ended with the command; keys: the names of
+    image sets' images and labels, where the user gives them.
     """
-    request = {"files": files, "memory": MEMORY + 8 * size, "seconds": _seconds(size)}
+    limits = {"memory": MEMORY + 8 * size, "seconds": _seconds(size)}
+    request = {"files": files, "keys": keys} | limits
     open_in_child = [descriptor for _, *descriptors in files for descriptor in descriptors]
     child = start_child(_CHILD, open_in_child)
     if started:

@@ -10,9 +10,11 @@ from typing import BinaryIO
 import numpy as np
 
 from goodnet.errors import Unusable
+from goodnet.vetting.asking import Started
 from goodnet.vetting.layout import Array, Layout, order_axes, read_layout
 from goodnet.vetting.opening import signature_of
-from goodnet.vetting.unpacked import Unpacked, read_exactly_into, start_unpacking
+from goodnet.vetting.sharing import read_exactly_into
+from goodnet.vetting.unpacked import Unpacked, inflate, start_unpacking
 
 PIECE = 1 << 24  # bytes that are read at a time
 LARGEST_IMAGE = 1 << 24  # bytes of its pixels as float32
@@ -71,17 +73,18 @@ class ImageFile:
 
 
 def open_images(
-    path: Path, file: BinaryIO, signature: tuple[int, ...], said: bytes | Unusable
+    path: Path, file: BinaryIO, signature: tuple[int, ...], said: bytes | Unusable, started: Started
 ) -> ImageFile | Unusable:
     """An image set by what the child has said of it, or why it cannot be used.
 
-    One in chunks has a child of its own from now on, which unpacks it.
+    One in chunks has a child of its own from now on, which unpacks it; one that is packed in one
+    piece is unpacked now. started: is told of a child, so that it can be ended with the command.
     """
     if isinstance(said, Unusable):
         return said
     try:
         layout = read_layout(said, os.fstat(file.fileno()).st_size)
-        return ImageFile(path, file, signature, layout, _source(file, layout.data))
+        return ImageFile(path, file, signature, layout, _source(file, layout.data, started))
     except Unusable as error:
         return error
 
@@ -94,7 +97,9 @@ def close_images(opened: Future[dict[Path, ImageFile | Unusable]]) -> None:
                 each.close()
 
 
-def _source(file: BinaryIO, data: Array | None) -> Unpacked | BinaryIO | None:
+def _source(file: BinaryIO, data: Array | None, started: Started) -> Unpacked | BinaryIO | None:
+    if data and data.packed:
+        return inflate(file, data, started)
     if data and data.chunks:
         return start_unpacking(file, data, PIECE)
     if data and data.content is not None:

@@ -14,19 +14,23 @@ from typing import BinaryIO
 
 from goodnet.errors import Unusable
 from goodnet.printable import say
+from goodnet.vetting.archives import survey_archive
 from goodnet.vetting.changes import take
+from goodnet.vetting.layout import write_layout
 from goodnet.vetting.parts import NOTHING
+from goodnet.vetting.reading import Keys
 from goodnet.vetting.rewriting import rewrite_network
 from goodnet.vetting.survey import survey_images
-from goodnet.vetting.taking_apart import take_apart
+from goodnet.vetting.taking_apart import ZIP_START, take_apart
 
 
-def answer(kind: str, descriptor: int, wanted: int = -1) -> bytes:
+def answer(kind: str, descriptor: int, wanted: int = -1, *, keys: Keys | None = None) -> bytes:
     """What is to be said of an open file: a line of JSON, then so many bytes as it says.
 
     The line is {status, reason, bytes, suffix, configuration, contents}; the bytes are the values
     of a network's arrays, or the layout of an image set (goodnet/vetting/layout.py). A "copy" is a
-    network's whole file with the changes that are `wanted`, another open file.
+    network's whole file with the changes that are `wanted`, another open file. keys: the names of
+    an image set's images and labels, where the user gives them.
     """
     status, reason, parts = 0, "", NOTHING
     try:
@@ -40,8 +44,9 @@ def answer(kind: str, descriptor: int, wanted: int = -1) -> bytes:
                 with open(wanted, "rb", closefd=False) as changes:
                     parts = replace(NOTHING, values=rewrite_network(file, take(changes)))
             else:
-                layout = survey_images(f"/dev/fd/{descriptor}", file, size)
-                parts = replace(NOTHING, values=layout)
+                is_archive = os.pread(descriptor, len(ZIP_START), 0) == ZIP_START
+                survey = survey_archive if is_archive else survey_images
+                parts = replace(NOTHING, values=write_layout(survey(file, size, keys)))
     except Unusable as error:
         status, reason = error.exit_status, str(error)
     except MemoryError:
@@ -54,8 +59,9 @@ def answer(kind: str, descriptor: int, wanted: int = -1) -> bytes:
 
 def serve(request: dict, out: BinaryIO) -> None:
     """Answer for each file of a request in turn."""
+    keys = request["keys"] and (request["keys"][0], request["keys"][1])
     for file in request["files"]:
-        out.write(answer(*file))
+        out.write(answer(*file, keys=keys))
         out.flush()
 
 

@@ -7,7 +7,8 @@ needed to read that, and a child that was taken over can say nothing here but nu
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +20,7 @@ MOST_CHUNKS = 1 << 22
 LARGEST_CHUNK = 1 << 28  # bytes
 LARGEST_BAND = 1 << 31  # bytes: the chunks that have one image in common, unpacked
 MOST_BYTES = 1 << 62  # of an array: beyond what any file has
+LONGEST_NAME = 200  # characters
 PLAIN_TYPES = tuple(name for name in NUMBERS if name != "|b1")
 DEFLATE, SHUFFLE, FLETCHER32, LZF = 1, 2, 3, 32000  # as HDF5 counts its filters
 COMPRESSORS = (DEFLATE, LZF)
@@ -38,17 +40,28 @@ class Chunks:
     table: np.ndarray
 
 
+class Packed(NamedTuple):
+    """An array that is deflated in one piece, behind a header that is deflated with it."""
+
+    begin: int  # in the file
+    length: int  # in the file
+    skip: int  # bytes of the header, unpacked
+    checksum: int  # CRC-32 of all that is unpacked
+
+
 @dataclass(frozen=True)
 class Array:
-    """An array and where its values are: at an offset in the file, in chunks, or here.
+    """An array and where its values are: at an offset in the file, in chunks, packed, or here.
 
-    None of the three is told of an array that is of no use: not of plain numbers, or no images.
+    None of the four is told of an array that is of no use: not of plain numbers, or no images.
     """
 
     shape: tuple[int, ...]
     dtype: str  # one of PLAIN_TYPES, or words for what it is instead
+    name: str = ""  # in the file
     offset: int | None = None
     chunks: Chunks | None = None
+    packed: Packed | None = None
     content: bytes | None = field(default=None, repr=False)
 
     @property
@@ -118,6 +131,8 @@ def _describe(array: Array) -> dict:
     return {
         "shape": array.shape,
         "dtype": array.dtype,
+        "name": array.name,
+        "packed": array.packed,
         "offset": array.offset,
         "content": len(array.content) if array.content is not None else None,
         "chunks": chunks
@@ -170,21 +185,31 @@ def _shape(value: list, low: int = 0) -> tuple[int, ...]:
 
 
 def _read_array(said: dict, tail: memoryview, size: int) -> Array:
-    shape, dtype = _shape(said["shape"]), said["dtype"]
+    shape, dtype, name = _shape(said["shape"]), said["dtype"], said["name"]
     _require(isinstance(dtype, str) and dtype.isascii() and dtype.isprintable())
-    _require(len(dtype) <= 100)
-    array = Array(shape, dtype)
-    told = [said[name] for name in ("offset", "content", "chunks") if said[name] is not None]
+    _require(len(dtype) <= 100 and isinstance(name, str) and len(name) <= LONGEST_NAME)
+    array = Array(shape, dtype, name)
+    places = ("offset", "content", "chunks", "packed")
+    told = [place for place in places if said[place] is not None]
     if not told:
         return array
-    _require(len(told) == 1)
+    (place,) = told
     _require(array.is_plain and array.total_bytes <= MOST_BYTES and 0 < shape[0] <= MOST_IMAGES)
-    if said["offset"] is not None:
-        return Array(shape, dtype, offset=_whole(said["offset"], 0, size - array.total_bytes))
-    if said["content"] is not None:
+    if place == "offset":
+        return replace(array, offset=_whole(said["offset"], 0, size - array.total_bytes))
+    if place == "content":
         _require(_whole(said["content"], 0, len(tail)) == array.total_bytes)
-        return Array(shape, dtype, content=bytes(tail[: array.total_bytes]))
-    return Array(shape, dtype, chunks=_read_chunks(array, said["chunks"], tail, size))
+        return replace(array, content=bytes(tail[: array.total_bytes]))
+    if place == "packed":
+        return replace(array, packed=_read_packed(array, said["packed"], size))
+    return replace(array, chunks=_read_chunks(array, said["chunks"], tail, size))
+
+
+def _read_packed(array: Array, said: list, size: int) -> Packed:
+    packed = Packed(*(_whole(number, 0, MOST_BYTES) for number in said))
+    _require(packed.begin <= size - packed.length and packed.checksum < 1 << 32)
+    _require(array.total_bytes <= LARGEST_BAND and packed.skip <= LARGEST_CHUNK)
+    return packed
 
 
 def _read_chunks(array: Array, said: dict, tail: memoryview, size: int) -> Chunks:
@@ -200,5 +225,5 @@ def _read_chunks(array: Array, said: dict, tail: memoryview, size: int) -> Chunk
     _require(bool((begins <= size - lengths).all()))
     _require(bool((left_out >= 0).all() and (left_out < 1 << len(filters)).all()))
     chunks = Chunks(shape, filters, table)
-    _require(band_bytes(Array(array.shape, array.dtype, chunks=chunks)) <= LARGEST_BAND)
+    _require(band_bytes(replace(array, chunks=chunks)) <= LARGEST_BAND)
     return chunks

@@ -24,6 +24,7 @@ from goodnet.vetting import asking
 from goodnet.vetting.asking import Answer, Started
 from goodnet.vetting.opening import open_plain, signature_of
 from goodnet.vetting.parts import Parts
+from goodnet.vetting.reading import AS_IT_SHOWS, Keys, Reading
 
 if TYPE_CHECKING:
     from goodnet.vetting.images import ImageFile
@@ -85,11 +86,13 @@ class Held:
 
 
 @contextmanager
-def opened(networks: Iterable[Path], image_sets: Iterable[Path]) -> Iterator[Held]:
+def opened(
+    networks: Iterable[Path], image_sets: Iterable[Path], reading: Reading = AS_IT_SHOWS
+) -> Iterator[Held]:
     """Read the networks, open the image sets, and have one child look through them meanwhile.
 
-    They stay open until the context ends. Raises Unusable or Unsafe where a file cannot be read or
-    is too large.
+    reading: how to read image sets. The files stay open until the context ends. Raises Unusable or
+    Unsafe where one cannot be read or is too large.
     """
     with ExitStack() as files:
         held_networks = {path: _hold_network(path, files) for path in networks}
@@ -98,12 +101,12 @@ def opened(networks: Iterable[Path], image_sets: Iterable[Path]) -> Iterator[Hel
         children: list[subprocess.Popen] = []
         files.callback(_end, children)
         with _thread() as thread:
-            answers = thread.submit(examine, held, children.append)
+            answers = thread.submit(examine, held, children.append, reading.keys)
             # Not before this, for the sake of NumPy: a wrong command line is answered at once. And
             # not in the thread, for Keras imports NumPy meanwhile.
             from goodnet.vetting.images import close_images
 
-            ready = thread.submit(_open_image_sets, held_images, answers)
+            ready = thread.submit(_open_image_sets, held_images, answers, children.append)
         files.callback(ready.add_done_callback, close_images)
         yield Held(held_networks, held_images, answers, ready)
 
@@ -117,7 +120,7 @@ def _thread() -> Iterator[ThreadPoolExecutor]:
 
 
 def _open_image_sets(
-    held: Mapping[Path, HeldFile], answers: Future[list[Answer]]
+    held: Mapping[Path, HeldFile], answers: Future[list[Answer]], started: Started
 ) -> dict[Path, "ImageFile | Unusable"]:
     """The image sets by what the child says of them, or why one cannot be used."""
     from goodnet.vetting.images import open_images
@@ -125,7 +128,7 @@ def _open_image_sets(
     said = answers.result()[len(answers.result()) - len(held) :]
     layouts = [answer.values if isinstance(answer, Parts) else answer for answer in said]
     return {
-        path: open_images(path, file.file, file.signature, layout)
+        path: open_images(path, file.file, file.signature, layout, started)
         for (path, file), layout in zip(held.items(), layouts, strict=True)
     }
 
@@ -170,13 +173,13 @@ def _end(children: Iterable[subprocess.Popen]) -> None:
         child.kill()
 
 
-def examine(held: Sequence[HeldFile], started: Started) -> list[Answer]:
+def examine(held: Sequence[HeldFile], started: Started, keys: Keys | None = None) -> list[Answer]:
     """What the child says of each file; where it is stopped, that of all it did not get to.
 
     started: is told of the child, so that it can be ended with the command.
     """
     size = sum(os.fstat(file.file.fileno()).st_size for file in held if file.kind == "network")
-    answers = asking.ask([(file.kind, file.file.fileno()) for file in held], size, started)
+    answers = asking.ask([(file.kind, file.file.fileno()) for file in held], size, started, keys)
     if len(answers) < len(held):
         at = held[len(answers)].path
         others = Unusable(f"was not looked through, as {at} {asking.stopped(size)}")

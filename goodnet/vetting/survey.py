@@ -5,6 +5,7 @@ so it runs in the limited child alone (goodnet/vetting/inspector.py).
 """
 
 import math
+from dataclasses import replace
 from typing import BinaryIO
 
 import h5py
@@ -17,9 +18,7 @@ from goodnet.vetting.layout import (
     COMPRESSORS,
     FILTERS,
     LARGEST_BAND,
-    LARGEST_CHUNK,
     LZF,
-    MOST_IMAGES,
     PLAIN_TYPES,
     SHUFFLE,
     Array,
@@ -28,63 +27,67 @@ from goodnet.vetting.layout import (
     band_bytes,
     exact_bytes,
     grid_of,
-    write_layout,
 )
+from goodnet.vetting.pairs import choose_pair, is_usable
+from goodnet.vetting.reading import Keys
 from goodnet.vetting.unpacking import read_exactly, stored_bytes, unpack_rows
 
 assert LZF == h5z.FILTER_LZF
 
 
-def survey_images(path: str, file: BinaryIO, size: int) -> bytes:
-    """The layout of an image set, as `write_layout` says it, with the labels themselves.
+def survey_images(file: BinaryIO, size: int, keys: Keys | None = None) -> Layout:
+    """The layout of an image set, with the labels themselves.
 
-    path: names the open file. Raises Unsafe, or Unusable where it is damaged or claims too much.
+    keys: the names of images and labels, where the user gives them. Raises Unsafe, or Unusable
+    where it is damaged or claims too much.
     """
     try:
-        opened = h5py.File(path, "r")
+        opened = h5py.File(f"/dev/fd/{file.fileno()}", "r")
     except OSError as error:
         reason = str(error).splitlines()[0]
         raise Unusable(f"is not a readable HDF5 file, as image sets are ({reason})") from None
     with opened as source:
         found = check_tree(source, size, Unusable)
-        is_network = not {"model_config", "layer_names"}.isdisjoint(source.attrs)
-        arrays = {name: found[name] for name in ("data", "label") if name in found}
-        data, label = (
-            _lay_out(name, arrays[name], size) if name in arrays else None
-            for name in ("data", "label")
-        )
+        if not {"model_config", "layer_names"}.isdisjoint(source.attrs):
+            return Layout(True, None, None)
+        arrays = {name: _describe(name, array) for name, array in found.items()}
+        images, labels = choose_pair(arrays, keys)
+        data = label = None
+        if images in arrays:
+            data = _lay_out(found[images], arrays[images], images=True, size=size)
+        if labels in arrays:
+            label = _lay_out(found[labels], arrays[labels], images=False, size=size)
         if label and (label.offset is not None or label.chunks):
-            label = Array(label.shape, label.dtype, content=_read_whole(file, label))
-        return write_layout(Layout(is_network, data, label))
+            label = replace(label, content=_read_whole(file, label), offset=None, chunks=None)
+        return Layout(False, data, label)
 
 
-def _lay_out(name: str, array: h5py.Dataset, size: int) -> Array:
-    """Where the values of an array are. Nothing is told of one that cannot be used."""
+def _describe(name: str, array: h5py.Dataset) -> Array:
+    """An array by what it says of itself; where its values are comes later."""
     kind = array.id.get_type()
     if isinstance(kind, h5t.TypeEnumID) and array.dtype.kind in "ui":
         kind = kind.get_super()  # numbers that have names
     plain = plain_numbers(kind)
     plain = plain if plain in PLAIN_TYPES else None
     words = f"a special kind of {array.dtype}" if array.dtype.kind in "uif" else str(array.dtype)
-    shape = array.shape or ()
-    found = Array(shape, plain or ascii(words).strip("'")[:100])
-    usable = len(shape) in (3, 4) if name == "data" else shape[1:] in ((), (1,))
-    if not plain or not usable or not shape or 0 in shape:
+    return Array(array.shape or (), plain or ascii(words).strip("'")[:100], name)
+
+
+def _lay_out(array: h5py.Dataset, found: Array, images: bool, size: int) -> Array:
+    """Where the values of an array are. Nothing is told of one that cannot be used."""
+    if not is_usable(found, images):
         return found
-    if shape[0] > MOST_IMAGES:
-        raise Unusable(f"'{name}' holds {shape[0]} images; {MOST_IMAGES} are the most")
-    if found.row_bytes > LARGEST_CHUNK:
-        raise Unusable(f"'{name}' has the absurd shape {shape}")
     layout = array.id.get_create_plist().get_layout()
     if layout == h5d.CONTIGUOUS:
-        return Array(shape, plain, offset=array.id.get_offset())
+        return replace(found, offset=array.id.get_offset())
     if layout == h5d.COMPACT:
-        return Array(shape, plain, content=array[()].tobytes())
-    return Array(shape, plain, chunks=_list_chunks(name, array, found, size))
+        return replace(found, content=array[()].tobytes())
+    return replace(found, chunks=_list_chunks(array, found, size))
 
 
-def _list_chunks(name: str, array: h5py.Dataset, found: Array, size: int) -> Chunks:
+def _list_chunks(array: h5py.Dataset, found: Array, size: int) -> Chunks:
     """All chunks of an array, each checked as far as that goes without unpacking it."""
+    name = found.name
     chunk, filters = array.id.get_create_plist().get_chunk(), _filters_of(name, array)
     grid, exact = grid_of(found.shape, chunk), exact_bytes(chunk, found.item_bytes)
     table = np.full((math.prod(grid), 3), -1, np.int64)
@@ -110,7 +113,7 @@ def _list_chunks(name: str, array: h5py.Dataset, found: Array, size: int) -> Chu
     if (begins < 0).any() or (begins > size - lengths).any():
         raise Unusable(f"'{name}': has chunks that the file does not hold")
     chunks = Chunks(tuple(chunk), filters, table)
-    band = band_bytes(Array(found.shape, found.dtype, chunks=chunks))
+    band = band_bytes(replace(found, chunks=chunks))
     if band > LARGEST_BAND:
         raise Unusable(
             f"'{name}' is stored in chunks of {chunk}: to get at one image, {band} bytes would be "

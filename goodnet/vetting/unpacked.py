@@ -1,4 +1,4 @@
-"""An image set that is stored in chunks, read through a limited child that unpacks it.
+"""An image set that is packed, read through a limited child that unpacks it.
 
 The child leaves images in memory that this process reads as a file: plain numbers, of a length that
 was agreed.
@@ -15,6 +15,7 @@ from typing import BinaryIO
 import numpy as np
 
 from goodnet.errors import Unusable
+from goodnet.vetting.asking import Started
 from goodnet.vetting.children import start_child
 from goodnet.vetting.layout import Array, band_bytes
 from goodnet.vetting.sharing import ask_child, make_slot, read_exactly_into, tell_child
@@ -23,6 +24,7 @@ SECONDS = 60  # by the clock, for each request
 IN_MEMORY = 1 << 27  # bytes of a band; a larger one is unpacked into a file without a name
 
 _CHILD = "from goodnet.vetting.decoder import main; main()"
+_INFLATER = "from goodnet.vetting.inflating import main; main()"
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,36 @@ def start_unpacking(file: BinaryIO, array: Array, slot_bytes: int) -> Unpacked:
         child = start_child(_CHILD, descriptors)
     tell_child(child, [json.dumps(given).encode() + b"\n", array.chunks.table.tobytes()])
     return Unpacked(child, slot)
+
+
+def inflate(file: BinaryIO, array: Array, started: Started) -> BinaryIO:
+    """The values of an array that is packed in one piece, as a file without a name, as they are.
+
+    started: is told of the child, so that it can be ended with the command. Raises Unusable where
+    they cannot be unpacked.
+    """
+    whole = array.total_bytes
+    if whole <= IN_MEMORY:
+        made = make_slot(whole)
+    else:
+        made = tempfile.TemporaryFile(buffering=0)
+        made.truncate(whole)
+    given = {
+        "file": file.fileno(),
+        "into": made.fileno(),
+        "shape": array.shape,
+        "dtype": array.dtype,
+        "packed": array.packed,
+    }
+    child = start_child(_INFLATER, [file.fileno(), made.fileno()])
+    started(child)
+    with child:
+        said = _ask(child, given)
+        child.kill()
+    if said:
+        made.close()
+        raise Unusable(f"cannot be read ({said})")
+    return made
 
 
 def _ask(child: subprocess.Popen[bytes], asked: dict) -> str:

@@ -23,6 +23,7 @@ from goodnet.vetting.layout import (
 )
 
 CHECKSUM = 4  # bytes that fletcher32 adds
+PIECE = 1 << 20  # bytes, at a time
 _WORDS = 1 << 20  # of a checksum, at a time
 
 
@@ -89,6 +90,35 @@ def read_exactly(file: int, begin: int, length: int) -> bytes:
         begin += len(piece)
         length -= len(piece)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def inflate_into(file: int, array: Array, into: memoryview) -> None:
+    """Fill `into` with the values of an array that is packed in one piece.
+
+    file: a descriptor. Raises Unusable where it unpacks to other than it should.
+    """
+    assert array.packed
+    at, length, skip, checksum = array.packed
+    stream, found, done = zlib.decompressobj(-zlib.MAX_WBITS), 0, -skip
+    end = at + length
+    try:
+        while not stream.eof:
+            piece = stream.unconsumed_tail
+            if not piece:
+                piece = read_exactly(file, at, min(PIECE, end - at))
+                at += len(piece)
+            made = stream.decompress(piece, PIECE)
+            if not (piece or made):
+                break
+            found = zlib.crc32(made, found)
+            values = made[max(0, -done) :]
+            begin = max(0, done)
+            done += len(made)
+            into[begin : begin + len(values)] = values
+    except (zlib.error, ValueError):
+        done = -1
+    if not stream.eof or done != len(into) or found != checksum or at < end:
+        raise Unusable("does not unpack to what it should hold")
 
 
 def _inflate(content: bytes, need: int) -> bytes:
