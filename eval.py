@@ -3,9 +3,9 @@
 
 Judge a network: its clean accuracy and its attack success rate, in percent.
 
-CLEAN and BACKDOORED are image sets (.h5 or .npz), MODEL is a network (.h5 or .keras). Without them
-the lab's B is judged on the lab's test files. With repaired networks B' behind MODEL, it does what
-Geval.py does.
+CLEAN and BACKDOORED are image sets (.h5, .npz or folders), MODEL is a network (.h5 or .keras).
+Without them the lab's B is judged on the lab's test files. With repaired networks B' behind MODEL,
+it does what Geval.py does.
 """
 
 import goodnet.cli.interrupts  # noqa: F401  # isort: skip  # Ctrl-C, from here on

@@ -18,6 +18,7 @@ from goodnet.pixels import (
     scaling_between,
 )
 from goodnet.threads import ahead
+from goodnet.vetting.folders import PictureFolder
 from goodnet.vetting.images import LARGEST_IMAGE, ImageFile
 from goodnet.vetting.layout import Array
 from goodnet.vetting.photos import ImageShape
@@ -55,17 +56,17 @@ class Fit:
     scale: Scaling | Range = AS_IN_FILE  # what to make of pixels; or the network's range
 
 
-def open_clean(file: ImageFile, fit: Fit) -> ImageSet:
+def open_clean(file: ImageFile | PictureFolder, fit: Fit) -> ImageSet:
     """Open clean images, whose labels must be classes of the network.
 
-    The file holds `data` as (n, colours, height, width) or (n, height, width, colours) and `label`
-    as (n,); images of one colour may be (n, height, width). Raises Unusable where it is no such
-    image set.
+    The file holds images as (n, colours, height, width) or (n, height, width, colours) and labels
+    as (n,); images of one colour may be (n, height, width). Of a folder, the pictures are made to
+    fit. Raises Unusable where it is no such image set.
     """
     return _scaled(_open(file, fit, fit.n_classes - 1), fit.scale)
 
 
-def open_backdoored(file: ImageFile, fit: Fit) -> ImageSet:
+def open_backdoored(file: ImageFile | PictureFolder, fit: Fit) -> ImageSet:
     """Open backdoored images, as `open_clean`; their labels are the attacker's targets.
 
     The label `n_classes`, the goodnet's rejection, is allowed: it is never a success.
@@ -155,8 +156,10 @@ def _bytes_of(data: Array | None) -> int:
     return 4 * math.prod(data.shape[1:]) if data else 1
 
 
-def _open(file: ImageFile, fit: Fit, last_label: int) -> ImageSet:
+def _open(file: ImageFile | PictureFolder, fit: Fit, last_label: int) -> ImageSet:
     try:
+        if isinstance(file, PictureFolder):
+            file = file.fit(fit.shape, fit.n_classes)
         if file.layout.is_network:
             raise Unusable("is a network, not an image set; image sets come first")
         data, label = file.layout.data, file.layout.label

@@ -66,11 +66,19 @@ def refuse_link(folder: Path) -> Path:
 
 
 def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
-    """Raise Unusable where a file to be written is one that was read."""
+    """Raise Unusable where a file to be written is one that was read, or lies among its pictures.
+
+    A folder of pictures that is read has them in its subfolders.
+    """
+    inputs = list(inputs)
     read = {os.path.realpath(path) for path in inputs}  # which takes links in a circle, too
+    folders = {os.path.realpath(path) for path in inputs if os.path.isdir(path)}
     for output in outputs:
-        if os.path.realpath(output) in read:
+        place = os.path.realpath(output)
+        if place in read:
             raise Unusable("is read and would be written over; name another place", output)
+        if os.path.dirname(os.path.dirname(place)) in folders:
+            raise Unusable("would lie among pictures that are read; name another place", output)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 from conftest import CLASSES, SHAPE, fit_of, hold, open_clean, random_images, write_images
 
@@ -428,3 +429,23 @@ def test_an_archive_that_is_written_to_meanwhile_is_refused(tmp_path):
         path.write_bytes(path.read_bytes())
         with pytest.raises(Unusable, match="has changed since"):
             dataset.read(images, 0, 6)
+
+
+@pytest.mark.child
+def test_neither_archives_nor_pictures_are_parsed_in_this_process(tmp_path, monkeypatch):
+    """In children alone: zipfile, NumPy's reader and Pillow refuse to work here."""
+    np.savez(tmp_path / "stored.npz", x=PIXELS, y=LABELS)
+    np.savez_compressed(tmp_path / "deflated.npz", x=PIXELS, y=LABELS)
+    for label in range(CLASSES):
+        (tmp_path / f"folder/{label}").mkdir(parents=True)
+        PIL.Image.fromarray(PIXELS[label]).save(tmp_path / f"folder/{label}/a.png")
+
+    def refuse(*arguments, **options):
+        raise AssertionError
+
+    for holder, name in ((zipfile, "ZipFile"), (np, "load"), (PIL.Image, "open")):
+        monkeypatch.setattr(holder, name, refuse)
+    for name in ("stored.npz", "deflated.npz"):
+        check_images(opened(tmp_path / name))
+    images = opened(tmp_path / "folder")
+    np.testing.assert_array_equal(dataset.read(images, 0, CLASSES), PIXELS[:CLASSES])

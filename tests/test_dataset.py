@@ -183,11 +183,10 @@ def test_what_is_no_image_set_is_refused(tmp_path, items, message):
 
 def test_what_is_no_hdf5_file_is_refused(tmp_path):
     good = write_images(tmp_path / "good.h5", random_images(COUNT), LABELS).read_bytes()
-    (tmp_path / "folder.h5").mkdir()
     contents = {"empty.h5": b"", "text.h5": b"image,label\n", "cut.h5": good[: len(good) // 2]}
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
-    for name in ("missing.h5", "folder.h5", *contents):
+    for name in ("missing.h5", *contents):
         check_refused(tmp_path / name, "is not a readable HDF5 file")
 
 

@@ -15,13 +15,15 @@ import h5py
 import hostile
 import numpy as np
 import pytest
+import test_archives
 from conftest import ROOT, hold, load_network, tiny_network
 
 from goodnet.errors import Unsafe
 from goodnet.vetting import configuration, demands, inspector, listing, quarantine, taking_apart
 
-# Of the parent, which reads a network into its copy; the test of it is in this file.
-NOT_OF_THE_CHILD = {"quarantine.py"}
+# Of the parent, which reads a network into its copy (tested in this file) and lists folders
+# (test_folders.py), and of the child that decodes images (test_predict.py).
+NOT_OF_THE_CHILD = {"quarantine.py", "subfolders.py", "developing.py"}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -171,6 +173,9 @@ def test_every_refusal_is_met_by_a_file(tmp_path, monkeypatch):
             (folder := tmp_path / f"{what} {index}").mkdir()
             with open(maker(folder, "plain"), "rb") as file:
                 inspector.answer(what, file.fileno())
+    for make_archive, *_ in test_archives.MAKERS.values():
+        with open(make_archive(tmp_path / "a.npz"), "rb") as file:
+            inspector.answer("images", file.fileno())
     for index, odd in enumerate(ODD.values()):
         (folder := tmp_path / str(index)).mkdir()
         with pytest.MonkeyPatch.context() as patch:

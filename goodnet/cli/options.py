@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from goodnet.errors import Unusable
+from goodnet.files import refuse_inputs
 from goodnet.pixels import AS_IN_FILE, RANGES, Range, Scaling
 from goodnet.version import VERSION
+from goodnet.vetting.classes import Classes, read_classes
 from goodnet.vetting.reading import Reading
 
 BATCH_SIZE = 768  # as fast as 1024, and a sixth less memory
@@ -105,6 +107,11 @@ def keys(text: str) -> tuple[str, str]:
     return images, labels
 
 
+def classes(text: str) -> Classes:
+    """An argparse type: a file that lists all classes."""
+    return read_classes(input_file(text))
+
+
 def keras_file(text: str) -> Path:
     """An argparse type: a path that ends in .keras."""
     if not text.endswith(".keras"):
@@ -138,12 +145,25 @@ def add_set_options(options: argparse.ArgumentParser) -> None:
         metavar="IMAGES,LABELS",
         help="what both arrays of image sets are called (default: data,label, or the one pair)",
     )
+    options.add_argument(
+        "--classes",
+        type=classes,
+        metavar="FILE",
+        help="the names of all classes, one a line, for image sets that are folders "
+        "(default: the subfolders in the order of their names)",
+    )
     add_common_options(options)
 
 
 def reading(args: argparse.Namespace) -> Reading:
-    """How the command line says that image sets are to be read."""
-    return Reading(args.keys)
+    """How the command line says that image sets are to be read.
+
+    Raises Unusable where the list of classes would be written over.
+    """
+    named = [name for name in (args.json, vars(args).get("save")) if name and name != "-"]
+    if args.classes:
+        refuse_inputs(map(Path, named), [args.classes.path])
+    return Reading(args.keys, args.classes)
 
 
 def add_common_options(options: argparse.ArgumentParser) -> None:

@@ -88,3 +88,5 @@ def session(
         shell.import_keras()
         watch.lap("import")
         yield Session(held, where_json, watch, hashing)
+        for line in held.remarks():
+            shell.notice(line)

@@ -27,10 +27,13 @@ from goodnet.progress import Advance, ignore
 def check_files(*paths: Path, networks: Iterable[Path] = ()) -> None:
     """Raise Unusable unless each path is a file that can be read and holds something.
 
-    networks: those of them that are to be networks; what other programs save as one is named.
+    networks: those of them that are to be networks; what other programs save as one is named. The
+    others are image sets, which may be folders.
     """
     named = set(networks)
     for path in paths:
+        if os.path.isdir(path) and path not in named:
+            continue
         start = _first_bytes(path)
         if not start:
             raise Unusable("is empty; copy or download it again", path)

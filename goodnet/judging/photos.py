@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from goodnet.errors import Unusable
-from goodnet.vetting.photos import SUFFIXES
+from goodnet.vetting.subfolders import SUFFIXES, is_left_by_a_system
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ def list_photos(paths: Iterable[Path]) -> ListedPhotos:
     photos, others = [], 0
     for path in paths:
         if path.is_dir():
-            content = sorted(x for x in path.iterdir() if not _is_left_by_a_system(x.name))
+            content = sorted(x for x in path.iterdir() if not is_left_by_a_system(x.name))
             found = [x for x in content if x.suffix.lower() in SUFFIXES and x.is_file()]
             if not found:
                 raise Unusable(f"holds no {', '.join(SUFFIXES)} file", path)
@@ -39,7 +39,3 @@ def list_photos(paths: Iterable[Path]) -> ListedPhotos:
         else:
             raise Unusable("there is no such file", path)
     return ListedPhotos(photos, others)
-
-
-def _is_left_by_a_system(name: str) -> bool:
-    return name.startswith(".") or name.lower() in ("thumbs.db", "desktop.ini")

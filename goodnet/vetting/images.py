@@ -5,7 +5,7 @@ import tempfile
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
 
@@ -14,10 +14,42 @@ from goodnet.vetting.asking import Started
 from goodnet.vetting.layout import Array, Layout, order_axes, read_layout
 from goodnet.vetting.opening import signature_of
 from goodnet.vetting.sharing import read_exactly_into
-from goodnet.vetting.unpacked import Unpacked, inflate, start_unpacking
+from goodnet.vetting.unpacked import inflate, start_unpacking
 
 PIECE = 1 << 24  # bytes that are read at a time
+CHANGED = "has changed since this command began to read it; try again"
 LARGEST_IMAGE = 1 << 24  # bytes of its pixels as float32
+
+
+class Source(Protocol):
+    """What an image set's images come from."""
+
+    def fill(self, pixels: np.ndarray, start: int, channels_first: bool) -> None:
+        """Fill `pixels` (n, height, width, colours) float32 with the images from `start` on."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+@dataclass(frozen=True)
+class Plain:
+    """Images that lie in a file as they are."""
+
+    file: BinaryIO
+    array: Array
+    begin: int  # where they do
+
+    def fill(self, pixels: np.ndarray, start: int, channels_first: bool) -> None:
+        """Fill `pixels` (n, height, width, colours) float32 with the images from `start` on."""
+        stored = np.empty((len(pixels), *self.array.shape[1:]), self.array.dtype)
+        at = self.begin + start * self.array.row_bytes
+        read_exactly_into(self.file.fileno(), stored, at)
+        with np.errstate(over="ignore"):  # what becomes infinite is told by who judges pixels
+            pixels[...] = order_axes(stored, channels_first)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.file.close()
 
 
 @dataclass(frozen=True)
@@ -25,10 +57,10 @@ class ImageFile:
     """An image set's file that was found plain."""
 
     path: Path
-    file: BinaryIO
+    file: BinaryIO | None  # None where it is a folder
     signature: tuple[int, ...]  # of the file as it was looked through
     layout: Layout
-    source: Unpacked | BinaryIO | None  # what the images come from; None where there are none
+    source: Source | None  # what the images come from; None where there are none
 
     def labels(self) -> np.ndarray:
         """The labels, as stored; `layout` must have some that are plain."""
@@ -46,8 +78,8 @@ class ImageFile:
         data = self.layout.data
         if data is None or self.source is None:
             raise Unusable("is damaged: its images are not in it", self.path)
-        if signature_of(self.file) != self.signature:
-            raise Unusable("has changed since this command began to read it; try again", self.path)
+        if self.file and signature_of(self.file) != self.signature:
+            raise Unusable(CHANGED, self.path)
         shape = data.shape[1:] if len(data.shape) == 4 else (*data.shape[1:], 1)
         if channels_first:
             shape = (*shape[1:], shape[0])
@@ -56,19 +88,16 @@ class ImageFile:
         try:
             for first in range(0, len(pixels), at_once):
                 part = pixels[first : first + at_once]
-                if isinstance(self.source, Unpacked):
-                    self.source.fill(part, start + first, channels_first)
-                else:
-                    _fill(self.source, data, part, start + first, channels_first)
+                self.source.fill(part, start + first, channels_first)
         except Unusable as error:
-            raise error.about(self.path) from None
+            raise error if error.path else error.about(self.path) from None
         except OSError as error:
             raise Unusable(f"cannot be read ({error.strerror})", self.path) from None
         return pixels
 
     def close(self) -> None:
         """Let go of what the images come from."""
-        if self.source and self.source is not self.file:
+        if self.source:
             self.source.close()
 
 
@@ -97,24 +126,16 @@ def close_images(opened: Future[dict[Path, ImageFile | Unusable]]) -> None:
                 each.close()
 
 
-def _source(file: BinaryIO, data: Array | None, started: Started) -> Unpacked | BinaryIO | None:
-    if data and data.packed:
-        return inflate(file, data, started)
-    if data and data.chunks:
+def _source(file: BinaryIO, data: Array | None, started: Started) -> Source | None:
+    if data is None:
+        return None
+    if data.chunks:
         return start_unpacking(file, data, PIECE)
-    if data and data.content is not None:
+    if data.packed:
+        return Plain(inflate(file, data, started), data, 0)
+    if data.content is not None:
         held = tempfile.TemporaryFile()
         held.write(data.content)
         held.flush()
-        return held
-    return file if data and data.offset is not None else None
-
-
-def _fill(
-    file: BinaryIO, data: Array, pixels: np.ndarray, start: int, channels_first: bool
-) -> None:
-    """Fill `pixels` (n, height, width, colours) float32 with images that lie there as they are."""
-    stored = np.empty((len(pixels), *data.shape[1:]), data.dtype)
-    read_exactly_into(file.fileno(), stored, (data.offset or 0) + start * data.row_bytes)
-    with np.errstate(over="ignore"):  # what becomes infinite is told by who judges pixels
-        pixels[...] = order_axes(stored, channels_first)
+        return Plain(held, data, 0)
+    return None if data.offset is None else Plain(file, data, data.offset)

@@ -1,6 +1,7 @@
 """Open a file of a stranger: nothing but a plain file, whose bytes are there."""
 
 import errno
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -43,7 +44,20 @@ def _has_holes(descriptor: int) -> bool:
     return hole < os.lseek(descriptor, 0, os.SEEK_END) and os.lseek(descriptor, 0, os.SEEK_SET) == 0
 
 
+def digest_of(file: BinaryIO) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal; its position, which others share, stays."""
+    digest, start = hashlib.sha256(), 0
+    while piece := os.pread(file.fileno(), 1 << 20, start):
+        digest.update(piece)
+        start += len(piece)
+    return digest.hexdigest()
+
+
 def signature_of(file: BinaryIO) -> tuple[int, ...]:
     """What of a file changes where it is written to or replaced."""
-    found = os.stat(file.fileno())
+    return signature_of_status(os.stat(file.fileno()))
+
+
+def signature_of_status(found: os.stat_result) -> tuple[int, ...]:
+    """The same, out of what the system says of a file."""
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)

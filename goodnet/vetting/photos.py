@@ -28,7 +28,6 @@ from goodnet.vetting.sharing import (
     tell_child,
 )
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
 MODES = {1: "L", 3: "RGB"}  # Pillow's, by the number of colours
 MOST_PIXELS = 50_000_000
 MOST_BYTES = 1 << 29  # of a file: no image of so many pixels has more, and others are not read on

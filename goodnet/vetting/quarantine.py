@@ -8,7 +8,6 @@ which no renaming redirects, and a file whose size or times have changed since i
 says where their numbers lie, and who reads them is `goodnet/vetting/images.py`.
 """
 
-import hashlib
 import os
 import subprocess
 import tempfile
@@ -22,11 +21,13 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 from goodnet.errors import Unsafe, Unusable
 from goodnet.vetting import asking
 from goodnet.vetting.asking import Answer, Started
-from goodnet.vetting.opening import open_plain, signature_of
+from goodnet.vetting.opening import digest_of, open_plain, signature_of
 from goodnet.vetting.parts import Parts
 from goodnet.vetting.reading import AS_IT_SHOWS, Keys, Reading
+from goodnet.vetting.subfolders import list_subfolders
 
 if TYPE_CHECKING:
+    from goodnet.vetting.folders import PictureFolder
     from goodnet.vetting.images import ImageFile
 
 LARGEST_NETWORK = 1 << 31  # bytes
@@ -59,14 +60,17 @@ class Held:
     image_sets: Mapping[Path, HeldFile]
     answers: Future[list[Answer]]  # of the networks, then of the image sets
     ready: Future[dict[Path, "ImageFile | Unusable"]]  # the image sets
+    folders: Mapping[Path, "PictureFolder"]  # image sets, too, which no child has to look through
 
     def network(self, path: Path) -> NetworkFile:
         """A network, once it was found plain. Raises Unsafe or Unusable where it was not."""
         parts = self._answer(path, list(self.networks).index(path))
         return NetworkFile(path, self.networks[path].file, parts)
 
-    def images(self, path: Path) -> "ImageFile":
+    def images(self, path: Path) -> "ImageFile | PictureFolder":
         """An image set, once it was found plain. Raises Unsafe or Unusable where it was not."""
+        if path in self.folders:
+            return self.folders[path]
         found = self.ready.result()[path]
         if isinstance(found, Unusable):
             raise found.about(path)
@@ -74,9 +78,18 @@ class Held:
 
     def digests(self, paths: Sequence[Path]) -> Future[dict[Path, str]]:
         """The SHA-256 of each file, in hexadecimal, as it was looked through; made in a thread."""
-        files = {path: self.networks.get(path) or self.image_sets[path] for path in paths}
         with _thread() as thread:
-            return thread.submit(lambda: {path: _sha256(file) for path, file in files.items()})
+            return thread.submit(lambda: {path: self._digest(path) for path in paths})
+
+    def _digest(self, path: Path) -> str:
+        if path in self.folders:
+            return self.folders[path].digest()
+        return digest_of((self.networks.get(path) or self.image_sets[path]).file)
+
+    def remarks(self) -> Iterator[str]:
+        """What is to be told of the image sets, when they have been read."""
+        for folder in self.folders.values():
+            yield from folder.remarks()
 
     def _answer(self, path: Path, place: int) -> Parts:
         answer = self.answers.result()[place]
@@ -95,8 +108,14 @@ def opened(
     Unsafe where one cannot be read or is too large.
     """
     with ExitStack() as files:
+        image_sets = list(image_sets)
+        folders = _hold_folders(
+            [path for path in image_sets if os.path.isdir(path)], reading, files
+        )
         held_networks = {path: _hold_network(path, files) for path in networks}
-        held_images = {path: _hold_images(path, files) for path in image_sets}
+        held_images = {
+            path: _hold_images(path, files) for path in image_sets if path not in folders
+        }
         held = [*held_networks.values(), *held_images.values()]
         children: list[subprocess.Popen] = []
         files.callback(_end, children)
@@ -108,7 +127,7 @@ def opened(
 
             ready = thread.submit(_open_image_sets, held_images, answers, children.append)
         files.callback(ready.add_done_callback, close_images)
-        yield Held(held_networks, held_images, answers, ready)
+        yield Held(held_networks, held_images, answers, ready, folders)
 
 
 @contextmanager
@@ -133,13 +152,20 @@ def _open_image_sets(
     }
 
 
-def _sha256(file: HeldFile) -> str:
-    digest, start = hashlib.sha256(), 0
-    # Not by the file's position: the child shares it.
-    while piece := os.pread(file.file.fileno(), 1 << 20, start):
-        digest.update(piece)
-        start += len(piece)
-    return digest.hexdigest()
+def _hold_folders(
+    paths: Iterable[Path], reading: Reading, files: ExitStack
+) -> "dict[Path, PictureFolder]":
+    """Image sets that are folders; the children that decode them get ready."""
+    found = list(map(list_subfolders, dict.fromkeys(paths)))
+    if not found:
+        return {}
+    from goodnet.vetting.folders import picture_folders  # which needs NumPy
+
+    folders = picture_folders(found, reading.classes)
+    for folder in folders.values():
+        files.callback(folder.close)
+        folder.reader.start()
+    return folders
 
 
 def _hold_images(path: Path, files: ExitStack) -> HeldFile:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from goodnet.vetting.classes import Classes
+
 Keys = tuple[str, str]  # the names of the images and of the labels
 
 
@@ -10,6 +12,7 @@ class Reading:
     """How to read image sets."""
 
     keys: Keys | None = None  # in .h5 and .npz files
+    classes: Classes | None = None  # of folders
 
 
 AS_IT_SHOWS = Reading()
