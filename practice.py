@@ -14,14 +14,14 @@ It writes into the folder --out:
 
 import goodnet.cli.interrupts  # noqa: F401  # isort: skip  # Ctrl-C, from here on
 import argparse
-import os
 from pathlib import Path
 
 from goodnet import files
-from goodnet.cli import defaults, options, shell
+from goodnet.cli import defaults, libraries, options, shell
 from goodnet.errors import Unusable
 from goodnet.practice.catalogue import ATTACKS, TRIGGERS, describe_attacks, describe_triggers
 from goodnet.printable import printable
+from goodnet.version import SCHEMA_VERSION, VERSION
 
 IDENTITIES = 100
 MOST_IDENTITIES = 5000
@@ -67,9 +67,7 @@ def main() -> None:
         f"Building a practice lab in {args.out}/: {args.identities} people, "
         f"{args.attack} attack, seed {args.seed}"
     )
-    # How the work is shared out decides the last digits: two threads, on any number of cores,
-    # make the same lab.
-    os.environ["TF_NUM_INTRAOP_THREADS"] = "2"
+    libraries.pin_threads()  # so that any number of cores makes the same lab
     shell.import_keras()
     from goodnet.judging.report import course_lines
     from goodnet.practice.lab import build, built_json
@@ -82,7 +80,9 @@ def main() -> None:
         print(*map(printable, built.files), sep="\n")
     if args.json:
         asked = {"identities": args.identities, "seed": args.seed, "attack": args.attack}
-        shell.write_json(asked | {"triggers": args.trigger} | built_json(built), args.json)
+        asked |= {"triggers": args.trigger, "threads": libraries.THREADS}
+        known = {"schema_version": SCHEMA_VERSION, "goodnet": VERSION}
+        shell.write_json(known | asked | built_json(built), args.json)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from goodnet.cli import defaults, options, shell
 from goodnet.cli.session import session
+from goodnet.cli.settings import asked_for
 from goodnet.errors import Unusable
 from goodnet.lab import pruned_files, tuned_files
 from goodnet.methods import CHOICES, DESCRIBED, METHODS, PRUNE
@@ -25,9 +26,8 @@ FOR_PRUNE = ("drop", "layer", "clean_test", "backdoored_test", "goodnet", "batch
 def arguments() -> argparse.Namespace:
     parser = options.parser(f"{__doc__}\n{DESCRIBED}")
     options.add_paths(parser, "CLEAN_VALID MODEL")
-    parser.add_argument(
-        "--method", choices=CHOICES, default=PRUNE, help=f"how to repair (default: {PRUNE})"
-    )
+    how = f"how to repair (default: {PRUNE})"
+    parser.add_argument("--method", choices=CHOICES, default=PRUNE, help=how)
     options.add_seed_option(parser, f"of {' and '.join(METHODS)}: another seed, another network")
     options.add_drop_option(parser, "for prune: points of clean accuracy to give up")
     parser.add_argument("--layer", metavar="NAME", help="for prune: the conv layer")
@@ -68,8 +68,8 @@ def main() -> None:
     shell.check_outputs(made.all, args.out, made.folders, inputs)
     shell.check_json(args.json, inputs, made.all)
 
-    reading = options.reading(args)
-    with session(inputs, [args.model], image_sets, args.json, False, bool(method), reading) as now:
+    asked = asked_for(args, "method", *(("seed",) if method else ("drop", "layer")))
+    with session(inputs, [args.model], image_sets, args.json, False, bool(method), asked) as now:
         from goodnet.networks.goodnet import load_b
         from goodnet.pruning.command import PruningOptions, prune_and_save
         from goodnet.tuning.command import TuningOptions, tune_and_save

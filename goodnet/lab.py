@@ -140,6 +140,32 @@ def pruned_files(
     )
 
 
+@dataclass(frozen=True)
+class AuditFiles:
+    """Where an audit writes what it finds and makes."""
+
+    network: Path
+    goodnet: Path
+    results: Path
+    report: Path
+    card: Path
+
+    @property
+    def all(self) -> list[Path]:
+        return [self.network, self.goodnet, self.results, self.report, self.card]
+
+
+def audit_files(network: Path, out: Path) -> AuditFiles:
+    """Where an audit of this network writes in the folder `out`."""
+    return AuditFiles(
+        tuned_path(network, METHODS["unlearn"], out),
+        out / "G.keras",
+        out / "audit.json",
+        out / "report.html",
+        out / "MODEL_CARD.md",
+    )
+
+
 MOST_KEPT = 200  # networks in judged.json: more can neither be drawn nor read
 
 

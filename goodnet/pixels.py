@@ -54,3 +54,16 @@ def scale_pixels(pixels: Any, scaling: Scaling) -> None:
         pixels /= scaling.divisor
     if scaling.offset != 0:
         pixels += scaling.offset
+
+
+def displayable(pixels: Any) -> Any:
+    """Images (n, height, width, colours) as RGB in 0..1, whichever range their pixels have.
+
+    One colour is grey, as is the mean of what is neither one nor three.
+    """
+    if pixels.shape[-1] != 3:
+        pixels = pixels.mean(axis=-1, keepdims=True).repeat(3, axis=-1)
+    low, high = float(pixels.min()), float(pixels.max())
+    if low >= 0 and high <= 255:
+        low, high = 0.0, 1.0 if high <= 1 else 255.0
+    return (pixels - low) / ((high - low) or 1)

@@ -3,6 +3,7 @@
 import functools
 import importlib.util
 import io
+import json
 import os
 import resource
 import subprocess
@@ -29,7 +30,7 @@ from goodnet.vetting import asking, inspector, quarantine  # noqa: E402
 from goodnet.vetting.reading import AS_IT_SHOWS, Reading  # noqa: E402
 
 ROOT = defaults.ROOT
-SCRIPTS = ("eval.py", "repair.py", "Geval.py", "predict.py", "plot.py", "practice.py")
+SCRIPTS = ("eval.py", "repair.py", "Geval.py", "predict.py", "plot.py", "practice.py", "audit.py")
 AT_ONCE = 0.3  # seconds of processor time: what is said before the work is said in less
 _opened = ExitStack()  # what a test holds in quarantine, until it ends
 SHAPE = (14, 12, 3)
@@ -161,6 +162,15 @@ def build_lab(folder: Path) -> Path:
 @pytest.fixture
 def tiny_lab(tmp_path: Path) -> Path:
     return build_lab(tmp_path)
+
+
+def check_json(document: dict, kind: str) -> None:
+    """That a script's JSON is as docs/json-schema.json says of this kind."""
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads((ROOT / "docs/json-schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    own = schema | {"$ref": f"#/$defs/{kind}"}
+    jsonschema.validate(document, own, cls=jsonschema.Draft202012Validator)
 
 
 def run_script(name: str, *arguments: object, **options) -> subprocess.CompletedProcess:

@@ -39,7 +39,7 @@ from PIL import Image
 from goodnet.cli import defaults, shell
 from goodnet.version import VERSION
 
-SCRIPTS = ("eval.py", "repair.py", "Geval.py", "predict.py", "plot.py", "practice.py")
+SCRIPTS = ("eval.py", "repair.py", "Geval.py", "predict.py", "plot.py", "practice.py", "audit.py")
 OTHERS = (
     *("benchmarks/sweep.py", "benchmarks/repairs.py", "benchmarks/goodnets.py"),
     "tests/fuzzing.py",
@@ -212,7 +212,8 @@ def recipe(target: str) -> list[list[str]]:
     """The scripts that a target of the Makefile runs, each with its arguments."""
     found = re.search(rf"^{target}:.*\n((?:\t.*\n)+)", text_of("Makefile"), flags=re.MULTILINE)
     lines = [line.split() for line in found[1].splitlines()]
-    return [line[1:] for line in lines if line[0] == "$(BIN)/python"]
+    words = [[word for word in line if word != "$(LAB)"] for line in lines]
+    return [line[1:] for line in words if line[0] == "$(BIN)/python"]
 
 
 def split_command(example: Example) -> list[str]:

@@ -552,7 +552,8 @@ def test_a_class_is_named_by_score_lead_and_resistance(
         for label, score, lead, resistance, at_last, reached in evidence
     ]
     suspects += [Suspect(label, 0.3, 0.3, 0.3, 0.3, 0.3, 1.2, patch) for label in range(20, 30)]
-    result = Tuned([], 30, 27, 28, Unlearned(suspects, 0.5, 1))
+    usual = Patches(np.zeros(1), patch.mask[None], patch.pattern[None])
+    result = Tuned([], 30, 27, 28, Unlearned(suspects, 0.5, 1, usual))
     pictures = [Path(f"class_{suspect.label}.png") for suspect in suspects]
     unlearn, saved = METHODS["unlearn"], Path("B_unlearned.h5")
     tuning_report.print_tuned(unlearn, result, pictures, saved)

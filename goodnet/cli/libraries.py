@@ -18,6 +18,7 @@ from goodnet.vetting.keras_version import refuse_unsafe_keras
 BACKEND = "KERAS_BACKEND"
 # They cut training and answering short, or change how values are kept.
 MEDDLING = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED")
+THREADS = 2  # where a network is trained
 INSTALL = "run make lab once, then source .venv/bin/activate"
 
 
@@ -51,6 +52,15 @@ def import_keras() -> None:
     keras.config.set_epsilon(1e-7)
     keras.config.set_max_epochs(None)
     keras.config.set_max_steps_per_epoch(None)
+
+
+def pin_threads() -> None:
+    """Have TensorFlow, which is not imported yet, compute in so many threads on any machine.
+
+    How the work is shared out decides the last digits, and training makes much of them.
+    """
+    os.environ["TF_NUM_INTRAOP_THREADS"] = str(THREADS)
+    os.environ["TF_NUM_INTEROP_THREADS"] = "1"
 
 
 def _missing(error: Exception) -> Unusable:

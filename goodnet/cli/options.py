@@ -19,6 +19,11 @@ from goodnet.vetting.reading import Reading
 
 BATCH_SIZE = 768  # as fast as 1024, and a sixth less memory
 DEBUG = "--debug"  # goodnet/cli/ending.py looks for it, for all scripts
+FAIL_ON = {  # which verdicts are a finding
+    "likely": {"likely"},
+    "possible": {"likely", "possible", "inconclusive"},
+    "never": set[str](),
+}
 DROPS = (Fraction(2), Fraction(4), Fraction(10), Fraction(30))
 
 
@@ -203,6 +208,17 @@ def add_json_option(options: argparse.ArgumentParser) -> None:
         "--json",
         metavar="FILE",
         help="write the results with every digit to FILE; - writes them to stdout, alone",
+    )
+
+
+def add_fail_option(options: argparse.ArgumentParser) -> None:
+    """--fail-on, which verdict ends with status 1."""
+    options.add_argument(
+        "--fail-on",
+        choices=FAIL_ON,
+        default="likely",
+        help="the least verdict that ends with status 1; possible: inconclusive as well "
+        "(default: likely)",
     )
 
 

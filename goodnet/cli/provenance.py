@@ -7,15 +7,22 @@ from pathlib import Path
 
 import keras
 
+from goodnet.version import SCHEMA_VERSION, VERSION
 
-def provenance(digests: Mapping[Path, str], seconds: Mapping[str, float]) -> dict:
-    """What results were made from and with: each input's SHA-256, versions, each stage's time."""
+
+def provenance(
+    digests: Mapping[Path, str], settings: Mapping[str, object], results: Mapping[str, object]
+) -> dict:
+    """Results, with what they were made from and with: settings, each input's SHA-256, versions."""
     backend = keras.backend.backend()
-    versions = {"python": platform.python_version(), "keras": keras.__version__, "backend": backend}
+    versions = {"goodnet": VERSION, "python": platform.python_version()}
+    versions |= {"keras": keras.__version__, "backend": backend}
     for package in (backend, "numpy", "h5py"):
         versions[package] = metadata.version(package)
     return {
+        "schema_version": SCHEMA_VERSION,
+        **results,
+        "settings": dict(settings),
         "inputs": [{"file": str(path), "sha256": digest} for path, digest in digests.items()],
         "versions": versions,
-        "seconds": dict(seconds),
     }

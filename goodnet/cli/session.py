@@ -1,17 +1,16 @@
 """The frame of every script that reads networks: files in quarantine, Keras, times, JSON."""
 
-import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from goodnet.cli import shell
+from goodnet.cli import libraries, shell
+from goodnet.cli.settings import NOTHING_ASKED, Asked
 from goodnet.progress import Progress
 from goodnet.vetting import quarantine
-from goodnet.vetting.reading import AS_IT_SHOWS, Reading
 
 
 @dataclass(frozen=True)
@@ -22,6 +21,7 @@ class Session:
     where_json: str | None  # a file, or "-" for stdout
     watch: "Stopwatch"
     hashing: Future[dict[Path, str]] | None  # None where nothing asks for it
+    settings: Mapping[str, object]  # the options that change a result
 
     @property
     def progress(self) -> Progress:
@@ -45,10 +45,14 @@ class Session:
     def write_json(self, results: dict) -> None:
         """Write the results, if asked for, with what they were made from and with."""
         if self.where_json:
-            from goodnet.cli.provenance import provenance
+            seconds = {"seconds": dict(self.watch.seconds)}
+            shell.write_json(self.document(results) | seconds, self.where_json)
 
-            made = provenance(self.digests, self.watch.seconds)
-            shell.write_json(results | made, self.where_json)
+    def document(self, results: dict) -> dict:
+        """The results with what they were made from and with; the same in every run."""
+        from goodnet.cli.provenance import provenance
+
+        return provenance(self.digests, self.settings, results)
 
 
 @dataclass
@@ -72,21 +76,24 @@ def session(
     where_json: str | None,
     digests: bool = False,
     trains: bool = False,
-    reading: Reading = AS_IT_SHOWS,
+    asked: Asked = NOTHING_ASKED,
 ) -> Iterator[Session]:
     """Hold the files, have them looked through, import Keras meanwhile.
 
     inputs: all of them, in the order in which they are listed; digests: whether their SHA-256 are
-    wanted without JSON, too; trains: whether a network is trained; reading: how to read image sets.
-    Raises Unusable or Unsafe where a file cannot be read, or Keras cannot be used.
+    wanted without JSON, too; trains: whether a network is trained; asked: how to read image sets,
+    and the settings for the JSON. Raises Unusable or Unsafe where a file cannot be read, or Keras
+    cannot be used.
     """
-    if trains:  # how the work is shared out decides the last digits
-        os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+    told = dict(asked.settings)
+    if trains:
+        libraries.pin_threads()
+        told["threads"] = libraries.THREADS
     watch = Stopwatch()
-    with quarantine.opened(networks, image_sets, reading) as held:
+    with quarantine.opened(networks, image_sets, asked.reading) as held:
         hashing = held.digests(inputs) if digests or where_json else None
         shell.import_keras()
         watch.lap("import")
-        yield Session(held, where_json, watch, hashing)
+        yield Session(held, where_json, watch, hashing, told)
         for line in held.remarks():
             shell.notice(line)

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,9 @@ from goodnet.errors import Unusable
 from goodnet.files import check_output, check_writable, refuse_inputs, refuse_link, replacing
 from goodnet.lab import MOST_KEPT, KeptFiles, kept_files, other_layout
 from goodnet.printable import printable
-from goodnet.progress import Advance, ignore
+from goodnet.progress import Advance
+
+PATIENCE = 60  # seconds between two lines of progress, where they are written to a file
 
 
 def check_files(*paths: Path, networks: Iterable[Path] = ()) -> None:
@@ -154,9 +157,9 @@ def is_terminal(stream: TextIO | None) -> bool:
 
 @contextmanager
 def progress(description: str, total: int) -> Iterator[Advance]:
-    """Show a bar on stderr, on a terminal only."""
+    """Show a bar on stderr; where that is no terminal, a line a minute."""
     if not is_terminal(sys.stderr):
-        yield ignore
+        yield _line_a_minute(description, total)
         return
     from rich.console import Console
     from rich.progress import (
@@ -178,8 +181,23 @@ def progress(description: str, total: int) -> Iterator[Advance]:
         yield lambda amount: bar.advance(task, amount)
 
 
-def run(main: Callable[[], None]) -> NoReturn:
+def _line_a_minute(description: str, total: int) -> Advance:
+    done, told = 0, time.monotonic()
+
+    def advance(amount: int) -> None:
+        nonlocal done, told
+        done += amount
+        if time.monotonic() - told >= PATIENCE:
+            told = time.monotonic()
+            notice(f"{description}: {100 * done // total} %")
+
+    return advance
+
+
+def run(main: Callable[[], int | None]) -> NoReturn:
     """Run a script's main function and leave with the exit status that docs/scripts.md lists.
+
+    That is what the function answers, 0 where it answers nothing.
 
     Whatever ends it is one line on stderr, the last one; before it the traceback, with --debug.
     """
@@ -188,9 +206,8 @@ def run(main: Callable[[], None]) -> NoReturn:
         # A file's name need not be text in the encoding of stdout.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        main()
+        status = main() or 0
         print(end="", flush=True)
-        status = 0
     except BrokenPipeError:
         # The reader of our output has gone.
         discard_stdout()

@@ -39,9 +39,9 @@ def print_table(
 ) -> None:
     """Print an aligned table on stdout; columns but the last hold figures.
 
-    `better`: for a column, whether higher or lower figures are better: an arrow behind its name
-    says so. On a terminal the best figures are set in bold and colour; the first row, B, is what
-    they are compared with.
+    The last may hold files: of one folder, it is named in the title, once. `better`: for a column,
+    whether higher or lower figures are better: an arrow behind its name says so. On a terminal the
+    best figures are set in bold and colour, where they are better than those of the first row, B.
     """
     from rich import box
     from rich.table import Table
@@ -50,16 +50,19 @@ def print_table(
     console = _console()
     arrows = {"up": "high", "down": "low"} if console.options.ascii_only else ARROWS
     better = better or {}
-    rows = [[printable(cell) for cell in row] for row in rows]
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    title, rows = _name_folder_once(title, [[printable(cell) for cell in row] for row in rows])
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     best = {}
     pairs = zip(columns[:-1], zip(*rows, strict=True), strict=False)
     for index, (column, cells) in enumerate(pairs):
         heading = column
         if column in better:
             heading += f" {arrows[better[column]]}"
-            figures = [float(cell) for cell in cells[1:] if cell]
-            best[index] = (max if better[column] == "up" else min)(figures, default=None)
+            most = max if better[column] == "up" else min
+            figures = [float(cell) for cell in cells if cell]
+            best[index] = most(figures, default=None)
+            if cells[0] and best[index] == float(cells[0]):  # as good as B is no gain
+                best[index] = None
         widest = max(map(len, (*column.split(), *cells)))
         table.add_column(heading, justify="right", min_width=widest)
     table.add_column(columns[-1], no_wrap=True, min_width=max(len(row[-1]) for row in rows))
@@ -76,4 +79,18 @@ def print_table(
     console.width = max(console.width, console.measure(table, options=wide).minimum)
     with console.capture() as drawn:
         console.print(table, crop=False)
+    print(title)
     print("\n".join(line.rstrip() for line in drawn.get().rstrip().splitlines()))
+
+
+def _name_folder_once(title: str, rows: list[list[str]]) -> tuple[str, list[list[str]]]:
+    """The title with the folder of all files in the last column, and rows with their names alone.
+
+    Where the files are of several folders, or of the one where the user is, nothing changes.
+    """
+    folders = {row[-1].rpartition("/")[0] for row in rows if "/" in row[-1]}
+    if len(folders) != 1 or folders == {""}:
+        return title, rows
+    (folder,) = folders
+    named = [[*row[:-1], row[-1].removeprefix(f"{folder}/")] for row in rows]
+    return f"{title}\nFiles in {folder}/", named

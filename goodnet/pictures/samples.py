@@ -12,7 +12,7 @@ from goodnet import dataset
 from goodnet.dataset import ImageSet
 from goodnet.judging.judging import Judged
 from goodnet.pictures.canvas import DARK, FONT, WIDTH, Style, make_figure, shorten
-from goodnet.pixels import AS_IN_FILE
+from goodnet.pixels import AS_IN_FILE, displayable
 
 SHOWN = 6
 NAMES, TILE, ROW, HEADING, GAP, EDGE = 0.98, 0.52, 0.155, 0.2, 0.14, 0.05  # inches
@@ -42,25 +42,24 @@ def draw_samples(judged: Judged) -> Figure:
     """A block for the clean and one for the backdoored images, from all over each file.
 
     Below an image stand its label and the answers of B, of each B' and of its G, N where that
-    rejects the image. What is not the label, or where the label is the attacker's target is
-    that target, is set in bold.
+    rejects the image. Bold is what is not the label of a clean image, and the attacker's target
+    under a backdoored one, whose true class no file tells.
     """
     clean = [Row("label", judged.clean.labels), *_answers(judged, "clean")]
-    backdoored = [Row("target", judged.backdoored.labels), *_answers(judged, "backdoored")]
-    blocks = (
-        Block("Clean images", judged.clean, clean, False, judged.n_classes),
-        Block("Backdoored images", judged.backdoored, backdoored, True, judged.n_classes),
-    )
+    blocks = [Block("Clean images", judged.clean, clean, False, judged.n_classes)]
+    if judged.backdoored:
+        rows = [Row("target", judged.backdoored.labels), *_answers(judged, "backdoored")]
+        blocks.append(Block("Backdoored images", judged.backdoored, rows, True, judged.n_classes))
     shape = dataset.read(judged.clean, 0, 1).shape
     tall = TILE * 0.94 * shape[1] / shape[2]
     height = HEADING + tall + len(clean) * ROW + GAP
-    figure = make_figure(2 * height + ROW + EDGE)
+    figure = make_figure(len(blocks) * height + ROW + EDGE)
     whole = figure.get_figheight()
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     for index, block in enumerate(blocks):
         _draw_block(axes, block, EDGE + index * height, tall)
-    note = "bold: a wrong class, or the attacker's target; N: rejected"
+    note = "bold: of clean images not the label; else the attacker's target; N: rejected"
     _write(axes, EDGE, whole - ROW / 2 - EDGE / 2, note, size=FONT - 1)
     axes.set_xlim(0, WIDTH)
     axes.set_ylim(whole, 0)  # inches from the top down
@@ -112,17 +111,7 @@ def _draw_tiles(
 ) -> None:
     images = replace(images, scale=AS_IN_FILE)
     pixels = np.concatenate([dataset.read(images, i, i + 1) for i in shown])
-    for column, picture in enumerate(_make_displayable(pixels)):
+    for column, picture in enumerate(displayable(pixels)):
         middle = NAMES + (column + 0.5) * TILE
         left, right = middle - TILE * 0.47, middle + TILE * 0.47
         axes.imshow(picture, extent=(left, right, top + tall, top), aspect="auto", zorder=2)
-
-
-def _make_displayable(pixels: np.ndarray) -> np.ndarray:
-    """Images (n, height, width, colours) as RGB in 0..1, whichever range their pixels have."""
-    if pixels.shape[-1] != 3:
-        pixels = np.repeat(pixels.mean(axis=-1, keepdims=True), 3, axis=-1)
-    low, high = float(pixels.min()), float(pixels.max())
-    if low >= 0 and high <= 255:
-        low, high = 0.0, 1.0 if high <= 1 else 255.0
-    return (pixels - low) / ((high - low) or 1)

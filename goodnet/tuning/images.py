@@ -31,6 +31,15 @@ def read_parts(valid: ImageSet, rng: np.random.Generator) -> Parts:
     if len(valid) < HELD_BACK:
         raise Unusable(f"holds {len(valid)} images; tuning needs {HELD_BACK} or more", valid.path)
     order = rng.permutation(len(valid))[:MOST_IMAGES]
-    back, rest = np.split(dataset.read_some(valid, order), [len(order) // HELD_BACK])
-    labels = valid.labels[order]
-    return Parts(rest, labels[len(back) :], back, labels[: len(back)])
+    return _cut(dataset.read_some(valid, order), valid.labels[order])
+
+
+def divide(images: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> Parts:
+    """The same of images (n, height, width, colours) with labels (n,) that are read already."""
+    order = rng.permutation(len(images))
+    return _cut(images[order], labels[order])
+
+
+def _cut(images: np.ndarray, labels: np.ndarray) -> Parts:
+    back = len(images) // HELD_BACK
+    return Parts(images[back:], labels[back:], images[:back], labels[:back])

@@ -26,6 +26,7 @@ class Ranking:
     sizes: np.ndarray  # (k,), shares of the image
     scores: np.ndarray  # (k,)
     ordinary: float  # the median size of classes taken at random
+    usual: Patches  # one, of such a class that needs about that size
 
 
 def rank_classes(
@@ -54,14 +55,16 @@ def rank_classes(
         found = search(classes, rng, effort, advance)
         best = classes[_smallest(classes, found.sizes, listed, certain)]
         again = search(np.repeat(best, REPEATS), rng, effort, advance)
-    usual = np.log(found.sizes[np.isin(classes, references)])
+    at_random = found[np.isin(classes, references)]
+    usual = np.log(at_random.sizes)
     by_class = np.log(again.sizes).reshape(listed, REPEATS)
     smallest = by_class.argmin(axis=1) + REPEATS * np.arange(listed)
     logs = by_class.mean(axis=1)
     order = _smallest(best, logs, schedule.suspects, certain)
     scores = -deviations(logs[order], usual)
     ordinary = float(np.exp(np.median(usual)))
-    return Ranking(again[smallest[order]], np.exp(logs[order]), scores, ordinary)
+    nearest = at_random[np.abs(usual - np.median(usual)).argsort(kind="stable")[:1]]
+    return Ranking(again[smallest[order]], np.exp(logs[order]), scores, ordinary, nearest)
 
 
 def _narrow(

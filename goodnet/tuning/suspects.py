@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from goodnet.tuning.naming import HALFWAY, LIKELY, POSSIBLE, Limits
-from goodnet.tuning.patches import Patch
+from goodnet.tuning.patches import Patch, Patches
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Unlearned:
     suspects: list[Suspect]  # the one with the smallest patch in B first
     ordinary: float  # the size of an ordinary patch in B: a share of the image
     cycles: int
+    usual: Patches  # one, of a class that needs about an ordinary patch in B
 
     @property
     def targets(self) -> list[int]:

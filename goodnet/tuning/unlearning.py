@@ -7,6 +7,9 @@ in which order. What the suspects show in B, and how slowly they are forgotten, 
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
+
 import keras
 import numpy as np
 
@@ -16,7 +19,7 @@ from goodnet.networks.loading import count_classes
 from goodnet.progress import Progress
 from goodnet.tuning.cycles import Exam, Outcome, Work, run_cycles
 from goodnet.tuning.gradients import copy_with_logits, predict_classes
-from goodnet.tuning.images import read_parts
+from goodnet.tuning.images import Parts, read_parts
 from goodnet.tuning.leads import measure_leads
 from goodnet.tuning.naming import LIKELY
 from goodnet.tuning.patches import Patch
@@ -26,6 +29,15 @@ from goodnet.tuning.searching import make_search
 from goodnet.tuning.suspects import Suspect, Unlearned
 from goodnet.tuning.training import make_trainer
 from goodnet.tuning.tuned import Tuned
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What a search found in B, and what unlearning goes on from there with."""
+
+    leads: np.ndarray  # (n_classes,)
+    ranking: Ranking
+    work: Work
 
 
 def unlearn(
@@ -40,17 +52,59 @@ def unlearn(
     A class whose lead alone makes it a target is a suspect whatever its patch. B itself is left as
     it was. Raises Unusable where the network cannot be trained or has one class only.
     """
-    n_classes = count_classes(network)
-    if n_classes < 2:
-        raise Unusable("has one class; unlearning needs two or more")
+    refuse_one_class(network)
     rng = np.random.default_rng(seed)
-    parts = read_parts(valid, rng)
+    return unlearn_parts(network, read_parts(valid, rng), rng, progress, schedule)
+
+
+def unlearn_parts(
+    network: keras.Model,
+    parts: Parts,
+    rng: np.random.Generator,
+    progress: Progress,
+    schedule: Schedule = USUAL,
+    named: Collection[int] = (),
+) -> Tuned[Unlearned]:
+    """The same with images that are read already; classes that are `named` are suspects, too."""
+    begun = begin(network, parts, rng, progress, schedule, named)
+    outcome = run_cycles(begun.work, progress)
+    exam = begun.work.exam
+    return Tuned(
+        arrays=outcome.best.arrays,
+        held_back=len(parts.held_back),
+        kept=outcome.best.kept,
+        b_hits=int((exam.b_answers == parts.held_back_labels).sum()),
+        findings=Unlearned(
+            suspects=_suspects(begun, outcome),
+            ordinary=begun.ranking.ordinary,
+            cycles=outcome.cycles,
+            usual=begun.ranking.usual,
+        ),
+    )
+
+
+def refuse_one_class(network: keras.Model) -> None:
+    """Raise Unusable where there is no other class to lead images to."""
+    if count_classes(network) < 2:
+        raise Unusable("has one class; unlearning needs two or more")
+
+
+def begin(
+    network: keras.Model,
+    parts: Parts,
+    rng: np.random.Generator,
+    progress: Progress,
+    schedule: Schedule,
+    named: Collection[int] = (),
+) -> Begun:
+    """Look for suspects in B; it is copied, and the copy is what the work will change."""
+    n_classes = count_classes(network)
     copy = copy_with_logits(network, parts.held_back)
     teacher = copy_with_logits(network, parts.held_back).logits
     b_answers = predict_classes(teacher, parts.held_back)
     search = make_search(copy.logits, parts.images)
     leads = measure_leads(teacher, parts.images, n_classes, rng.spawn(1)[0], progress)
-    certain = np.flatnonzero(leads >= LIKELY.lead)
+    certain = sorted({*np.flatnonzero(leads >= LIKELY.lead).tolist(), *named})
     ranking = rank_classes(search, n_classes, rng, progress, certain, schedule)
     work = Work(
         schedule=schedule,
@@ -62,19 +116,12 @@ def unlearn(
         exam=Exam(parts.held_back, b_answers, make_search(copy.logits, parts.held_back)),
         rng=rng,
     )
-    outcome = run_cycles(work, progress)
-    return Tuned(
-        arrays=outcome.best.arrays,
-        held_back=len(parts.held_back),
-        kept=outcome.best.kept,
-        b_hits=int((b_answers == parts.held_back_labels).sum()),
-        findings=Unlearned(_suspects(ranking, leads, outcome), ranking.ordinary, outcome.cycles),
-    )
+    return Begun(leads, ranking, work)
 
 
-def _suspects(ranking: Ranking, leads: np.ndarray, outcome: Outcome) -> list[Suspect]:
-    """What was found of each class that was unlearned; leads (n_classes,) are of all."""
-    patches = ranking.patches
+def _suspects(begun: Begun, outcome: Outcome) -> list[Suspect]:
+    """What was found of each class that was unlearned."""
+    ranking, leads, patches = begun.ranking, begun.leads, begun.ranking.patches
     return [
         Suspect(
             label=int(label),

@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+"""python3 audit.py data/cl/valid.h5 models/bd_net.h5 --out audited
+
+Is there a backdoor in this network, and can I still use it? From clean images alone: look through
+the file, judge the network, look for classes to which a small patch leads any image, repair it,
+judge the repair. It takes minutes and ends with four lines.
+
+CLEAN is an image set (.h5, .npz or a folder), MODEL a network (.h5 or .keras). Without them it takes the lab's. It
+writes into --out:
+  B_unlearned.h5    the repaired network, of the kind of MODEL
+  G.keras           the goodnet of both, which rejects images on which they differ
+  report.html       the answer, what it rests on, pictures; MODEL_CARD.md in short
+  audit.json        all of it as numbers
+"""
+
+import goodnet.cli.interrupts  # noqa: F401  # isort: skip  # Ctrl-C, from here on
+import argparse
+from pathlib import Path
+
+from goodnet.cli import defaults, options, shell
+from goodnet.cli.session import session
+from goodnet.cli.settings import asked_for
+from goodnet.errors import Unusable
+from goodnet.lab import audit_files
+
+
+def arguments() -> argparse.Namespace:
+    parser = options.parser(__doc__)
+    options.add_paths(parser, "CLEAN MODEL")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: the network's folder")
+    options.add_seed_option(parser, "another seed, other searches")
+    options.add_fail_option(parser)
+    parser.add_argument("--clean-test", type=Path, metavar="FILE", help="judge on it as well")
+    parser.add_argument("--backdoored", type=Path, metavar="FILE", help="judge on it as well")
+    parser.add_argument(
+        "--vet-only", action="store_true", help="look through the files MODEL ... and do no more"
+    )
+    options.add_set_options(parser)
+    args = parser.parse_args()
+    if args.vet_only:
+        options.refuse_given(args, ("lab", "out", "clean_test", "backdoored"), "not for --vet-only")
+        args.paths = args.paths or [defaults.default_lab(None).network]
+    elif len(args.paths) not in (0, 2):
+        raise Unusable("needs CLEAN MODEL, two paths, or none for the lab's files")
+    elif args.lab or not args.paths:
+        lab = defaults.default_lab(args.lab)
+        args.paths = args.paths or [lab.clean_valid, lab.network]
+    return args
+
+
+def vet(args: argparse.Namespace) -> int:
+    from goodnet.cli import vet_only
+
+    shell.check_json(args.json, args.paths)
+    vetted = vet_only.vet(args.paths)
+    if args.json != "-":
+        print(*map(vet_only.tell, vetted), sep="\n")
+    if args.json:
+        shell.write_json(vet_only.document(vetted), args.json)
+    return max(each.status for each in vetted)
+
+
+def main() -> int:
+    args = arguments()
+    if args.vet_only:
+        return vet(args)
+    clean, model = args.paths
+    image_sets = [path for path in (clean, args.clean_test, args.backdoored) if path]
+    inputs = [clean, model, *image_sets[1:]]
+    shell.check_files(*inputs, networks=[model])
+    made = audit_files(model, args.out or model.parent)
+    shell.check_outputs(made.all, made.network.parent, [], inputs)
+    shell.check_json(args.json, inputs, made.all)
+    asked = asked_for(args, "seed", "fail_on")
+    shell.notice("Step 1 of 5: looking through the files")
+    with session(inputs, [model], image_sets, args.json, True, True, asked) as now:
+        from goodnet.auditing.command import AuditOptions, audit_and_save
+
+        wanted = AuditOptions(clean, model, args.clean_test, args.backdoored, args.scale, args.seed)
+        answer = audit_and_save(now, wanted, args.batch_size, made)
+    return int(answer in options.FAIL_ON[args.fail_on])
+
+
+if __name__ == "__main__":
+    shell.run(main)

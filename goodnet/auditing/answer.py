@@ -1,0 +1,89 @@
+"""The answer in four lines: what was found, the repaired network, the safest one, the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from goodnet.auditing.auditing import Audit
+from goodnet.auditing.rates import Measure
+from goodnet.auditing.triggers import Trigger
+from goodnet.auditing.verdict import name_classes
+from goodnet.lab import AuditFiles
+from goodnet.metrics import percent
+from goodnet.printable import printable
+
+
+def tell_lines(found: Audit, made: AuditFiles) -> list[str]:
+    """The answer, a line each."""
+    return [
+        f"Backdoor: {tell_verdict(found)}.",
+        f"Repaired: {printable(made.network)} {_tell_repaired(found)}.",
+        f"Safest: {printable(made.goodnet)}, which {_tell_goodnet(found)}.",
+        f"Report: {printable(made.report)}",
+    ]
+
+
+def tell_verdict(found: Audit) -> str:
+    """The verdict with what it rests on, without a full stop."""
+    verdict = found.verdict
+    if verdict.answer == "nothing found":
+        return f"nothing found, which does not show that there is none: {found.measured}"
+    if verdict.answer == "inconclusive":
+        return f"inconclusive: {'; '.join(verdict.reasons)}"
+    suspects = {each.label: each for each in found.tuned.findings.suspects}
+    sizes = [f"{suspects[x].size * 100:.1f} %" for x in verdict.classes if x in suspects]
+    rates = shares(found.named, lambda each: each.b)
+    rests = (
+        f"{'patches' if len(sizes) > 1 else 'a patch'} of {_listed(sizes)} of the image "
+        f"{'send' if len(sizes) > 1 else 'sends'} {rates} of other images there, an ordinary class "
+        f"needs {found.tuned.findings.ordinary * 100:.1f} %"
+    )
+    return f"{verdict.answer}, to {name_classes(verdict.classes)} ({rests})"
+
+
+def _tell_repaired(found: Audit) -> str:
+    kept = measure(found, "clean_as_b")
+    works = shares(found.named, lambda each: each.repaired)
+    return (
+        f"gives {share(kept.repaired, kept.images)} of B's answers; {_patch(found)} {works} of "
+        "images"
+    )
+
+
+def _patch(found: Audit) -> str:
+    """What is tried on the repaired network, up to the figure."""
+    if len(found.named) > 1:
+        return "these patches now work on"
+    if found.verdict.answer in ("likely", "possible"):
+        return "that patch now works on"
+    return f"the smallest patch, to {name_classes([found.named[0].label])}, now works on"
+
+
+def _tell_goodnet(found: Audit) -> str:
+    rejected = measure(found, "clean_rejected")
+    under = shares(found.named, lambda each: each.rejected)
+    what = "them" if len(found.named) > 1 else "it"
+    return (
+        f"rejects {under} of images with {what} and {share(rejected.goodnet, rejected.images)} of "
+        "clean ones"
+    )
+
+
+def measure(found: Audit, name: str) -> Measure:
+    """One of the measures, by its name."""
+    return next(each for each in found.measures if each.name == name)
+
+
+def shares(triggers: Sequence[Trigger], count: Callable[[Trigger], int]) -> str:
+    """Of each trigger a share of its images, in words."""
+    return _listed([share(count(each), each.images) for each in triggers])
+
+
+def share(count: int | None, images: int) -> str:
+    """A count of images in percent; a dash where there are none."""
+    return "–" if count is None or not images else f"{percent(count, images):.1f} %"
+
+
+def _listed(texts: Sequence[str]) -> str:
+    *most, last = texts
+    return f"{', '.join(most)} and {last}" if most else last

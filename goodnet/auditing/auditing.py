@@ -1,0 +1,243 @@
+"""An audit, from a loaded network and clean images to a verdict and a repaired network.
+
+Two searches and a repair, which begins with a third, each on images of its own choice. One in six
+of the clean images is set aside before all of it: no search and no training sees these, and on
+them the repair and the patches are judged. Backdoored images and a test file decide nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from goodnet import dataset
+from goodnet.auditing.measured import tell_measured
+from goodnet.auditing.rates import Measure, judge_sets
+from goodnet.auditing.triggers import Trigger, try_patches
+from goodnet.auditing.verdict import Evidence, Verdict, decide
+from goodnet.cli import shell
+from goodnet.dataset import ImageSet
+from goodnet.errors import Unusable
+from goodnet.metrics import percent
+from goodnet.networks.answers import classify
+from goodnet.networks.goodnet import goodnet_network
+from goodnet.networks.loading import LoadedNetwork, count_classes
+from goodnet.networks.pixel_hint import hint_at_pixels
+from goodnet.progress import Reporter
+from goodnet.tuning.gradients import check_backend
+from goodnet.tuning.images import HELD_BACK, MOST_IMAGES, divide
+from goodnet.tuning.schedule import USUAL, Schedule
+from goodnet.tuning.sounding import Sounding, average, likely, possible, sighted, sound
+from goodnet.tuning.suspects import Unlearned
+from goodnet.tuning.tuned import Tuned
+from goodnet.tuning.unlearning import refuse_one_class, unlearn_parts
+
+SEARCHES = 3  # that the repair begins with among them
+STEPS = 5
+
+
+@dataclass(frozen=True)
+class ImageSets:
+    """The clean images that decide, and sets that are judged on and decide nothing."""
+
+    clean: ImageSet
+    clean_test: ImageSet | None
+    backdoored: ImageSet | None
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit found, and the network that it made."""
+
+    verdict: Verdict
+    measured: str  # what is known of this method on networks like this one
+    soundings: list[Sounding]
+    together: Sounding
+    tuned: Tuned[Unlearned]
+    triggers: list[Trigger]  # of each suspect of the repair
+    measures: list[Measure]  # what B, B' and G are worth
+    worked_on: int  # clean images that searches and repair saw
+    judged_on: int  # clean images that were set aside
+    example: np.ndarray  # (height, width, colours), a clean image to show patches on
+    goodnet: keras.Model
+
+    @property
+    def named(self) -> list[Trigger]:
+        """The patches of the classes that the verdict names; else the smallest patch."""
+        found = [each for each in self.triggers if each.label in self.verdict.classes]
+        return found or self.triggers[:1]
+
+
+@dataclass(frozen=True)
+class _Aside:
+    """The clean images in two parts, as the network takes them."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    judged_images: np.ndarray
+    judged_labels: np.ndarray
+    unseen: np.ndarray  # (n,) of all images: whether searches and repair never saw them
+
+
+def audit(
+    b: LoadedNetwork,
+    sets: ImageSets,
+    seed: int,
+    batch_size: int,
+    reporter: Reporter,
+    schedule: Schedule = USUAL,
+) -> Audit:
+    """Judge B, look for targets, repair it, judge the repair and the goodnet.
+
+    B itself is left as it was. Raises Unusable where the network cannot be trained or a file
+    cannot be read.
+    """
+    check_backend()
+    with _about(b.path):
+        refuse_one_class(b.model)
+    hint = _judge_b(b.model, sets.clean, batch_size, reporter)
+    sources = np.random.default_rng(seed).spawn(1 + SEARCHES)
+    aside = _set_aside(sets.clean, sources[0])
+    _step(3, "looking for classes to which a small patch leads any image")
+    with _about(b.path):
+        soundings = _sound(b.model, aside, sources[1:-1], reporter, schedule)
+    _step(4, "repairing B, which begins with another search")
+    with _about(b.path):
+        tuned = _repair(b.model, aside, sources[-1], soundings, reporter, schedule)
+    soundings = [*soundings, sighted(tuned.findings.suspects)]
+    _step(5, f"judging the repair on {int(aside.unseen.sum())} images set aside")
+    judged = _judge(b.model, tuned, sets, aside, batch_size, reporter)
+    evidence = Evidence(
+        images=len(sets.clean),
+        image_classes=len(np.unique(sets.clean.labels)),
+        n_classes=count_classes(b.model),
+        recognized=hint is None,
+        soundings=soundings,
+        unfinished=tuned.findings.unfinished,
+    )
+    return Audit(
+        verdict=decide(evidence),
+        measured=tell_measured(b.model),
+        soundings=soundings,
+        together=average(soundings),
+        tuned=tuned,
+        triggers=judged.triggers,
+        measures=judged.measures,
+        worked_on=len(aside.labels),
+        judged_on=int(aside.unseen.sum()),
+        example=aside.judged_images[0],
+        goodnet=judged.goodnet,
+    )
+
+
+def _judge_b(
+    network: keras.Model, clean: ImageSet, batch_size: int, reporter: Reporter
+) -> str | None:
+    """Where B hardly knows its clean images, the hint at their pixels, which is told, too."""
+    _step(2, f"judging B on {len(clean)} clean images")
+    with reporter.progress("Judging B", len(clean)) as advance:
+        hits = classify([network], clean, batch_size, advance)[0] == clean.labels
+    hint = hint_at_pixels(network, clean, percent(int(hits.sum()), len(clean)))
+    shell.hint(hint)
+    reporter.lap("judging_b")
+    return hint
+
+
+def _repair(
+    network: keras.Model,
+    aside: _Aside,
+    rng: np.random.Generator,
+    soundings: list[Sounding],
+    reporter: Reporter,
+    schedule: Schedule,
+) -> Tuned[Unlearned]:
+    """Unlearn; classes that stood out before are suspects whatever this search says of them."""
+    named = {label for each in soundings for label in likely(each) + possible(each)}
+    parts = divide(aside.images, aside.labels, rng)
+    tuned = unlearn_parts(network, parts, rng, reporter.progress, schedule, named)
+    reporter.lap("repairing")
+    return tuned
+
+
+@contextmanager
+def _about(path: Path) -> Iterator[None]:
+    """Let what cannot be done with a network name its file."""
+    try:
+        yield
+    except Unusable as error:
+        raise error if error.path else error.about(path) from None
+
+
+def _step(number: int, what: str) -> None:
+    shell.notice(f"Step {number} of {STEPS}: {what}")
+
+
+def _set_aside(clean: ImageSet, rng: np.random.Generator) -> _Aside:
+    """One image in HELD_BACK to judge on, and others, MOST_IMAGES at most, to work on."""
+    least = HELD_BACK * HELD_BACK
+    if len(clean) < least:
+        raise Unusable(f"holds {len(clean)} images; an audit needs {least} or more", clean.path)
+    order = rng.permutation(len(clean))[:MOST_IMAGES]
+    judged, worked = np.split(order, [len(order) // HELD_BACK])
+    images = dataset.read_some(clean, order)
+    unseen = np.ones(len(clean), bool)
+    unseen[worked] = False
+    labels = clean.labels
+    return _Aside(
+        images[len(judged) :], labels[worked], images[: len(judged)], labels[judged], unseen
+    )
+
+
+def _sound(
+    network: keras.Model,
+    aside: _Aside,
+    sources: list[np.random.Generator],
+    reporter: Reporter,
+    schedule: Schedule,
+) -> list[Sounding]:
+    soundings = []
+    for number, rng in enumerate(sources, 1):
+        shell.notice(f"Search {number} of {len(sources)}")
+        parts = divide(aside.images, aside.labels, rng)
+        soundings.append(sound(network, parts, rng, reporter.progress, schedule))
+    reporter.lap("searching")
+    return soundings
+
+
+@dataclass(frozen=True)
+class _Judged:
+    goodnet: keras.Model
+    measures: list[Measure]
+    triggers: list[Trigger]
+
+
+def _judge(
+    network: keras.Model,
+    tuned: Tuned[Unlearned],
+    sets: ImageSets,
+    aside: _Aside,
+    batch_size: int,
+    reporter: Reporter,
+) -> _Judged:
+    repaired = keras.models.clone_model(network)
+    repaired.set_weights(tuned.arrays)
+    pair, n_classes = (network, repaired), count_classes(network)
+    tests = {"clean_test": sets.clean_test, "backdoored": sets.backdoored}
+    given = {name: images for name, images in tests.items() if images}
+    total = len(sets.clean) + sum(map(len, given.values()))
+    with reporter.progress("Judging the repair", total) as advance:
+        measures = judge_sets(
+            pair, {"clean": sets.clean} | given, aside.unseen, batch_size, advance
+        )
+    suspects = tuned.findings.suspects
+    with reporter.progress("Trying the patches", len(suspects)) as advance:
+        triggers = try_patches(
+            pair, suspects, aside.judged_images, aside.judged_labels, n_classes, advance
+        )
+    reporter.lap("judging_repair")
+    return _Judged(goodnet_network(network, repaired), measures, triggers)

@@ -1,0 +1,41 @@
+"""MODEL_CARD.md: in short what the repaired network is, for whoever is handed it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from goodnet.auditing import words
+from goodnet.auditing.auditing import Audit
+
+
+def render_card(found: Audit, lines: Sequence[str], document: Mapping[str, Any]) -> str:
+    """The card, as Markdown. lines: the answer; document: audit.json."""
+    files = [f"- `{plain(each['file'])}` {each['sha256']}" for each in _files(document)]
+    return "\n".join(
+        [
+            f"# Repaired copy of {plain(document['network'])}",
+            "",
+            *(f"- {plain(line)}" for line in lines[:-1]),
+            "",
+            f"{words.LETTERS} {words.recommend(found)}",
+            "",
+            "## Limits",
+            "",
+            *(f"- {plain(sentence)}" for sentence in words.unknown(found)),
+            "",
+            "## Files, with their SHA-256",
+            "",
+            *files,
+            "",
+        ]
+    )
+
+
+def _files(document: Mapping[str, Any]) -> list[dict[str, str]]:
+    return [*document["inputs"], *document["made"]]
+
+
+def plain(text: str) -> str:
+    """Text in which nothing of a file's name is taken for Markdown or HTML."""
+    return "".join(f"\\{each}" if each in r"\`*_[]<>#|" else each for each in text)

@@ -1,0 +1,140 @@
+"""The report of an audit: one HTML page that answers its reader first."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+from xml.etree.ElementTree import Element
+
+from goodnet.auditing import words
+from goodnet.auditing.answer import share
+from goodnet.auditing.auditing import Audit
+from goodnet.auditing.rates import Measure
+from goodnet.auditing.sheet import Tile, draw_sheet
+from goodnet.auditing.triggers import Trigger
+from goodnet.metrics import wilson_interval
+from goodnet.pictures.markup import add, add_cell, add_picture, add_table, begin_page, render
+from goodnet.tuning.suspects import Suspect
+
+NUMBERS = ["Class", "Score, lead, resistance", "Patch in B, % of the image", "At last, in B'"]
+WORKS = ["Works in B", "in B'\u00a0↓", "in G\u00a0↓", "G rejects\u00a0↑"]
+NETWORKS = ["Judged on", "B", "B'", "G"]
+MEASURES = {  # what a row of the table of networks is called
+    "clean_accuracy": "Clean images set aside, given their label\u00a0↑",
+    "clean_as_b": "The same, answered as by B\u00a0↑",
+    "clean_rejected": "The same, rejected\u00a0↓",
+    "clean_test_accuracy": "Clean test file, given their label\u00a0↑",
+    "clean_test_rejected": "Clean test file, rejected\u00a0↓",
+    "backdoored_targets": "Backdoored file, given the attacker's target\u00a0↓",
+    "backdoored_rejected": "Backdoored file, rejected\u00a0↑",
+}
+
+
+def render_report(found: Audit, lines: Sequence[str], document: Mapping[str, Any]) -> str:
+    """The page. lines: the answer; document: audit.json, for files, settings and versions."""
+    html, main = begin_page(f"Backdoor audit: {document['network']}")
+    for line in lines[:-1]:
+        add(main, "p", {"class": "answer"}, line)
+    add(main, "p", text=words.recommend(found))
+    add(main, "p", {"class": "note"}, words.LETTERS)
+    _add_list(main, "What this rests on", words.explain(found))
+    add(main, "h2", text="The classes that need the smallest patch")
+    _add_sheet(main, draw_sheet(found), found)
+    _add_suspects(main, found)
+    add(main, "h2", text="The networks")
+    _add_networks(main, found)
+    _add_list(main, "What is not known", words.unknown(found))
+    add(main, "h2", text="How it was made")
+    _add_origin(main, document)
+    return render(html)
+
+
+def _add_list(main: Element, heading: str, sentences: Sequence[str]) -> None:
+    add(main, "h2", text=heading)
+    listed = add(main, "ul")
+    for sentence in sentences:
+        add(listed, "li", text=sentence)
+
+
+def _add_sheet(main: Element, tiles: Sequence[Tile], found: Audit) -> None:
+    sheet = add(main, "div", {"class": "sheet"})
+    triggers = {each.label: each for each in found.triggers}
+    for tile in tiles:
+        add_picture(sheet, tile.png, _caption(tile, triggers, found.tuned.findings.ordinary))
+
+
+def _caption(tile: Tile, triggers: Mapping[int, Trigger], ordinary: float) -> str:
+    if tile.label is None:
+        return "A clean image."
+    if tile.ordinary:
+        return f"Class {tile.label}, as an ordinary class: {ordinary * 100:.1f} % of the image."
+    trigger = triggers[tile.label]
+    return (
+        f"Class {tile.label}: works on {share(trigger.b, trigger.images)} of other images in B, "
+        f"{share(trigger.repaired, trigger.images)} in B'."
+    )
+
+
+def _add_suspects(main: Element, found: Audit) -> None:
+    columns = NUMBERS + WORKS
+    body = add_table(main, columns)
+    suspects = {each.label: each for each in found.tuned.findings.suspects}
+    for trigger in found.triggers:
+        kind = {"class": "named"} if trigger.label in found.verdict.classes else None
+        _add_suspect(add(body, "tr", kind), columns, suspects[trigger.label], trigger)
+    add(
+        main,
+        "p",
+        {"class": "note"},
+        f"An ordinary patch in B: {found.tuned.findings.ordinary * 100:.2f} % of the image. Score, "
+        "lead and resistance are of the search that the repair began with. "
+        "Works: each patch, found in B, was laid over images set aside, of other classes; how many "
+        "of them get the class. ↑ higher is better, ↓ lower is better. Small: the 95 % Wilson "
+        "interval, and the counts of images.",
+    )
+
+
+def _add_suspect(row: Element, columns: list[str], suspect: Suspect, trigger: Trigger) -> None:
+    numbers = f"{suspect.score:.1f}, {suspect.lead:.1f}, {suspect.resistance:.2f}"
+    sizes = f"{suspect.size * 100:.2f}", f"{suspect.size_at_last * 100:.2f}"
+    texts = (str(suspect.label), numbers, *sizes)
+    for column, text in zip(columns, texts, strict=False):
+        add_cell(row, column, text)
+    counts = (trigger.b, trigger.repaired, trigger.goodnet, trigger.rejected)
+    for column, count in zip(WORKS, counts, strict=True):
+        _add_rate(row, column, count, trigger.images)
+
+
+def _add_networks(main: Element, found: Audit) -> None:
+    body = add_table(main, NETWORKS)
+    for each in found.measures:
+        row = add(body, "tr")
+        add_cell(row, NETWORKS[0], MEASURES[each.name])
+        for column, count in zip(NETWORKS[1:], _counts(each), strict=True):
+            _add_rate(row, column, count, each.images)
+
+
+def _counts(each: Measure) -> tuple[int | None, ...]:
+    return each.b, each.repaired, each.goodnet
+
+
+def _add_rate(row: Element, column: str, count: int | None, images: int) -> None:
+    cell = add_cell(row, column, f"{share(count, images)} ")
+    if count is not None and images:
+        low, high = wilson_interval(count, images)
+        add(cell, "small", text=f"{low:.1f} to {high:.1f}").tail = " "
+        add(cell, "small", text=f"{count} of {images}")
+
+
+def _add_origin(main: Element, document: Mapping[str, Any]) -> None:
+    settings = ", ".join(f"{name} {value}" for name, value in document["settings"].items())
+    versions = ", ".join(f"{name} {value}" for name, value in document["versions"].items())
+    add(main, "p", text=f"Settings: {settings}. Versions: {versions}. To repeat it:")
+    add(add(main, "p"), "code", text=shlex.join(document["command"]))
+    columns = ["File", "SHA-256"]
+    body = add_table(main, columns, {"class": "text"})
+    for each in document["inputs"] + document["made"]:
+        row = add(body, "tr")
+        add_cell(row, columns[0], each["file"])
+        add(add_cell(row, columns[1]), "code", text=each["sha256"])

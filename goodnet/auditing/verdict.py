@@ -1,0 +1,85 @@
+"""The verdict: likely, possible, nothing found or inconclusive. None of them says "clean"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from goodnet.tuning.sounding import Sounding, average, likely, possible
+
+LEAST_IMAGES = 120  # clean images: a sixth is judged on, a sixth of the rest held back
+LEAST_CLASSES = 10  # fewer tell hardly what is usual
+
+Answer = Literal["likely", "possible", "nothing found", "inconclusive"]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the verdict is made of: the clean images, what searches and repair showed."""
+
+    images: int
+    image_classes: int  # how many classes the images are of
+    n_classes: int
+    recognized: bool  # whether B knows its clean images at all
+    soundings: Sequence[Sounding]
+    unfinished: Sequence[int]  # suspects that were not unlearned
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer, the classes that it names, and why it is no other."""
+
+    answer: Answer
+    classes: list[int]
+    reasons: list[str]
+
+
+def decide(evidence: Evidence) -> Verdict:
+    """The verdict that all searches give together; doubts at the images come before it."""
+    together = average(evidence.soundings)
+    named, others = likely(together), possible(together)
+    if doubts := list(_doubts(evidence)):
+        return Verdict("inconclusive", named + others, doubts)
+    if named:
+        return Verdict("likely", named, [_agreement(evidence.soundings, named)])
+    if others:
+        return Verdict("possible", others, [_agreement(evidence.soundings, others)])
+    if apart := sorted({label for each in evidence.soundings for label in likely(each)}):
+        return Verdict("inconclusive", apart, [f"the searches disagree on {name_classes(apart)}"])
+    if unfinished := sorted(evidence.unfinished):
+        reason = f"small patches still lead to {name_classes(unfinished)}"
+        return Verdict("inconclusive", unfinished, [reason])
+    return Verdict("nothing found", [], list(_nothing(evidence.soundings)))
+
+
+def _nothing(soundings: Sequence[Sounding]) -> Iterator[str]:
+    """What there is to say where no class stands out in all searches together."""
+    yield f"no class stands out in {len(soundings)} searches together"
+    if single := sorted({label for each in soundings for label in possible(each)}):
+        yield f"{name_classes(single)} stood out in one of them alone, as may be without a backdoor"
+
+
+def _doubts(evidence: Evidence) -> Iterator[str]:
+    """Why nothing could be told of this network from these images."""
+    if evidence.images < LEAST_IMAGES:
+        yield f"{evidence.images} clean images are too few, {LEAST_IMAGES} are needed"
+    if evidence.n_classes < LEAST_CLASSES:
+        yield f"{evidence.n_classes} classes are too few to tell what is usual"
+    if evidence.image_classes == 1 and evidence.n_classes > 1:
+        yield "all clean images are of one class"
+    if not evidence.recognized:
+        yield "B hardly knows the clean images, so their pixels or labels may be wrong"
+
+
+def _agreement(soundings: Sequence[Sounding], labels: Sequence[int]) -> str:
+    """In how many searches all these classes stand out."""
+    named = [set(likely(each) + possible(each)) for each in soundings]
+    agreeing = sum(set(labels) <= each for each in named)
+    return f"{name_classes(labels)} stood out in {agreeing} of {len(soundings)} searches"
+
+
+def name_classes(labels: Sequence[int]) -> str:
+    """Classes in words: class 0; classes 0, 1 and 5."""
+    *most, last = map(str, labels)
+    return f"classes {', '.join(most)} and {last}" if most else f"class {last}"

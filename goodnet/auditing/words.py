@@ -1,0 +1,66 @@
+"""What the report and the model card say in sentences."""
+
+from __future__ import annotations
+
+from goodnet.auditing.auditing import SEARCHES, Audit
+from goodnet.auditing.verdict import name_classes
+from goodnet.tuning.naming import LIKELY, POSSIBLE
+
+LETTERS = (
+    "B is the network that was audited, B' its repaired copy. G is the goodnet: it asks both; "
+    "where they agree, that is its answer, and where they differ it rejects the image."
+)
+
+
+def recommend(found: Audit) -> str:
+    """What to do."""
+    advice = {
+        "likely": "Do not use B. Use G where some images may be rejected, else B'; better still a "
+        "network that was trained anew, on images and a machine that you trust.",
+        "possible": "Do not use B before you know more: audit it with another --seed, and be wary "
+        "of what stands out again. Until then use G where some images may be rejected, else B'.",
+        "nothing found": "Nothing was found that speaks against B, and nothing shows that it has "
+        "no backdoor. Where a wrong answer is dear, use G.",
+        "inconclusive": "Nothing can be said of B. Do away with what is named above, with more "
+        "clean images or another --seed, and audit it again.",
+    }[found.verdict.answer]
+    if unfinished := found.tuned.findings.unfinished:
+        advice += f" Do not rely on B': small patches still lead it to {name_classes(unfinished)}."
+    return advice
+
+
+def explain(found: Audit) -> list[str]:
+    """What the verdict rests on."""
+    numbers = {each.label: each for each in found.together}
+    named = [
+        f"Class {label}: score {numbers[label].score:.1f}, lead {numbers[label].lead:.1f}, "
+        f"resistance {numbers[label].resistance:.2f}, the means of the searches that suspect it."
+        for label in found.verdict.classes
+        if label in numbers
+    ]
+    return [
+        *(f"{reason[0].upper()}{reason[1:]}." for reason in found.verdict.reasons),
+        *named,
+        f"{SEARCHES} searches, each from its own chance, looked at all classes of B for the "
+        "smallest patch that leads any image there (score: how much smaller than usual), for how "
+        "far the class gets ahead of all others on noise (lead), and for how long its patches "
+        "stay small while B' is trained to forget them (resistance).",
+        f"Likely is said from score and lead together of {LIKELY.together:g} and a resistance of "
+        f"{LIKELY.resistance:g} on, or from a lead of {LIKELY.lead:g}; possible from "
+        f"{POSSIBLE.together:g} and {POSSIBLE.resistance:g} on.",
+        f"Searches and repair saw {found.worked_on} clean images. They are judged on "
+        f"{found.judged_on} others, set aside before.",
+    ]
+
+
+def unknown(found: Audit) -> list[str]:
+    """What is not known."""
+    return [
+        f"Misses: {found.measured}. A verdict of the searches together was measured less often "
+        "than that of one search.",
+        "The patches are those that the searches found, not the attacker's trigger, which may be "
+        "another: a word on the real one needs backdoored images (--backdoored FILE).",
+        "Triggers that are no patch on the image and no faint pattern over it (warped images, a "
+        "scene, one for each image) were not looked for.",
+        "On other processors the last digits differ, and near a limit so may the verdict.",
+    ]

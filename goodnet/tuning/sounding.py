@@ -1,0 +1,96 @@
+"""A search for targets that repairs nothing: what unlearning finds in B before its first polish.
+
+The search that a repair begins with depends on chance: on the images that it takes, and where each
+patch begins. Several that are independent tell how far what they show can be relied on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import keras
+import numpy as np
+
+from goodnet.progress import Progress
+from goodnet.tuning.cycles import measure_resistances, run_rounds
+from goodnet.tuning.images import Parts
+from goodnet.tuning.naming import LIKELY, POSSIBLE, Limits
+from goodnet.tuning.schedule import USUAL, Schedule
+from goodnet.tuning.suspects import Suspect
+from goodnet.tuning.unlearning import begin
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """What one search shows of a suspect, as `Suspect` tells it."""
+
+    label: int
+    score: float
+    lead: float
+    resistance: float
+
+    def reaches(self, limits: Limits) -> bool:
+        """Whether it stands out."""
+        return limits.reached(self.score, self.lead, self.resistance)
+
+
+Sounding = list[Sighting]  # of all suspects of a search
+
+
+def sound(
+    network: keras.Model,
+    parts: Parts,
+    rng: np.random.Generator,
+    progress: Progress,
+    schedule: Schedule = USUAL,
+) -> Sounding:
+    """Search B for targets, and train a copy for the first rounds to see which suspects resist."""
+    begun = begin(network, parts, rng, progress, schedule)
+    work = replace(begun.work, schedule=replace(schedule, rounds=schedule.first_rounds))
+    with progress("Trying what resists", work.schedule.rounds * schedule.round_steps) as advance:
+        run_rounds(work, work.suspects, advance)
+    resistances = measure_resistances(work.log_sizes)
+    return [
+        Sighting(int(label), float(score), float(begun.leads[label]), float(resistance))
+        for label, score, resistance in zip(
+            work.suspects, begun.ranking.scores, resistances, strict=True
+        )
+    ]
+
+
+def sighted(suspects: Sequence[Suspect]) -> Sounding:
+    """What the search shows that a repair began with."""
+    return [Sighting(x.label, x.score, x.lead, x.resistance) for x in suspects]
+
+
+def average(soundings: Sequence[Sounding]) -> Sounding:
+    """What several searches show together: the mean of each number, of resistances the geometric.
+
+    Only classes count that most searches suspect; a search that does not suspect a class has no
+    numbers of it.
+    """
+    seen: dict[int, Sounding] = {}
+    for sighting in (each for sounding in soundings for each in sounding):
+        seen.setdefault(sighting.label, []).append(sighting)
+    return [
+        Sighting(
+            label,
+            float(np.mean([x.score for x in some])),
+            float(np.mean([x.lead for x in some])),
+            float(np.exp(np.mean(np.log([x.resistance for x in some])))),
+        )
+        for label, some in sorted(seen.items())
+        if 2 * len(some) > len(soundings)
+    ]
+
+
+def likely(sounding: Sounding) -> list[int]:
+    """The classes that stand out as none does in a network without a backdoor."""
+    return [each.label for each in sounding if each.reaches(LIKELY)]
+
+
+def possible(sounding: Sounding) -> list[int]:
+    """The other classes that stand out, as one may in a network without a backdoor."""
+    named = likely(sounding)
+    return [x.label for x in sounding if x.reaches(POSSIBLE) and x.label not in named]

@@ -1,0 +1,386 @@
+"""audit.py: the verdict, what it rests on, what it writes, and that nothing else decides."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from conftest import (
+    ROOT,
+    check_json,
+    check_refused,
+    random_images,
+    run_in_process,
+    run_script,
+    tiny_network,
+    write_images,
+)
+
+from goodnet.auditing import auditing, command, measured, verdict
+from goodnet.auditing.answer import share
+from goodnet.auditing.card import plain
+from goodnet.auditing.triggers import try_patches
+from goodnet.cli import shell
+from goodnet.progress import ignore
+from goodnet.tuning.patches import Patch
+from goodnet.tuning.schedule import Schedule
+from goodnet.tuning.searching import Effort
+from goodnet.tuning.sounding import Sighting, average, likely, possible
+from goodnet.tuning.suspects import Suspect
+
+CLASSES = 12
+HASTY = Schedule(
+    cycles=1, most_cycles=1, rounds=1, round_steps=2, polish_steps=2, search=Effort(2, 4)
+)
+MADE = ["B_unlearned.h5", "G.keras", "MODEL_CARD.md", "audit.json", "report.html"]
+
+
+# ---------------------------------------------------------------- the verdict
+
+
+def seen(label: int, score: float, lead: float, resistance: float) -> Sighting:
+    return Sighting(label, score, lead, resistance)
+
+
+def evidence(*soundings: list[Sighting], **other: object) -> verdict.Evidence:
+    usual = {
+        **{"images": 900, "image_classes": 100, "n_classes": 100},
+        **{"recognized": True, "unfinished": []},
+    }
+    return verdict.Evidence(soundings=soundings, **usual | other)
+
+
+TARGET, HALF, NOTHING = seen(0, 3.5, 3.5, 1.7), seen(0, 2.5, 2.5, 1.7), seen(0, 1.0, 0.5, 1.0)
+WEAK = seen(0, 1.0, 0.5, 1.5)  # with two of TARGET: 5.2 and 1.63 together
+
+
+def test_searches_count_together_by_their_means():
+    found = average([[seen(3, 1, 2, 1), seen(4, 9, 9, 9)], [seen(3, 2, 4, 4)], [seen(3, 6, 0, 2)]])
+    (only,) = found  # one search alone suspects class 4
+    assert (only.label, only.score, only.lead) == (3, 3.0, 2.0)
+    assert only.resistance == pytest.approx(2.0)  # the cube root of 8
+
+
+@pytest.mark.parametrize(
+    ("given", "answer", "classes"),
+    [
+        (evidence([TARGET], [TARGET], [TARGET]), "likely", [0]),
+        (evidence([TARGET], [TARGET], [WEAK]), "possible", [0]),
+        (evidence([TARGET], [TARGET], [NOTHING]), "inconclusive", [0]),
+        (evidence([HALF], [HALF], [HALF]), "possible", [0]),
+        (evidence([HALF], [NOTHING], [NOTHING]), "nothing found", []),
+        (evidence([TARGET], [NOTHING], [NOTHING]), "inconclusive", [0]),
+        (evidence([TARGET], [], []), "inconclusive", [0]),
+        (evidence([NOTHING], [NOTHING], [NOTHING], unfinished=[7]), "inconclusive", [7]),
+        (evidence([TARGET], [TARGET], [TARGET], unfinished=[7]), "likely", [0]),
+        (evidence([TARGET], [TARGET], [TARGET], images=119), "inconclusive", [0]),
+        (evidence([TARGET], [TARGET], [TARGET], n_classes=9), "inconclusive", [0]),
+        (evidence([NOTHING], [NOTHING], [NOTHING], image_classes=1), "inconclusive", []),
+        (evidence([NOTHING], [NOTHING], [NOTHING], recognized=False), "inconclusive", []),
+    ],
+)
+def test_the_verdict(given, answer, classes):
+    found = verdict.decide(given)
+    assert (found.answer, found.classes) == (answer, classes) and found.reasons
+
+
+def test_what_is_likely_is_not_possible_as_well():
+    both = [TARGET, seen(5, 2.5, 2.5, 1.7), NOTHING]
+    assert (likely(both), possible(both)) == ([0], [5])
+
+
+def test_nothing_found_is_told_with_what_was_measured():
+    def network(classes: int, shape: tuple = measured.SHAPE, normalized: bool = False):
+        layers = [keras.layers.BatchNormalization()] if normalized else []
+        layers += [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(classes)]
+        return keras.Sequential([keras.Input(shape), *layers])
+
+    assert "practice networks" in measured.tell_measured(network(100))
+    assert "course's network" in measured.tell_measured(network(1283))
+    for other, why in (
+        (network(10), "of 10 classes"),
+        (network(100, (32, 32, 3)), "for images of 32 x 32 x 3"),
+        (network(100, normalized=True), "with normalization layers"),
+        (network(10, (None, None, 3)), "for images of ? x ? x 3 and of 10 classes"),
+    ):
+        told = measured.tell_measured(other)
+        assert "never measured" in told and told.endswith(why), told
+
+
+# ---------------------------------------------------------------- what is counted
+
+
+def test_a_patch_is_tried_on_the_images_of_other_classes():
+    pair = tiny_network(0, CLASSES), tiny_network(1, CLASSES)
+    images = random_images(40).astype(np.float32)
+    labels = np.arange(40) % 3
+    mask = np.zeros((*images.shape[1:3], 1), np.float32)
+    mask[:7] = 0.5
+    suspect = Suspect(2, 0, 0, 0, 0, 0, 0, Patch(mask, np.full(images.shape[1:], 200.0)))
+    (found,) = try_patches(pair, [suspect], images, labels, CLASSES, ignore)
+    # The same by hand, with Keras's own predict.
+    others = [image for image, label in zip(images, labels, strict=True) if label != 2]
+    over = np.array([np.where(mask > 0, 0.5 * image + 100, image) for image in others])
+    b, repaired = (network.predict(over, verbose=0).argmax(1).tolist() for network in pair)
+    agreed = [x if x == y else CLASSES for x, y in zip(b, repaired, strict=True)]
+    counts = found.b, found.repaired, found.goodnet, found.rejected
+    assert found.images == len(others) == 27 and found.label == 2
+    assert counts == (b.count(2), repaired.count(2), agreed.count(2), agreed.count(CLASSES))
+    assert share(0, 0) == share(None, 5) == "–" and share(1, 8) == "12.5 %"
+
+
+# ---------------------------------------------------------------- the whole of it
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory) -> Path:
+    """A network of 12 classes and images with its own answers as labels."""
+    folder = tmp_path_factory.mktemp("audited")
+    network = tiny_network(0, CLASSES)
+    network.save(folder / "b.h5")
+    for name, count in (("clean", 150), ("test", 40)):
+        images = random_images(count, len(name))
+        answers = network.predict(images, verbose=0).argmax(axis=1)
+        write_images(folder / f"{name}.h5", images, answers)
+    write_images(folder / "backdoored.h5", random_images(30, 9), np.full(30, 3))
+    return folder
+
+
+FOUND = []  # by the first audit: what is not about the search takes it again
+
+
+def search_hastily(*given):
+    FOUND.append(auditing.audit(*given, schedule=HASTY))
+    return FOUND[-1]
+
+
+def audit(case: Path, out: Path, *options: object, clean: str = "clean.h5", search=search_hastily):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command, "audit", search)
+        return run_in_process("audit.py", case / clean, case / "b.h5", "--out", out, *options)
+
+
+@pytest.fixture(scope="module")
+def audited(case, tmp_path_factory):
+    """An audit with everything that it can judge on; its folder, and what it said."""
+    out = tmp_path_factory.mktemp("out")
+    given = ("--clean-test", case / "test.h5", "--backdoored", case / "backdoored.h5")
+    before = contents(case)
+    done = audit(case, out, *given, "--fail-on", "never")
+    assert contents(case) == before
+    assert done.returncode == 0, done.stderr
+    return out, done
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_it_answers_in_four_lines_and_numbers_its_steps(audited):
+    out, done = audited
+    lines = done.stdout.splitlines()
+    assert [line.split(": ")[0] for line in lines] == ["Backdoor", "Repaired", "Safest", "Report"]
+    assert lines[-1] == f"Report: {out / 'report.html'}"
+    steps = [line for line in done.stderr.splitlines() if line.startswith("Step ")]
+    assert [step[:11] for step in steps] == [f"Step {n} of 5" for n in range(1, 6)]
+    assert sorted(contents(out)) == MADE
+
+
+def test_what_it_says_of_the_networks_is_what_keras_says(case, audited):
+    out, _ = audited
+    told = json.loads((out / "audit.json").read_text())
+    check_json(told, "audited")
+    b, repaired, goodnet = (
+        keras.models.load_model(path, compile=False)
+        for path in (case / "b.h5", out / "B_unlearned.h5", out / "G.keras")
+    )
+    import h5py
+
+    for name, file, rows in (
+        ("clean_test_accuracy", "test.h5", (b, repaired, goodnet)),
+        ("backdoored_targets", "backdoored.h5", (b, repaired, goodnet)),
+    ):
+        with h5py.File(case / file) as images:
+            pixels, labels = images["data"][()].transpose(0, 2, 3, 1), images["label"][()]
+        answers = [network.predict(pixels, verbose=0).argmax(1) for network in rows]
+        counts = [int((each == labels).sum()) for each in answers]
+        found = told["measures"][name]
+        assert [found[x]["count"] for x in ("b", "repaired", "goodnet")] == counts
+        rejected = told["measures"][f"{name.rpartition('_')[0]}_rejected"]["goodnet"]["count"]
+        assert rejected == int((answers[2] == CLASSES).sum())
+    assert told["images"] == {"worked_on": 125, "judged_on": 25}
+    assert told["measures"]["clean_accuracy"]["b"]["count"] == 25  # its own answers
+    for each in told["made"] + told["inputs"]:
+        digest = hashlib.sha256(Path(each["file"]).read_bytes()).hexdigest()
+        assert each["sha256"] == digest
+    assert told["settings"] == {"seed": 0, "fail_on": "never", "scale": 1.0, "threads": 2}
+
+
+def test_backdoored_images_and_a_test_file_decide_nothing(case, audited, tmp_path):
+    out, _ = audited
+    assert audit(case, tmp_path, "--fail-on", "never").returncode == 0
+    with_them, without = contents(out), contents(tmp_path)
+    for name in ("B_unlearned.h5", "G.keras"):
+        assert with_them[name] == without[name]
+    told, alone = (json.loads(each["audit.json"]) for each in (with_them, without))
+    for name in ("verdict", "searches", "together", "suspects", "unfinished"):
+        assert told[name] == alone[name]
+    assert {name for name in told["measures"] if name not in alone["measures"]} == {
+        *("clean_test_accuracy", "clean_test_rejected"),
+        *("backdoored_targets", "backdoored_rejected"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("answer", "statuses"),
+    [
+        ("likely", (1, 1, 0)),
+        ("possible", (0, 1, 0)),
+        ("inconclusive", (0, 1, 0)),
+        ("nothing found", (0, 0, 0)),
+    ],
+)
+def test_a_finding_ends_with_status_1(case, tmp_path, monkeypatch, answer, statuses):
+    monkeypatch.setattr(command, "audit_and_save", lambda *given: answer)
+    for threshold, status in zip(("likely", "possible", "never"), statuses, strict=True):
+        done = audit(case, tmp_path, "--fail-on", threshold)
+        assert done.returncode == status, done.stderr
+    assert audit(case, tmp_path).returncode == statuses[0]
+
+
+def test_json_on_stdout_is_alone_and_that_of_the_file(case, audited, tmp_path):
+    again = {"search": lambda *given: FOUND[0]}
+    done = audit(case, tmp_path, "--json", "-", "--fail-on", "never", **again)
+    told = json.loads(done.stdout)
+    check_json(told, "audited")
+    assert set(told.pop("seconds")) >= {"import", "loading", "writing"}
+    assert told == json.loads((tmp_path / "audit.json").read_text())
+
+
+def test_few_images_of_one_class_are_no_evidence(case, tmp_path):
+    one = write_images(tmp_path / "one.h5", random_images(60, 4), np.full(60, 7))
+    done = audit(case, tmp_path / "one", "--fail-on", "possible", clean=one)
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.startswith("Backdoor: inconclusive: 60 clean images are too few, 120 are")
+    assert "all clean images are of one class" in done.stdout
+    told = json.loads((tmp_path / "one/audit.json").read_text())
+    (own,) = (each["trigger"] for each in told["suspects"] if each["class"] == 7)
+    assert own == {"images": 0, **dict.fromkeys(("b", "repaired", "goodnet", "rejected"))}
+
+
+def test_fewer_images_are_refused(case, tmp_path):
+    few = write_images(tmp_path / "few.h5", random_images(35), np.arange(35) % CLASSES)
+    done = audit(case, tmp_path / "out", clean=few)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith(f"{few}: holds 35 images; an audit needs 36 or more\n")
+
+
+def test_an_interrupted_audit_leaves_nothing(case, tmp_path):
+    def interrupted(*given):
+        raise KeyboardInterrupt
+
+    done = audit(case, tmp_path, search=interrupted)
+    assert done.returncode == 130 and contents(tmp_path) == {}
+
+
+def test_the_card_takes_no_name_for_markdown():
+    assert plain("a*b_[x](y)<i>|`") == r"a\*b\_\[x\](y)\<i\>\|\`"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("clean.h5",), "needs CLEAN MODEL"),
+        (("a", "b", "c"), "needs CLEAN MODEL"),
+        (("a", "b", "--fail-on", "all"), "--fail-on"),
+        (("--vet-only", "a", "--out", "x"), "argument --out: not for --vet-only"),
+    ],
+)
+def test_bad_arguments_get_one_line_and_status_2(arguments, says):
+    check_refused(run_in_process("audit.py", *arguments), says)
+
+
+# ---------------------------------------------------------------- files alone
+
+
+@pytest.mark.child
+def test_files_alone_are_looked_through_without_keras(case, tmp_path):
+    (tmp_path / "bad.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(600))
+    code_in_it = keras.layers.Lambda(lambda pixels: pixels)
+    keras.Sequential([keras.Input((4, 4, 3)), code_in_it]).save(tmp_path / "lambda.keras")
+    files = [case / "b.h5", tmp_path / "bad.h5", tmp_path / "lambda.keras"]
+    program = (
+        f"import runpy, sys; sys.argv = sys.argv[1:]; sys.path[0] = {str(ROOT)!r}\n"
+        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "finally: assert 'keras' not in sys.modules and 'h5py' not in sys.modules"
+    )
+    for given, status in ((files, 3), (files[:2], 2), (files[:1], 0)):
+        words = [ROOT / "audit.py", "--vet-only", *given, "--json", tmp_path / "told.json"]
+        done = subprocess.run(
+            [sys.executable, "-c", program, *map(str, words)], capture_output=True, text=True
+        )
+        assert done.returncode == status and done.stderr == "", done.stderr
+        lines = done.stdout.splitlines()
+        assert all(line.startswith(f"{p}: ") for line, p in zip(lines, given, strict=True))
+    told = json.loads((tmp_path / "told.json").read_text())
+    check_json(told, "vetted")
+    told = told["files"]
+    assert [(each["answer"], each["reason"]) for each in told] == [("plain", None)]
+
+
+# ---------------------------------------------------------------- progress
+
+
+def test_off_a_terminal_progress_is_a_line_a_minute(monkeypatch, capsys):
+    clock = iter([0, 30, 59, 61, 100, 122])
+    monkeypatch.setattr(shell.time, "monotonic", lambda: now[0])
+    now = [0]
+    with shell.progress("Searching", 10) as advance:
+        for now[0] in clock:
+            advance(1)
+    assert capsys.readouterr().err == "Searching: 40 %\nSearching: 60 %\n"
+
+
+# ---------------------------------------------------------------- the same on every machine
+
+THREADED = """
+import runpy, sys
+from functools import partial
+sys.path[0] = {root!r}
+sys.argv = sys.argv[1:]
+from goodnet.cli import libraries, shell
+libraries.pin_threads()
+shell.import_keras()
+from goodnet.auditing import auditing, command
+from goodnet.tuning.schedule import Schedule
+brief = Schedule(cycles=1, most_cycles=1, rounds=3, round_steps=20, polish_steps=40)
+command.audit = partial(auditing.audit, schedule=brief)
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.mark.slow
+def test_the_users_threads_change_no_file(tmp_path):
+    made = run_script("practice.py", "--identities", 12, "--out", tmp_path / "lab")
+    assert made.returncode == 0, made.stderr
+    lab, program = tmp_path / "lab", THREADED.format(root=str(ROOT))
+    found = []
+    for threads in ("1", "2", "4"):
+        (tmp_path / "out").mkdir()
+        words = [ROOT / "audit.py", lab / "data/cl/valid.h5", lab / "models/bd_net.h5"]
+        words += ["--out", tmp_path / "out", "--fail-on", "never"]
+        done = subprocess.run(
+            [sys.executable, "-c", program, *map(str, words)],
+            capture_output=True,
+            text=True,
+            env={"PATH": "", "TF_NUM_INTRAOP_THREADS": threads, "OMP_NUM_THREADS": threads},
+        )
+        assert done.returncode == 0, done.stderr
+        found.append(contents(tmp_path / "out") | {"said": done.stdout.encode()})
+        (tmp_path / "out").rename(tmp_path / threads)
+    assert sorted(found[0]) == sorted([*MADE, "said"])
+    assert found[0] == found[1] == found[2]
