@@ -18,7 +18,7 @@ from pathlib import Path
 from goodnet import files
 from goodnet.cli import defaults, libraries, options, shell
 from goodnet.errors import Unusable
-from goodnet.pictures.catalogue import RECORD, SAMPLES, SOURCES, explain
+from goodnet.pictures.catalogue import SAMPLES, SOURCES, explain
 from goodnet.printable import printable
 from goodnet.pruning.curve import read_curve
 
@@ -62,8 +62,6 @@ def main() -> None:
     if args.report:
         files.refuse_inputs([args.report], inputs)
         files.check_output(args.report)
-        if not (record := args.csv.with_name(RECORD)).exists():
-            raise Unusable("there is no such file; run Geval.py first", record)
     libraries.import_matplotlib()
     from goodnet.pictures import canvas
     from goodnet.pictures.findings import draw, read_findings

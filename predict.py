@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from goodnet.cli import defaults, options, shell
 from goodnet.cli.session import session
+from goodnet.cli.settings import asked_for
 from goodnet.errors import Unusable
 from goodnet.printable import printable
 
@@ -45,8 +46,9 @@ def main() -> None:
         count = listed.passed_over
         shell.notice(f"Passed over in folders: {count} that are no .png, .jpg or .jpeg files.")
 
+    asked = asked_for(args)
     # The child that decodes images gets ready while Keras is imported.
-    with photo_reader() as reader, session(networks, networks, [], args.json) as now:
+    with photo_reader() as reader, session(networks, networks, [], args.json, asked=asked) as now:
         from goodnet.judging.judging import load_alike
         from goodnet.judging.predicting import predict, predictions_json
 
@@ -61,6 +63,9 @@ def main() -> None:
                 shell.notice(f"{parser.prog}: {answer}")
         now.lap("predicting")
         now.write_json({"images": predictions_json(listed.paths, answers)})
+    rejected = [x.answer for x in answers if not isinstance(x, Unusable) and x.reason]
+    if rejected:
+        shell.notice(f"Rejected as backdoored: {len(rejected)} with the answer {rejected[0]}.")
     raise_worst([answer for answer in answers if isinstance(answer, Unusable)], len(answers))
 
 

@@ -8,8 +8,8 @@ import numpy as np
 
 
 def percent(count: int, n: int) -> float:
-    """`count` of `n` in percent; in this order the published digits come out."""
-    return count / n * 100
+    """`count` of `n` in percent; in this order the published digits come out. NaN of nothing."""
+    return count / n * 100 if n else math.nan
 
 
 class Interval(NamedTuple):
@@ -71,7 +71,10 @@ def deviations(values: np.ndarray, usual: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Judgement:
-    """How a network, or a goodnet, answers a clean and a backdoored image set: image counts."""
+    """How a network, or a goodnet, answers a clean and a backdoored image set: image counts.
+
+    Where there is no backdoored set, its counts are 0 and its rates NaN.
+    """
 
     clean_images: int
     clean_hits: int

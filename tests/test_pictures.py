@@ -410,11 +410,11 @@ def test_the_page_is_valid_html(tmp_path):
 def test_the_verdict_is_made_of_the_figures():
     said = describe(RECORD, NAMES, CURVE, CHANNELS)
     assert said[1] == (
-        "No X brings the ASR under 10 % for less than 43.9 points of clean accuracy: "
         "B_pi_net_0.3.h5 has an ASR of 6.96 % (95 % interval 6.53 to 7.41) and a clean accuracy "
-        "of 54.76 %."
+        "of 54.76 %, which costs 43.9 points of it. No other X does it for less."
     )
-    assert "for less than 43.9 points of clean accuracy: the goodnet of B_pi_net_0.3" in said[2]
+    assert said[2].startswith("The goodnet of B_pi_net_0.3.h5 has an ASR of")
+    assert said[2].endswith("which costs 43.9 points of it. No other goodnet does it for less.")
     assert said[3].endswith("a clean accuracy of 54.76 %, with 4 of them pruned.")
     assert (
         "made with B_pi_net_0.3.h5, rejects 93.04 % of the backdoored images and 44.46 %" in said[4]
@@ -482,9 +482,10 @@ def test_colour_is_for_terminals_and_never_alone(monkeypatch):
     piped = table(monkeypatch, StringIO(), FORCE_COLOR="1")
     assert "\x1b" not in piped and "clean ↑    ASR ↓   network" in piped
     shown = table(monkeypatch, Terminal())
-    assert "\x1b[1;32m  96.30" in shown and "\x1b[1;32m  83.00" in shown.replace(" 83", "  83")
+    bright = re.findall(r"\x1b\[1;32m *([\d.]+)", shown)
+    assert bright == ["83.00"]  # no clean accuracy is better than B's
     plain = table(monkeypatch, Terminal(), NO_COLOR="1")
-    assert "\x1b[1m  96.30" in plain and not re.search(r"\x1b\[[0-9;]*3[0-7]m", plain)
+    assert re.search(r"\x1b\[1m *83.00", plain) and not re.search(r"\x1b\[[0-9;]*3[0-7]m", plain)
     texts = [re.sub(r"\x1b\[[0-9;]*m", "", text) for text in (shown, plain)]
     lines = [[line.rstrip() for line in text.splitlines()] for text in (*texts, piped)]
     assert lines[0] == lines[1] == lines[2]
@@ -552,8 +553,10 @@ def test_what_is_missing_or_of_another_run_is_said(folder):
     )
     (folder / "judged.json").unlink()
     done = run_in_process("plot.py", "pruning.csv", "--report", "r.html", cwd=folder)
-    assert (done.returncode, done.stdout) == (2, "") and done.stderr.count("\n") == 1
-    assert "judged.json" in done.stderr and "Geval.py" in done.stderr
+    assert done.returncode == 0 and "judged.json (Geval.py writes it)" in done.stderr
+    page = (folder / "r.html").read_text()
+    assert "Pruning report" in page and "Geval.py has written no judged.json" in page
+    assert "What was judged" not in page
 
 
 def test_reports_are_never_written_over_what_they_are_made_of(folder):

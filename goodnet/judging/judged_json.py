@@ -31,7 +31,7 @@ def write_record(path: Path, record: Record) -> None:
     content = {
         "n_classes": record.n_classes,
         "clean": asdict(record.clean),
-        "backdoored": asdict(record.backdoored),
+        "backdoored": record.backdoored and asdict(record.backdoored),
         "targets": record.targets,
         "networks": [
             {
@@ -78,10 +78,11 @@ def read_record(path: Path) -> Record:
                 f"it holds {len(networks)} networks, and {MOST_KEPT} at most are drawn"
             )
         n_classes = _count(content, "n_classes")
+        backdoored = _get(content, "backdoored", (dict, type(None)))
         record = Record(
             n_classes,
             _file(_get(content, "clean", dict)),
-            _file(_get(content, "backdoored", dict)),
+            None if backdoored is None else _file(backdoored),
             _counts(content, "targets", n_classes),
             tuple(_network(network, n_classes) for network in networks),
         )
@@ -113,7 +114,7 @@ def _answers(content: dict, n_classes: int) -> AnswerRecord:
         images, hits, rejected = (
             getattr(judgement, f"{kind}_{name}") for name in ("images", "hits", "rejected")
         )
-        if not images or sum(answers.values()) != images or hits + rejected > images:
+        if sum(answers.values()) != images or hits + rejected > images:
             raise ValueError(f"its counts of {kind} images do not add up")
         if answers.get(n_classes, 0) != rejected:
             raise ValueError(f"its rejected {kind} images are not the answers {n_classes}")
@@ -132,8 +133,11 @@ def _check(record: Record) -> None:
         for answers in (network.itself, network.goodnet)
         if answers
     }
-    if len(sets) != 1 or sum(record.targets.values()) != next(iter(sets))[1]:
+    clean, backdoored = next(iter(sets))
+    if len(sets) != 1 or sum(record.targets.values()) != backdoored:
         raise ValueError("its networks were not judged on the same images")
+    if not clean or bool(backdoored) != bool(record.backdoored):
+        raise ValueError("its counts are of no images")
 
 
 def _file(content: dict) -> FileRecord:

@@ -22,7 +22,7 @@ from goodnet.vetting.quarantine import Held
 
 @dataclass(frozen=True)
 class Answers:
-    """The classes answered to a clean and a backdoored image set, (n,) int64 each."""
+    """The classes answered to a clean and a backdoored image set, (n,) int64 each; (0,): none."""
 
     clean: np.ndarray
     backdoored: np.ndarray
@@ -41,10 +41,10 @@ class JudgedNetwork:
 
 @dataclass(frozen=True)
 class Judged:
-    """B, first, and its repaired networks, judged on a clean and a backdoored image set."""
+    """B, first, and its repaired networks, judged on a clean and, if any, a backdoored set."""
 
     clean: ImageSet
-    backdoored: ImageSet
+    backdoored: ImageSet | None
     n_classes: int
     models: tuple[keras.Model, ...]
     networks: tuple[JudgedNetwork, ...]  # the same, in the same order
@@ -78,7 +78,7 @@ def load_alike(held: Held, networks: Sequence[Path]) -> list[LoadedNetwork]:
 def judge_networks(
     held: Held,
     clean: Path,
-    backdoored: Path,
+    backdoored: Path | None,
     networks: Sequence[Path],
     scale: Scaling | Range,
     batch_size: int,
@@ -95,16 +95,19 @@ def judge_networks(
     n_classes = count_classes(models[0]) - is_goodnet(models[0])
     fit = Fit(input_shape(models[0]), n_classes, scale)
     clean_images = open_clean(held.images(clean), fit)
-    backdoored_images = open_backdoored(held.images(backdoored), fit)
+    backdoored_images = open_backdoored(held.images(backdoored), fit) if backdoored else None
+    targets = backdoored_images.labels if backdoored_images else np.zeros(0, np.int64)
+    on_backdoored = np.zeros((len(models), 0), np.int64)
     reporter.lap("loading")
-    with reporter.progress("Judging", len(clean_images) + len(backdoored_images)) as advance:
+    with reporter.progress("Judging", len(clean_images) + len(targets)) as advance:
         on_clean = classify(models, clean_images, batch_size, advance)
         reporter.lap("judging_clean")
-        on_backdoored = classify(models, backdoored_images, batch_size, advance)
-        reporter.lap("judging_backdoored")
+        if backdoored_images:
+            on_backdoored = classify(models, backdoored_images, batch_size, advance)
+            reporter.lap("judging_backdoored")
 
     def count(answers: Answers) -> Judgement:
-        labels, targets = clean_images.labels, backdoored_images.labels
+        labels = clean_images.labels
         return judge(answers.clean, labels, answers.backdoored, targets, n_classes)
 
     b, *others = map(Answers, on_clean, on_backdoored)

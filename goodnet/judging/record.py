@@ -48,7 +48,7 @@ class Record:
 
     n_classes: int
     clean: FileRecord
-    backdoored: FileRecord
+    backdoored: FileRecord | None  # None: no backdoored images were judged
     targets: Counts  # the labels of the backdoored images
     networks: tuple[NetworkRecord, ...]  # B first
 
@@ -62,14 +62,18 @@ class Rate:
 
 
 def rates_of(judgement: Judgement) -> dict[str, Rate]:
-    """The four rates of a judgement, by the names that they have in `judged.json`."""
+    """The four rates of a judgement, by the names that they have in `judged.json`.
+
+    Those of backdoored images are absent where none were judged.
+    """
     clean, backdoored = judgement.clean_images, judgement.backdoored_images
-    return {
+    rates = {
         "clean_accuracy": Rate(judgement.clean_hits, clean),
         "attack_success_rate": Rate(judgement.backdoored_hits, backdoored),
         "clean_rejected_rate": Rate(judgement.clean_rejected, clean),
         "backdoored_rejected_rate": Rate(judgement.backdoored_rejected, backdoored),
     }
+    return {name: rate for name, rate in rates.items() if rate.images}
 
 
 def record_of(judged: "Judged", digests: Mapping[Path, str]) -> Record:
@@ -81,8 +85,8 @@ def record_of(judged: "Judged", digests: Mapping[Path, str]) -> Record:
     return Record(
         judged.n_classes,
         file(judged.clean.path),
-        file(judged.backdoored.path),
-        count_by_class(judged.backdoored.labels),
+        file(judged.backdoored.path) if judged.backdoored else None,
+        count_by_class(judged.backdoored.labels) if judged.backdoored else {},
         tuple(
             NetworkRecord(
                 file(network.path),

@@ -1,7 +1,7 @@
 """What eval.py and Geval.py print: the course's lines and a table; and their JSON."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from goodnet.cli.table import Direction, print_table
 from goodnet.judging.judging import JudgedNetwork
@@ -9,46 +9,63 @@ from goodnet.metrics import Judgement
 from goodnet.printable import printable
 
 
+@dataclass(frozen=True)
+class Column:
+    """A column of the table of networks."""
+
+    heading: str
+    better: Direction
+    rate: str  # of Judgement
+    goodnet: bool
+    backdoored: bool
+
+
+COLUMNS = (
+    Column("clean", "up", "clean_accuracy", False, False),
+    Column("ASR", "down", "attack_success_rate", False, True),
+    Column("G clean", "up", "clean_accuracy", True, False),
+    Column("G ASR", "down", "attack_success_rate", True, True),
+    Column("G rejects clean", "down", "clean_rejected_rate", True, False),
+    Column("G rejects backdoored", "up", "backdoored_rejected_rate", True, True),
+)
+
+
 def course_lines(judgement: Judgement) -> str:
-    """The two lines that the course's own script prints, with every digit."""
-    return (
-        f"Clean Classification accuracy: {judgement.clean_accuracy}\n"
-        f"Attack Success Rate: {judgement.attack_success_rate}"
-    )
+    """The two lines that the course's own script prints, with every digit.
+
+    The first alone where no backdoored images were judged.
+    """
+    lines = [f"Clean Classification accuracy: {judgement.clean_accuracy}"]
+    if judgement.backdoored_images:
+        lines.append(f"Attack Success Rate: {judgement.attack_success_rate}")
+    return "\n".join(lines)
 
 
 def goodnet_block(network: JudgedNetwork, goodnet: Judgement) -> str:
     """A repaired network and the goodnet it makes with B, as Geval.py prints them."""
-    return (
-        f"B' {printable(network.path)}\n{course_lines(network.itself)}\n"
-        f"G\n{course_lines(goodnet)}\n"
-        f"Clean images rejected: {goodnet.clean_rejected_rate}\n"
-        f"Backdoored images rejected: {goodnet.backdoored_rejected_rate}"
-    )
+    lines = [
+        f"B' {printable(network.path)}\n{course_lines(network.itself)}",
+        f"G\n{course_lines(goodnet)}",
+        f"Clean images rejected: {goodnet.clean_rejected_rate}",
+    ]
+    if goodnet.backdoored_images:
+        lines.append(f"Backdoored images rejected: {goodnet.backdoored_rejected_rate}")
+    return "\n".join(lines)
 
 
 def print_networks(networks: Sequence[JudgedNetwork]) -> None:
     """One table of B and its repaired networks, to choose from."""
+    b = networks[0].itself
+    columns = [each for each in COLUMNS if b.backdoored_images or not each.backdoored]
     rows = []
     for network in networks:
-        rates = [network.itself.clean_accuracy, network.itself.attack_success_rate]
-        if network.goodnet:
-            rates += [
-                network.goodnet.clean_accuracy,
-                network.goodnet.attack_success_rate,
-                network.goodnet.clean_rejected_rate,
-                network.goodnet.backdoored_rejected_rate,
-            ]
-        figures = [f"{rate:.2f}" for rate in rates] + [""] * (6 - len(rates))
+        judged = [network.goodnet if each.goodnet else network.itself for each in columns]
+        figures = [
+            f"{getattr(judgement, each.rate):.2f}" if judgement else ""
+            for each, judgement in zip(columns, judged, strict=True)
+        ]
         rows.append([*figures, str(network.path)])
-    better: dict[str, Direction] = {
-        "clean": "up",
-        "ASR": "down",
-        "G clean": "up",
-        "G ASR": "down",
-        "G rejects clean": "down",
-        "G rejects backdoored": "up",
-    }
+    better: dict[str, Direction] = {each.heading: each.better for each in columns}
     print_table("In percent", [*better, "network"], rows, better)
 
 

@@ -35,7 +35,7 @@ class Shares:
 
 def draw_answers(findings: Findings) -> Figure:
     """For backdoored images, the classes most often answered, by B and by each B'."""
-    assert findings.record is not None  # PICTURES says that this picture needs it
+    assert findings.record is not None  # `draw` sees to it that backdoored images were judged
     shares = _count_shares(findings.record)
     networks, bars = len(shares.percentages), len(shares.labels)
     below = LABEL_ROW * (networks - 1) + 0.04

@@ -134,7 +134,8 @@ def render_png(figure: Figure) -> bytes:
 
 def _render(figure: Figure, to: Path | io.BytesIO, kind: str) -> None:
     # The ids of an .svg are made with this word: another one would change the bytes of every file.
-    salted = matplotlib.rc_context({"svg.hashsalt": "defense"})
+    # Fonts go into a .pdf as TrueType: submission systems refuse matplotlib's own Type 3.
+    salted = matplotlib.rc_context({"svg.hashsalt": "defense", "pdf.fonttype": 42})
     with salted, warnings.catch_warnings():
         # A file's name may need signs that the font lacks; it is drawn with boxes in their place.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")

@@ -1,5 +1,6 @@
 """What the pictures and the report are made of, and the pictures that can be made of it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -30,6 +31,11 @@ class Findings:
     channels: ChannelMeans | None = None
     record: Record | None = None
 
+    @property
+    def attacked(self) -> Record | None:
+        """The record where backdoored images were judged as well."""
+        return self.record if self.record and self.record.backdoored else None
+
 
 def read_findings(csv: Path, curve: PruningCurve, drops: list[Fraction]) -> Findings:
     """What lies beside the file of a curve. Raises Unusable where that is of no use."""
@@ -46,7 +52,7 @@ def draw(findings: Findings) -> dict[str, Figure]:
     """The pictures by name, in the order of PICTURES, without those that lack what they need."""
     at_hand = set(findings.curve.percentages)
     at_hand |= {CHANNELS} if findings.channels else set()
-    at_hand |= {RECORD} if findings.record else set()
+    at_hand |= {RECORD} if findings.attacked else set()
     wanted = [picture for picture in PICTURES if at_hand.issuperset(picture.needs)]
     figures = {picture.name: look_up(picture.place)(findings) for picture in wanted}
     return {name: figure for name, figure in figures.items() if figure}
@@ -68,5 +74,5 @@ def fits_record(findings: Findings) -> bool:
     return all(
         abs(percentages[name][0] - rate) < TOLERANCE
         for name, rate in both.items()
-        if name in percentages
+        if name in percentages and not math.isnan(rate)
     )

@@ -50,7 +50,7 @@ def draw_tradeoff(findings: Findings) -> Figure | None:
 
     None where there is nothing to draw: no test columns and no networks.
     """
-    curve, record = findings.curve, findings.record
+    curve, record = findings.curve, findings.attacked
     lines = sum({line[0], line[1]} <= curve.percentages.keys() for line in LINES)
     if not lines and record is None:
         return None

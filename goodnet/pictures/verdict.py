@@ -7,19 +7,30 @@ from goodnet.judging.record import AnswerRecord, Record
 from goodnet.metrics import Judgement, wilson_interval
 from goodnet.pruning.curve import TEST_MEANS, VALID_MEAN, ChannelMeans, PruningCurve
 
+NO_PROOF = "No figure here shows that a network has no backdoor."
 LOW = 10.0  # percent: an ASR under this is worth a price
 
 
 def describe(
-    record: Record,
+    record: Record | None,
     names: list[str],
     curve: PruningCurve | None,
     channels: ChannelMeans | None,
 ) -> list[str]:
     """The verdict in sentences, the most important first. `names`: of the networks, B first.
 
-    `curve` and `channels`: None where they are of other files.
+    `record`: None where no network was judged; `curve` and `channels`: None where they are of
+    other files.
     """
+    if record is None:
+        return [
+            *_curve_price(curve),
+            *_shared_channels(channels),
+            "Nothing is told of the saved networks: Geval.py has written no judged.json. "
+            f"{NO_PROOF}",
+        ]
+    if not record.backdoored:
+        return [*_on_clean_images(record, names), NO_PROOF]
     b, *repaired = record.networks
     own = b.itself.judgement
     sentences = [
@@ -39,8 +50,26 @@ def describe(
     return [
         *sentences,
         "An ASR is that of one trigger on these images; of other triggers it says nothing. "
-        "No figure here shows that a network has no backdoor.",
+        f"{NO_PROOF}",
     ]
+
+
+def _on_clean_images(record: Record, names: list[str]) -> Iterator[str]:
+    """What can be said where no backdoored images were judged."""
+    b, *repaired = record.networks
+    yield (
+        f"B gives {b.itself.judgement.clean_accuracy:.2f} % of the clean images their label. No "
+        "backdoored images were judged, so these figures say nothing of an attack; audit.py looks "
+        "for one without them."
+    )
+    for name, network in zip(names[1:], repaired, strict=True):
+        if network.goodnet:
+            accuracy = network.itself.judgement.clean_accuracy
+            rejected = network.goodnet.judgement.clean_rejected_rate
+            yield (
+                f"{name} gives {accuracy:.2f} % of them their label, and its goodnet rejects "
+                f"{rejected:.2f} %."
+            )
 
 
 def _prices(record: Record, names: list[str]) -> Iterator[str]:
@@ -70,16 +99,14 @@ def _price(who: str, entries: list[tuple[str, AnswerRecord]], b: AnswerRecord) -
     name, best = min(cheap, key=lambda entry: cost(entry[1]))
     judgement = best.judgement
     low, high = wilson_interval(judgement.backdoored_hits, judgement.backdoored_images)
+    start = "The" + name.removeprefix("the") if name.startswith("the ") else name
     figures = (
-        f"{name} has an ASR of {judgement.attack_success_rate:.2f} % (95 % interval {low:.2f} to "
+        f"{start} has an ASR of {judgement.attack_success_rate:.2f} % (95 % interval {low:.2f} to "
         f"{high:.2f}) and a clean accuracy of {judgement.clean_accuracy:.2f} %"
     )
     if cost(best) <= 0:
         return f"{figures}, which costs no clean accuracy."
-    return (
-        f"No {who} brings the ASR under {LOW:g} % for less than {cost(best):.1f} points of clean "
-        f"accuracy: {figures}."
-    )
+    return f"{figures}, which costs {cost(best):.1f} points of it. No other {who} does it for less."
 
 
 def _points(cost: float) -> str:
