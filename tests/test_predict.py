@@ -267,7 +267,9 @@ def test_b_and_b_prime_and_g_answer_as_eval_counts(lab, run_here, tmp_path, monk
     for options, expected in ((single, b), (("--lab", "."), b), (pair, goodnet), (one, goodnet)):
         for size in (1024, 7):
             done = run_here("predict.py", "photos", *options, "--batch-size", size)
-            assert (done.returncode, done.stderr) == (0, "")
+            count = list(expected).count(CLASSES)
+            told = f"Rejected as backdoored: {count} with the answer {CLASSES}.\n" if count else ""
+            assert (done.returncode, done.stderr) == (0, told)
             lines = [f"photos/{number:02}.png {x}" for number, x in enumerate(expected)]
             assert done.stdout.splitlines() == lines
     # What eval.py counts.

@@ -381,8 +381,13 @@ def test_no_terminal_is_too_narrow_for_figures_and_paths(capsys, monkeypatch, co
     row = ["2.5", "1000", *["100.00"] * 5, "my lab/B_pi_net_0.025.h5"]
     headings = ["X", "channels pruned", *["G accuracy"] * 5, "network"]
     print_table("Title", headings, [row])
-    printed = capsys.readouterr().out.splitlines()[-1]
-    assert printed.split("  ")[-1].strip() == row[-1] and printed.split()[:7] == row[:7]
+    title, folder, *_, printed = capsys.readouterr().out.splitlines()
+    assert (title, folder) == ("Title", "Files in my lab/")
+    assert printed.split() == [*row[:7], "B_pi_net_0.025.h5"]
+    # Files of several folders keep their paths.
+    print_table("Title", headings, [row, [*row[:-1], "your lab/B.h5"]])
+    title, *_, printed, last = capsys.readouterr().out.splitlines()
+    assert title == "Title" and printed.endswith(f"  {row[-1]}") and last.endswith("your lab/B.h5")
 
 
 def test_json_holds_every_digit(judged, repaired, run_here, tmp_path):
@@ -392,7 +397,7 @@ def test_json_holds_every_digit(judged, repaired, run_here, tmp_path):
     assert to_file.stdout == plain
     assert (to_stdout.returncode, to_stdout.stderr) == (0, "")
     in_file, results = json.loads((tmp_path / "r.json").read_text()), json.loads(to_stdout.stdout)
-    stages = ["import", "loading", "judging_clean", "judging_backdoored"]
+    stages = ["import", "loading", "judging_clean", "judging_backdoored", "writing"]
     for made in (in_file, results):
         seconds = made.pop("seconds")
         assert list(seconds) == stages and min(seconds.values()) > 0
@@ -526,7 +531,8 @@ def test_repair_saves_the_first_network_that_reaches_each_drop(lab, judged, repa
         table = [line.split() for line in repaired.stdout.splitlines()]
         (shown,) = [line for line in table if line[:2] == [f"{drop:g}", row["pruned"]]]
         assert shown[2:7] == [f"{float(row[x]):.2f}" for x in ("valid_accuracy", *TEST_COLUMNS[:4])]
-        assert f"fixed nets/{network.name}" in repaired.stdout
+        assert f"  {network.name}\n" in repaired.stdout
+    assert "\nFiles in fixed nets/\n" in repaired.stdout
     assert len({path.read_bytes() for path in repaired.networks}) > 1
 
 

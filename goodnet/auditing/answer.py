@@ -18,7 +18,7 @@ def tell_lines(found: Audit, made: AuditFiles) -> list[str]:
     return [
         f"Backdoor: {tell_verdict(found)}.",
         f"Repaired: {printable(made.network)} {_tell_repaired(found)}.",
-        f"Safest: {printable(made.goodnet)}, which {_tell_goodnet(found)}.",
+        f"Safest: {printable(made.goodnet)}, in which {_tell_goodnet(found)}.",
         f"Report: {printable(made.report)}",
     ]
 
@@ -61,11 +61,12 @@ def _patch(found: Audit) -> str:
 
 def _tell_goodnet(found: Audit) -> str:
     rejected = measure(found, "clean_rejected")
+    works = shares(found.named, lambda each: each.goodnet)
     under = shares(found.named, lambda each: each.rejected)
-    what = "them" if len(found.named) > 1 else "it"
+    what = "they work" if len(found.named) > 1 else "it works"
     return (
-        f"rejects {under} of images with {what} and {share(rejected.goodnet, rejected.images)} of "
-        "clean ones"
+        f"{what} on {works} ({under} are rejected), and which rejects "
+        f"{share(rejected.goodnet, rejected.images)} of clean images"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from goodnet.auditing import words
@@ -14,7 +15,7 @@ def render_card(found: Audit, lines: Sequence[str], document: Mapping[str, Any])
     files = [f"- `{plain(each['file'])}` {each['sha256']}" for each in _files(document)]
     return "\n".join(
         [
-            f"# Repaired copy of {plain(document['network'])}",
+            f"# Repaired copy of {plain(Path(document['network']).name)}",
             "",
             *(f"- {plain(line)}" for line in lines[:-1]),
             "",

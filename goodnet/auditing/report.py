@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
 
@@ -33,7 +34,7 @@ MEASURES = {  # what a row of the table of networks is called
 
 def render_report(found: Audit, lines: Sequence[str], document: Mapping[str, Any]) -> str:
     """The page. lines: the answer; document: audit.json, for files, settings and versions."""
-    html, main = begin_page(f"Backdoor audit: {document['network']}")
+    html, main = begin_page(f"Backdoor audit: {Path(document['network']).name}")
     for line in lines[:-1]:
         add(main, "p", {"class": "answer"}, line)
     add(main, "p", text=words.recommend(found))
@@ -133,7 +134,7 @@ def _add_origin(main: Element, document: Mapping[str, Any]) -> None:
     add(main, "p", text=f"Settings: {settings}. Versions: {versions}. To repeat it:")
     add(add(main, "p"), "code", text=shlex.join(document["command"]))
     columns = ["File", "SHA-256"]
-    body = add_table(main, columns, {"class": "text"})
+    body = add_table(main, columns, {"class": "files"})
     for each in document["inputs"] + document["made"]:
         row = add(body, "tr")
         add_cell(row, columns[0], each["file"])
