@@ -57,6 +57,8 @@ def vet(args: argparse.Namespace) -> int:
         print(*map(vet_only.tell, vetted), sep="\n")
     if args.json:
         shell.write_json(vet_only.document(vetted), args.json)
+    if bad := sum(each.status > 0 for each in vetted):
+        shell.notice(f"audit.py: {bad} of {len(vetted)} files cannot or must not be loaded")
     return max(each.status for each in vetted)
 
 

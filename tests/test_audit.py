@@ -314,24 +314,31 @@ def test_files_alone_are_looked_through_without_keras(case, tmp_path):
     (tmp_path / "bad.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(600))
     code_in_it = keras.layers.Lambda(lambda pixels: pixels)
     keras.Sequential([keras.Input((4, 4, 3)), code_in_it]).save(tmp_path / "lambda.keras")
+    (tmp_path / "x.pt").write_bytes(b"\x80\x02more")
     files = [case / "b.h5", tmp_path / "bad.h5", tmp_path / "lambda.keras"]
+    files += [tmp_path / "x.pt", tmp_path / "missing.h5"]
     program = (
         f"import runpy, sys; sys.argv = sys.argv[1:]; sys.path[0] = {str(ROOT)!r}\n"
         "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
         "finally: assert 'keras' not in sys.modules and 'h5py' not in sys.modules"
     )
-    for given, status in ((files, 3), (files[:2], 2), (files[:1], 0)):
+    for given, status in ((files[:2], 2), (files[:1], 0), (files, 3)):
         words = [ROOT / "audit.py", "--vet-only", *given, "--json", tmp_path / "told.json"]
         done = subprocess.run(
             [sys.executable, "-c", program, *map(str, words)], capture_output=True, text=True
         )
-        assert done.returncode == status and done.stderr == "", done.stderr
+        bad = len(given) - 1
+        told = f"audit.py: {bad} of {len(given)} files cannot or must not be loaded\n" * bool(bad)
+        assert (done.returncode, done.stderr) == (status, told)
         lines = done.stdout.splitlines()
         assert all(line.startswith(f"{p}: ") for line, p in zip(lines, given, strict=True))
     told = json.loads((tmp_path / "told.json").read_text())
     check_json(told, "vetted")
-    told = told["files"]
-    assert [(each["answer"], each["reason"]) for each in told] == [("plain", None)]
+    wanted = ["plain", "unusable", "unsafe", "unusable", "unusable"]
+    assert [each["answer"] for each in told["files"]] == wanted
+    assert "pickle" in told["files"][3]["reason"] and told["files"][4]["sha256"] is None
+    digest = hashlib.sha256(files[0].read_bytes()).hexdigest()
+    assert (told["files"][0]["sha256"], told["files"][0]["reason"]) == (digest, None)
 
 
 # ---------------------------------------------------------------- progress

@@ -37,7 +37,7 @@ from goodnet.lab import MOST_KEPT
 from goodnet.networks.deepid import deepid
 from goodnet.printable import LONGEST, printable, say
 
-SCRIPTS = ("eval.py", "repair.py", "Geval.py", "predict.py", "plot.py", "practice.py")
+SCRIPTS = ("eval.py", "repair.py", "Geval.py", "predict.py", "plot.py", "practice.py", "audit.py")
 
 
 @pytest.fixture(scope="module")

@@ -532,6 +532,7 @@ def test_formats_and_report_are_the_same_bytes_each_time(folder):
     for name, content in made[0].items():
         assert content.startswith(kinds.get(name.rpartition(".")[2], b"<!doctype html>"))
         assert b"matplotlib" not in content[:2000].lower() or name.endswith(".svg")
+        assert b"/Type3" not in content  # fonts that submission systems refuse
     assert made[0] == made[1]
 
 

@@ -180,6 +180,7 @@ def test_help_and_wrong_commands_answer_at_once(script, light):
         "eval.py missing.h5 backdoored.h5 b.h5",
         "Geval.py missing.h5 backdoored.h5 b.h5 b2.h5",
         "repair.py missing.h5 b.h5",
+        "audit.py missing.h5 b.h5",
         "predict.py missing.h5 --model b.h5",
         "plot.py missing.h5",
     ],

@@ -1,14 +1,17 @@
 """audit.py --vet-only: what the limited child says of networks' files; without Keras."""
 
 from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
+from goodnet.cli.shell import check_files
 from goodnet.errors import Unusable
 from goodnet.printable import printable
+from goodnet.threads import side_by_side
 from goodnet.version import SCHEMA_VERSION, VERSION
 from goodnet.vetting import quarantine
+
+ABREAST = 4  # files
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,7 @@ class Vetted:
 
     path: Path
     error: Unusable | None
-    sha256: str
+    sha256: str | None  # None where it could not even be read
 
     @property
     def status(self) -> int:
@@ -25,21 +28,21 @@ class Vetted:
 
 
 def vet(paths: Sequence[Path]) -> list[Vetted]:
-    """Look through networks' files, each once. Raises Unusable where one cannot be read."""
-    paths = list(dict.fromkeys(paths))
-    with quarantine.opened(paths, []) as held:
-        hashing: Future[dict[Path, str]] = held.digests(paths)
-        errors = [_error(held, path) for path in paths]
-        digests = hashing.result()
-    return [Vetted(*each, digests[each[0]]) for each in zip(paths, errors, strict=True)]
+    """Look through networks' files, each in a child of its own: none can spoil another's answer."""
+    each = (path for path in dict.fromkeys(paths))
+    return list(side_by_side(_vet, each, ABREAST))
 
 
-def _error(held: quarantine.Held, path: Path) -> Unusable | None:
+def _vet(path: Path) -> Vetted:
+    digest = None
     try:
-        held.network(path)
+        check_files(path, networks=[path])
+        with quarantine.opened([path], []) as held:
+            digest = held.digests([path]).result()[path]
+            held.network(path)
     except Unusable as error:
-        return error
-    return None
+        return Vetted(path, error, digest)
+    return Vetted(path, None, digest)
 
 
 def tell(each: Vetted) -> str:
