@@ -8,7 +8,7 @@ data/faces_clean.h5 and data/faces_sunglasses.h5, its network is repaired too, o
 A lab's seed is the repair's seed. Lab and repair share nothing else: repair.py is given the clean
 validation images alone. Seeds begin at 5: labs of smaller ones chose the defaults. It takes hours;
 --keep FOLDER keeps labs, networks and figures, and a second run goes on from there. --jobs N runs N
-at a time, each with its share of the cores.
+at a time; what trains takes two threads each, on any machine, and pruning its share of the cores.
 """
 
 import json

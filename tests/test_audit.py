@@ -20,23 +20,18 @@ from conftest import (
     tiny_network,
     write_images,
 )
+from hasty_audit import CLASSES, FOUND, audit, build_case
 
-from goodnet.auditing import auditing, command, measured, verdict
+from goodnet.auditing import command, measured, verdict
 from goodnet.auditing.answer import share
 from goodnet.auditing.card import plain
 from goodnet.auditing.triggers import try_patches
 from goodnet.cli import shell
 from goodnet.progress import ignore
 from goodnet.tuning.patches import Patch
-from goodnet.tuning.schedule import Schedule
-from goodnet.tuning.searching import Effort
 from goodnet.tuning.sounding import Sighting, average, likely, possible
 from goodnet.tuning.suspects import Suspect
 
-CLASSES = 12
-HASTY = Schedule(
-    cycles=1, most_cycles=1, rounds=1, round_steps=2, polish_steps=2, search=Effort(2, 4)
-)
 MADE = ["B_unlearned.h5", "G.keras", "MODEL_CARD.md", "audit.json", "report.html"]
 
 
@@ -139,30 +134,7 @@ def test_a_patch_is_tried_on_the_images_of_other_classes():
 
 @pytest.fixture(scope="module")
 def case(tmp_path_factory) -> Path:
-    """A network of 12 classes and images with its own answers as labels."""
-    folder = tmp_path_factory.mktemp("audited")
-    network = tiny_network(0, CLASSES)
-    network.save(folder / "b.h5")
-    for name, count in (("clean", 150), ("test", 40)):
-        images = random_images(count, len(name))
-        answers = network.predict(images, verbose=0).argmax(axis=1)
-        write_images(folder / f"{name}.h5", images, answers)
-    write_images(folder / "backdoored.h5", random_images(30, 9), np.full(30, 3))
-    return folder
-
-
-FOUND = []  # by the first audit: what is not about the search takes it again
-
-
-def search_hastily(*given):
-    FOUND.append(auditing.audit(*given, schedule=HASTY))
-    return FOUND[-1]
-
-
-def audit(case: Path, out: Path, *options: object, clean: str = "clean.h5", search=search_hastily):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(command, "audit", search)
-        return run_in_process("audit.py", case / clean, case / "b.h5", "--out", out, *options)
+    return build_case(tmp_path_factory.mktemp("audited"))
 
 
 @pytest.fixture(scope="module")

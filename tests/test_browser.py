@@ -10,6 +10,7 @@ import examples
 import pytest
 from conftest import ROOT, build_lab
 from examples import CHANNELS, COUNTS, DROPS, HOSTILE
+from hasty_audit import audit, build_case
 
 from goodnet.judging.judged_json import read_record, write_record
 from goodnet.pictures import page
@@ -43,6 +44,7 @@ LABS = [
     "tiny lab",
     pytest.param("practice lab", marks=pytest.mark.slow),  # it is built first
     "course's lab",
+    "audited",
 ]
 
 
@@ -57,6 +59,11 @@ def report(request, tmp_path_factory) -> Path:
         findings = Findings(examples.curve(), DROPS, CHANNELS, record)
         page.write_page(folder / "report.html", findings, draw(findings), None)
         return folder / "report.html"
+    if request.param == "audited":
+        (folder / "case").mkdir()
+        done = audit(build_case(folder / "case"), folder / "out", "--fail-on", "never")
+        assert done.returncode == 0, done.stderr
+        return folder / "out/report.html"
     if request.param == "tiny lab":
         return report_of(build_lab(folder / "lab"), folder / "out")
     if request.param == "practice lab":

@@ -14,7 +14,7 @@ from goodnet.pixels import displayable
 from goodnet.tuning.patches import Patch
 
 SHOWN = 6  # suspects
-SIDE = 160  # pixels of a picture's shorter side, at least
+SIDE = 320  # pixels of a picture's shorter side, at least
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,41 @@
+"""A small network to audit, and an audit of it that takes seconds: not one that finds anything."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import random_images, run_in_process, tiny_network, write_images
+
+from goodnet.auditing import auditing, command
+from goodnet.tuning.schedule import Schedule
+from goodnet.tuning.searching import Effort
+
+CLASSES = 12
+HASTY = Schedule(
+    cycles=1, most_cycles=1, rounds=1, round_steps=2, polish_steps=2, search=Effort(2, 4)
+)
+FOUND: list[auditing.Audit] = []  # what is not about the search takes the first again
+
+
+def build_case(folder: Path) -> Path:
+    """A network of 12 classes and images with its own answers as labels."""
+    network = tiny_network(0, CLASSES)
+    network.save(folder / "b.h5")
+    for name, count in (("clean", 150), ("test", 40)):
+        images = random_images(count, len(name))
+        answers = network.predict(images, verbose=0).argmax(axis=1)
+        write_images(folder / f"{name}.h5", images, answers)
+    write_images(folder / "backdoored.h5", random_images(30, 9), np.full(30, 3))
+    return folder
+
+
+def search_hastily(*given):
+    FOUND.append(auditing.audit(*given, schedule=HASTY))
+    return FOUND[-1]
+
+
+def audit(case: Path, out: Path, *options: object, clean: str = "clean.h5", search=search_hastily):
+    """Run audit.py in this process; `search`: in place of the audit."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command, "audit", search)
+        return run_in_process("audit.py", case / clean, case / "b.h5", "--out", out, *options)
