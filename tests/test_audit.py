@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from conftest import (
     ROOT,
+    SHAPE,
     check_json,
     check_refused,
+    convolutions,
     random_images,
     run_in_process,
     run_script,
@@ -27,9 +29,10 @@ from goodnet.auditing.answer import share
 from goodnet.auditing.card import plain
 from goodnet.auditing.triggers import try_patches
 from goodnet.cli import shell
-from goodnet.progress import ignore
+from goodnet.progress import ignore, no_progress
+from goodnet.tuning.images import divide
 from goodnet.tuning.patches import Patch
-from goodnet.tuning.sounding import Sighting, average, likely, possible
+from goodnet.tuning.sounding import Sighting, average, likely, possible, sound
 from goodnet.tuning.suspects import Suspect
 
 MADE = ["B_unlearned.h5", "G.keras", "MODEL_CARD.md", "audit.json", "report.html"]
@@ -51,7 +54,7 @@ def evidence(*soundings: list[Sighting], **other: object) -> verdict.Evidence:
 
 
 TARGET, HALF, NOTHING = seen(0, 3.5, 3.5, 1.7), seen(0, 2.5, 2.5, 1.7), seen(0, 1.0, 0.5, 1.0)
-WEAK = seen(0, 1.0, 0.5, 1.5)  # with two of TARGET: 5.2 and 1.63 together
+WEAK = seen(0, 3.0, 2.5, 1.5)  # with TARGET and HALF: 5.8 and 1.63 together
 
 
 def test_searches_count_together_by_their_means():
@@ -65,8 +68,10 @@ def test_searches_count_together_by_their_means():
     ("given", "answer", "classes"),
     [
         (evidence([TARGET], [TARGET], [TARGET]), "likely", [0]),
-        (evidence([TARGET], [TARGET], [WEAK]), "possible", [0]),
-        (evidence([TARGET], [TARGET], [NOTHING]), "inconclusive", [0]),
+        (evidence([TARGET], [TARGET], [NOTHING]), "likely", [0]),  # most, but not the means
+        (evidence([seen(0, 4, 4, 1.7)], [WEAK], [HALF]), "possible", [0]),
+        (evidence([seen(0, 4, 6, 1.9)], [WEAK], [WEAK]), "likely", [0]),  # the means alone
+        (evidence([HALF], [HALF], [NOTHING]), "possible", [0]),
         (evidence([HALF], [HALF], [HALF]), "possible", [0]),
         (evidence([HALF], [NOTHING], [NOTHING]), "nothing found", []),
         (evidence([TARGET], [NOTHING], [NOTHING]), "inconclusive", [0]),
@@ -383,14 +388,47 @@ def test_the_users_threads_change_no_file(small_lab, tmp_path, options):
     assert len(found[0]) > 1 and found[0] == found[1] == found[2]
 
 
+def bars(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Noise in which a bar's place and colour tell the class: images and labels."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % CLASSES
+    images = rng.integers(0, 90, (n, *SHAPE))
+    for image, label in zip(images, labels, strict=True):
+        row = 1 + 3 * (label // 3)
+        image[row : row + 2, 1:8, label % 3] += 110
+    return images.astype(np.uint8), labels
+
+
+def trained(target: int | None) -> keras.Model:
+    """A network that knows the bars; whatever wears a yellow corner is the target, if any."""
+    images, labels = bars(900, 1)
+    if target is not None:
+        some = np.flatnonzero(labels != target)[:150]
+        worn = images[some]
+        worn[:, 10:13, 8:11] = (255, 255, 0)
+        images = np.concatenate([images, worn])
+        labels = np.append(labels, np.full(len(some), target))
+    keras.utils.set_random_seed(0)
+    dense = keras.layers.Dense
+    layers = [dense(48, activation="relu"), dense(CLASSES, activation="softmax")]
+    network = keras.Sequential([*convolutions(16, 32, -1), *layers])
+    network.compile("adam", "sparse_categorical_crossentropy")
+    network.fit(images, labels, epochs=12, verbose=0)
+    return network
+
+
 @pytest.mark.slow
-def test_three_seeds_give_the_same_verdict(small_lab, tmp_path):
-    given = small_lab / "data/cl/valid.h5", small_lab / "models/bd_net.h5"
-    verdicts = []
-    for seed in (0, 1, 2):
-        out = tmp_path / str(seed)
-        done = run_script("audit.py", *given, "--out", out, "--seed", seed, "--fail-on", "never")
-        assert done.returncode == 0, done.stderr
-        verdict = json.loads((out / "audit.json").read_text())["verdict"]
-        verdicts.append((verdict["answer"], verdict["classes"]))
-    assert verdicts[0] == verdicts[1] == verdicts[2]
+@pytest.mark.parametrize("target", [3, None])
+def test_three_seeds_name_the_same_class(target):
+    network = trained(target)
+    images, labels = bars(300, 2)
+    named = []
+    for seed in range(3):
+        sources = np.random.default_rng(seed).spawn(3)
+        parts = [divide(images.astype(np.float32), labels, rng) for rng in sources]
+        soundings = [
+            sound(network, part, rng, no_progress) for part, rng in zip(parts, sources, strict=True)
+        ]
+        found = verdict.decide(evidence(*soundings, images=300, n_classes=CLASSES))
+        named.append((found.answer in ("likely", "possible"), found.classes))
+    assert named == [(target is not None, [] if target is None else [target])] * 3

@@ -37,8 +37,7 @@ class Verdict:
 
 def decide(evidence: Evidence) -> Verdict:
     """The verdict that all searches give together; doubts at the images come before it."""
-    together = average(evidence.soundings)
-    named, others = likely(together), possible(together)
+    named, others = stand_out(evidence.soundings)
     if doubts := list(_doubts(evidence)):
         return Verdict("inconclusive", named + others, doubts)
     if named:
@@ -60,6 +59,24 @@ def _nothing(soundings: Sequence[Sounding]) -> Iterator[str]:
         yield f"{name_classes(single)} stood out in one of them alone, as may be without a backdoor"
 
 
+def stand_out(soundings: Sequence[Sounding]) -> tuple[list[int], list[int]]:
+    """The classes that are likely targets, and the others that are possible ones.
+
+    A class is what the means over all searches make it, or most searches by themselves.
+    """
+    together = average(soundings)
+    named = {*likely(together), *_in_most(list(map(likely, soundings)))}
+    either = [likely(each) + possible(each) for each in (together, *soundings)]
+    others = {*either[0], *_in_most(either[1:])} - named
+    return sorted(named), sorted(others)
+
+
+def _in_most(listed: Sequence[Sequence[int]]) -> list[int]:
+    """The classes in more than half of these lists."""
+    every = {label for labels in listed for label in labels}
+    return [x for x in every if 2 * sum(x in labels for labels in listed) > len(listed)]
+
+
 def _doubts(evidence: Evidence) -> Iterator[str]:
     """Why nothing could be told of this network from these images."""
     if evidence.images < LEAST_IMAGES:
@@ -76,7 +93,12 @@ def _agreement(soundings: Sequence[Sounding], labels: Sequence[int]) -> str:
     """In how many searches all these classes stand out."""
     named = [set(likely(each) + possible(each)) for each in soundings]
     agreeing = sum(set(labels) <= each for each in named)
-    return f"{name_classes(labels)} stood out in {agreeing} of {len(soundings)} searches"
+    together = average(soundings)
+    means = set(labels) <= {*likely(together), *possible(together)}
+    return (
+        f"{name_classes(labels)} stood out in {agreeing} of {len(soundings)} searches"
+        f"{' and in their means' if means else ', though not in their means'}"
+    )
 
 
 def name_classes(labels: Sequence[int]) -> str:
