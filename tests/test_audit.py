@@ -344,7 +344,10 @@ shell.import_keras()
 from goodnet.auditing import auditing, command
 from goodnet.tuning import unlearning
 from goodnet.tuning.schedule import Schedule
-brief = Schedule(cycles=1, most_cycles=1, rounds=3, round_steps=20, polish_steps=40)
+from goodnet.tuning.searching import SHORT
+brief = Schedule(
+    cycles=1, most_cycles=1, rounds=1, round_steps=10, polish_steps=20, suspects=5, search=SHORT
+)
 command.audit = partial(auditing.audit, schedule=brief)
 unlearning.unlearn = partial(unlearning.unlearn, schedule=brief)
 runpy.run_path(sys.argv[0], run_name="__main__")
