@@ -10,8 +10,10 @@ import numpy as np
 from goodnet.cli.values import remark_on_values
 from goodnet.dataset import Fit, ImageSet, open_backdoored, open_clean
 from goodnet.errors import Unusable
+from goodnet.memory import Limits
 from goodnet.metrics import Judgement, judge
 from goodnet.networks.answers import classify
+from goodnet.networks.demands import fit_batch
 from goodnet.networks.goodnet import goodnet_labels, is_goodnet, refuse_goodnet
 from goodnet.networks.loading import LoadedNetwork, count_classes, input_shape, load_network
 from goodnet.networks.pixel_hint import hint_at_pixels
@@ -81,7 +83,7 @@ def judge_networks(
     backdoored: Path,
     networks: Sequence[Path],
     scale: Scaling | Range,
-    batch_size: int,
+    limits: Limits,
     reporter: Reporter,
 ) -> Judged:
     """Judge B, the first of `networks`, and each repaired network B' that follows.
@@ -91,11 +93,13 @@ def judge_networks(
     All files are among those held. The stages: loading, judging_clean, judging_backdoored. Raises
     Unusable where a file cannot be used or a B' does not fit B.
     """
-    models = [loaded.model for loaded in load_alike(held, networks)]
+    loaded = load_alike(held, networks)
+    models = [each.model for each in loaded]
     n_classes = count_classes(models[0]) - is_goodnet(models[0])
     fit = Fit(input_shape(models[0]), n_classes, scale)
     clean_images = open_clean(held.images(clean), fit)
     backdoored_images = open_backdoored(held.images(backdoored), fit)
+    batch_size = fit_batch(loaded, [clean_images.shape, backdoored_images.shape], limits)
     reporter.lap("loading")
     with reporter.progress("Judging", len(clean_images) + len(backdoored_images)) as advance:
         on_clean = classify(models, clean_images, batch_size, advance)
@@ -118,7 +122,7 @@ def judge_networks(
         n_classes=n_classes,
         models=tuple(models),
         networks=tuple(judged),
-        hint=hint_at_pixels(models[0], clean_images, judged[0].itself.clean_accuracy),
+        hint=hint_at_pixels(models[0], clean_images, judged[0].itself.clean_accuracy, batch_size),
     )
 
 
