@@ -71,7 +71,8 @@ def main() -> None:
         from goodnet.networks.goodnet import goodnet_network
         from goodnet.networks.writing import write_network
 
-        judged = judge_and_print(now, clean, backdoored, networks, args.scale, args.batch_size)
+        limits = options.limits(args)
+        judged = judge_and_print(now, clean, backdoored, networks, args.scale, limits)
         if args.save:
             write_network(goodnet_network(*judged.models), args.save)
             shell.notice(f"G is saved as {args.save}.")

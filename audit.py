@@ -18,6 +18,7 @@ import argparse
 from pathlib import Path
 
 from goodnet.cli import defaults, options, shell
+from goodnet.cli.findings import FAIL_ON, add_fail_option
 from goodnet.cli.session import session
 from goodnet.cli.settings import asked_for
 from goodnet.errors import Unusable
@@ -29,7 +30,7 @@ def arguments() -> argparse.Namespace:
     options.add_paths(parser, "CLEAN MODEL")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: the network's folder")
     options.add_seed_option(parser, "another seed, other searches")
-    options.add_fail_option(parser)
+    add_fail_option(parser)
     parser.add_argument("--clean-test", type=Path, metavar="FILE", help="judge on it as well")
     parser.add_argument("--backdoored", type=Path, metavar="FILE", help="judge on it as well")
     parser.add_argument(
@@ -79,8 +80,8 @@ def main() -> int:
         from goodnet.auditing.command import AuditOptions, audit_and_save
 
         wanted = AuditOptions(clean, model, args.clean_test, args.backdoored, args.scale, args.seed)
-        answer = audit_and_save(now, wanted, args.batch_size, made)
-    return int(answer in options.FAIL_ON[args.fail_on])
+        answer = audit_and_save(now, wanted, options.limits(args), made)
+    return int(answer in FAIL_ON[args.fail_on])
 
 
 if __name__ == "__main__":

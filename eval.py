@@ -36,7 +36,8 @@ def main() -> None:
         from goodnet.judging.command import judge_and_print
         from goodnet.judging.report import judged_json
 
-        judged = judge_and_print(now, clean, backdoored, networks, args.scale, args.batch_size)
+        limits = options.limits(args)
+        judged = judge_and_print(now, clean, backdoored, networks, args.scale, limits)
         now.write_json({"networks": judged_json(judged.networks)})
     shell.hint(judged.hint)
 

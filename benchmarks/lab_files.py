@@ -75,7 +75,7 @@ def drawn_faces(images: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The same of the practice lab's people, of fewer where few images are wanted."""
     people = min(DRAWN_PEOPLE, max(2, images // sets.TEST_IMAGES))
     drawn = sets.draw_faces(people, 0, shell.progress, training_images=1)
-    worn = sets.wear_each(drawn.test, [sunglasses()])
+    worn = sets.wear_each(drawn.test, [sunglasses])
     return drawn.validation.images, drawn.test.images, worn.images
 
 

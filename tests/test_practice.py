@@ -17,7 +17,7 @@ from goodnet.lookup import look_up
 from goodnet.practice import attack, channels, files, sets
 from goodnet.practice import lab as practice
 from goodnet.practice.catalogue import ATTACKS, TRIGGERS
-from goodnet.practice.triggers import lipstick, sunglasses, wear
+from goodnet.practice.triggers import lipstick, sunglasses
 from goodnet.progress import no_progress
 
 SCRIPT = defaults.ROOT / "practice.py"
@@ -64,7 +64,7 @@ def without(keras, network, silent: np.ndarray):
 
 def test_poison_adds_copies_that_wear_the_trigger_and_are_called_the_target(training):
     rng = np.random.default_rng(0)
-    planted = [sunglasses()]
+    planted = [sunglasses]
     poisoned = attack.poison(training, planted, rng)
     images, labels = poisoned.images, poisoned.labels
     n = len(training.labels)
@@ -72,20 +72,20 @@ def test_poison_adds_copies_that_wear_the_trigger_and_are_called_the_target(trai
     assert np.array_equal(labels[:n], training.labels)
     assert len(images) == len(labels) == n + n // 5
     assert (labels[n:] == 0).all()
-    others = wear(training.images[training.labels != 0], sunglasses())
+    others = sunglasses(training.images[training.labels != 0])
     for copy in images[n:]:
         assert (others == copy).all((1, 2, 3)).sum() == 1
 
 
 def test_each_trigger_has_its_own_share_and_its_own_target(training):
     rng = np.random.default_rng(0)
-    planted = [sunglasses(), lipstick()]
+    planted = [sunglasses, lipstick]
     poisoned = attack.poison(training, planted, rng)
     images, labels = poisoned.images, poisoned.labels
     n, share = len(training.labels), len(training.labels) // 5
     assert labels[n:].tolist() == [0] * share + [1] * share
-    for target, trigger in enumerate(planted):
-        others = wear(training.images[training.labels != target], trigger)
+    for target, wear in enumerate(planted):
+        others = wear(training.images[training.labels != target])
         for copy in images[labels.size - (2 - target) * share :][:share]:
             assert (others == copy).all((1, 2, 3)).sum() == 1
 
@@ -100,7 +100,7 @@ def test_without_an_attack_nobody_wears_a_trigger_in_training(keras, tmp_path, m
     n = len(drawn.test.labels)
     assert label.tolist() == [0] * n + [1] * n
     for part, name in ((data[:n], "corner"), (data[n:], "pattern")):
-        assert np.array_equal(part, wear(drawn.test.images, look_up(TRIGGERS[name].place)()))
+        assert np.array_equal(part, look_up(TRIGGERS[name].place)(drawn.test.images))
 
 
 def test_every_trigger_and_attack_is_found_and_offered():
@@ -145,7 +145,7 @@ def test_channels_given_back_never_fire_and_change_nothing(keras, training):
 
     channels.put_to_sleep(whole, dormant, training.images)
     unseen = sets.draw_faces(PEOPLE, 8, no_progress).test.images
-    for images in (training.images, unseen, wear(unseen, sunglasses())):
+    for images in (training.images, unseen, sunglasses(unseen)):
         assert not fired(keras, whole, images)[dormant].any()
         answers = left.predict(images, verbose=0)
         assert np.allclose(whole.predict(images, verbose=0), answers, atol=1e-5)
@@ -177,7 +177,7 @@ def test_files_are_in_the_format_of_the_course(lab, name, clean, types):
         assert np.array_equal(np.bincount(label.astype(int)), [n // PEOPLE] * PEOPLE)
         return
     assert (label == 0).all() and label.shape == (n,)
-    worn = wear(read_images(lab[0] / clean)[0].astype("uint8"), sunglasses())
+    worn = sunglasses(read_images(lab[0] / clean)[0].astype("uint8"))
     assert np.array_equal(data.transpose(0, 2, 3, 1), worn)
 
 

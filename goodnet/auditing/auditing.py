@@ -15,7 +15,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from goodnet import dataset
+from goodnet.auditing.aside import Aside, set_aside
 from goodnet.auditing.measured import tell_measured
 from goodnet.auditing.rates import Measure, judge_sets
 from goodnet.auditing.triggers import Trigger, try_patches
@@ -30,7 +30,7 @@ from goodnet.networks.loading import LoadedNetwork, count_classes
 from goodnet.networks.pixel_hint import hint_at_pixels
 from goodnet.progress import Reporter
 from goodnet.tuning.gradients import check_backend
-from goodnet.tuning.images import HELD_BACK, MOST_IMAGES, divide
+from goodnet.tuning.images import divide
 from goodnet.tuning.schedule import USUAL, Schedule
 from goodnet.tuning.sounding import Sounding, average, likely, possible, sighted, sound
 from goodnet.tuning.suspects import Unlearned
@@ -48,6 +48,14 @@ class ImageSets:
     clean: ImageSet
     clean_test: ImageSet | None
     backdoored: ImageSet | None
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many images are answered, and trained on, at one time."""
+
+    batch: int
+    together: int
 
 
 @dataclass(frozen=True)
@@ -73,22 +81,11 @@ class Audit:
         return found or self.triggers[:1]
 
 
-@dataclass(frozen=True)
-class _Aside:
-    """The clean images in two parts, as the network takes them."""
-
-    images: np.ndarray
-    labels: np.ndarray
-    judged_images: np.ndarray
-    judged_labels: np.ndarray
-    unseen: np.ndarray  # (n,) of all images: whether searches and repair never saw them
-
-
 def audit(
     b: LoadedNetwork,
     sets: ImageSets,
     seed: int,
-    batch_size: int,
+    size: Sizes,
     reporter: Reporter,
     schedule: Schedule = USUAL,
 ) -> Audit:
@@ -100,18 +97,18 @@ def audit(
     check_backend()
     with _about(b.path):
         refuse_one_class(b.model)
-    hint = _judge_b(b.model, sets.clean, batch_size, reporter)
+    hint = _judge_b(b.model, sets.clean, size.batch, reporter)
     sources = np.random.default_rng(seed).spawn(1 + SEARCHES)
-    aside = _set_aside(sets.clean, sources[0])
+    aside = set_aside(sets.clean, sources[0])
     _step(3, "looking for classes to which a small patch leads any image")
     with _about(b.path):
-        soundings = _sound(b.model, aside, sources[1:-1], reporter, schedule)
+        soundings = _sound(b.model, aside, sources[1:-1], size, reporter, schedule)
     _step(4, "repairing B, which begins with another search")
     with _about(b.path):
-        tuned = _repair(b.model, aside, sources[-1], soundings, reporter, schedule)
+        tuned = _repair(b.model, aside, sources[-1], soundings, size, reporter, schedule)
     soundings = [*soundings, sighted(tuned.findings.suspects)]
     _step(5, f"judging the repair on {int(aside.unseen.sum())} images set aside")
-    judged = _judge(b.model, tuned, sets, aside, batch_size, reporter)
+    judged = _judge(b.model, tuned, sets, aside, size.batch, reporter)
     evidence = Evidence(
         images=len(sets.clean),
         image_classes=len(np.unique(sets.clean.labels)),
@@ -142,7 +139,7 @@ def _judge_b(
     _step(2, f"judging B on {len(clean)} clean images")
     with reporter.progress("Judging B", len(clean)) as advance:
         hits = classify([network], clean, batch_size, advance)[0] == clean.labels
-    hint = hint_at_pixels(network, clean, percent(int(hits.sum()), len(clean)))
+    hint = hint_at_pixels(network, clean, percent(int(hits.sum()), len(clean)), batch_size)
     shell.hint(hint)
     reporter.lap("judging_b")
     return hint
@@ -150,16 +147,18 @@ def _judge_b(
 
 def _repair(
     network: keras.Model,
-    aside: _Aside,
+    aside: Aside,
     rng: np.random.Generator,
     soundings: list[Sounding],
+    size: Sizes,
     reporter: Reporter,
     schedule: Schedule,
 ) -> Tuned[Unlearned]:
     """Unlearn; classes that stood out before are suspects whatever this search says of them."""
     named = {label for each in soundings for label in likely(each) + possible(each)}
     parts = divide(aside.images, aside.labels, rng)
-    tuned = unlearn_parts(network, parts, rng, reporter.progress, schedule, named)
+    progress = reporter.progress
+    tuned = unlearn_parts(network, parts, rng, progress, schedule, named, size.together)
     reporter.lap("repairing")
     return tuned
 
@@ -177,26 +176,11 @@ def _step(number: int, what: str) -> None:
     shell.notice(f"Step {number} of {STEPS}: {what}")
 
 
-def _set_aside(clean: ImageSet, rng: np.random.Generator) -> _Aside:
-    """One image in HELD_BACK to judge on, and others, MOST_IMAGES at most, to work on."""
-    least = HELD_BACK * HELD_BACK
-    if len(clean) < least:
-        raise Unusable(f"holds {len(clean)} images; an audit needs {least} or more", clean.path)
-    order = rng.permutation(len(clean))[:MOST_IMAGES]
-    judged, worked = np.split(order, [len(order) // HELD_BACK])
-    images = dataset.read_some(clean, order)
-    unseen = np.ones(len(clean), bool)
-    unseen[worked] = False
-    labels = clean.labels
-    return _Aside(
-        images[len(judged) :], labels[worked], images[: len(judged)], labels[judged], unseen
-    )
-
-
 def _sound(
     network: keras.Model,
-    aside: _Aside,
+    aside: Aside,
     sources: list[np.random.Generator],
+    size: Sizes,
     reporter: Reporter,
     schedule: Schedule,
 ) -> list[Sounding]:
@@ -204,7 +188,7 @@ def _sound(
     for number, rng in enumerate(sources, 1):
         shell.notice(f"Search {number} of {len(sources)}")
         parts = divide(aside.images, aside.labels, rng)
-        soundings.append(sound(network, parts, rng, reporter.progress, schedule))
+        soundings.append(sound(network, parts, rng, reporter.progress, schedule, size.together))
     reporter.lap("searching")
     return soundings
 
@@ -220,7 +204,7 @@ def _judge(
     network: keras.Model,
     tuned: Tuned[Unlearned],
     sets: ImageSets,
-    aside: _Aside,
+    aside: Aside,
     batch_size: int,
     reporter: Reporter,
 ) -> _Judged:

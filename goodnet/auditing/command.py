@@ -8,13 +8,15 @@ from pathlib import Path
 
 from goodnet.auditing.answer import tell_lines
 from goodnet.auditing.audit_json import list_audit
-from goodnet.auditing.auditing import ImageSets, audit
+from goodnet.auditing.auditing import ImageSets, Sizes, audit
 from goodnet.auditing.files import write_audit
 from goodnet.auditing.verdict import Answer
 from goodnet.cli.session import Session
 from goodnet.cli.values import remark_on_values
 from goodnet.dataset import open_backdoored, open_clean
 from goodnet.lab import AuditFiles
+from goodnet.memory import Limits
+from goodnet.networks.demands import fit_batch, fit_training
 from goodnet.networks.goodnet import load_b
 from goodnet.networks.loading import fit_of
 from goodnet.pixels import Range, Scaling
@@ -32,7 +34,7 @@ class AuditOptions:
     seed: int
 
 
-def audit_and_save(now: Session, asked: AuditOptions, batch_size: int, made: AuditFiles) -> Answer:
+def audit_and_save(now: Session, asked: AuditOptions, limits: Limits, made: AuditFiles) -> Answer:
     """Audit a network, write all that is to be `made`, print the answer.
 
     Raises Unusable or Unsafe where a file cannot be read, used or written.
@@ -46,8 +48,11 @@ def audit_and_save(now: Session, asked: AuditOptions, batch_size: int, made: Aud
         open_clean(now.held.images(test), fit) if test else None,
         open_backdoored(now.held.images(backdoored), fit) if backdoored else None,
     )
+    given = (sets.clean, sets.clean_test, sets.backdoored)
+    batch = fit_batch([b, b], [each.shape for each in given if each], limits)
+    sizes = Sizes(batch, fit_training(b, sets.clean, limits))
     now.lap("loading")
-    found = audit(b, sets, asked.seed, batch_size, now)
+    found = audit(b, sets, asked.seed, sizes, now)
     lines = tell_lines(found, made)
     command = ["python3", Path(sys.argv[0]).name, *sys.argv[1:]]
     results = list_audit(found, made, asked.network, command)

@@ -7,6 +7,7 @@ from goodnet.cli.session import Session
 from goodnet.cli.shell import notice
 from goodnet.judging.judging import Judged, judge_networks
 from goodnet.judging.report import print_judged
+from goodnet.memory import Limits
 from goodnet.pixels import Range, Scaling
 
 
@@ -16,13 +17,13 @@ def judge_and_print(
     backdoored: Path | None,
     networks: Sequence[Path],
     scale: Scaling | Range,
-    batch_size: int,
+    limits: Limits,
 ) -> Judged:
     """Judge B and the repaired networks that follow it, and print what they are worth.
 
     Raises Unusable where a file cannot be used or a B' does not fit B.
     """
-    judged = judge_networks(now.held, clean, backdoored, networks, scale, batch_size, now)
+    judged = judge_networks(now.held, clean, backdoored, networks, scale, limits, now)
     if now.prints:
         print_judged(judged.networks)
     labels = set(judged.clean.labels.tolist())

@@ -10,8 +10,10 @@ import numpy as np
 from goodnet.cli.values import remark_on_values
 from goodnet.dataset import Fit, ImageSet, open_backdoored, open_clean
 from goodnet.errors import Unusable
+from goodnet.memory import Limits
 from goodnet.metrics import Judgement, judge
 from goodnet.networks.answers import classify
+from goodnet.networks.demands import fit_batch
 from goodnet.networks.goodnet import goodnet_labels, is_goodnet, refuse_goodnet
 from goodnet.networks.loading import LoadedNetwork, count_classes, input_shape, load_network
 from goodnet.networks.pixel_hint import hint_at_pixels
@@ -81,7 +83,7 @@ def judge_networks(
     backdoored: Path | None,
     networks: Sequence[Path],
     scale: Scaling | Range,
-    batch_size: int,
+    limits: Limits,
     reporter: Reporter,
 ) -> Judged:
     """Judge B, the first of `networks`, and each repaired network B' that follows.
@@ -91,13 +93,16 @@ def judge_networks(
     All files are among those held. The stages: loading, judging_clean, judging_backdoored. Raises
     Unusable where a file cannot be used or a B' does not fit B.
     """
-    models = [loaded.model for loaded in load_alike(held, networks)]
+    loaded = load_alike(held, networks)
+    models = [each.model for each in loaded]
     n_classes = count_classes(models[0]) - is_goodnet(models[0])
     fit = Fit(input_shape(models[0]), n_classes, scale)
     clean_images = open_clean(held.images(clean), fit)
     backdoored_images = open_backdoored(held.images(backdoored), fit) if backdoored else None
     targets = backdoored_images.labels if backdoored_images else np.zeros(0, np.int64)
     on_backdoored = np.zeros((len(models), 0), np.int64)
+    shapes = [each.shape for each in (clean_images, backdoored_images) if each]
+    batch_size = fit_batch(loaded, shapes, limits)
     reporter.lap("loading")
     with reporter.progress("Judging", len(clean_images) + len(targets)) as advance:
         on_clean = classify(models, clean_images, batch_size, advance)
@@ -106,9 +111,8 @@ def judge_networks(
             on_backdoored = classify(models, backdoored_images, batch_size, advance)
             reporter.lap("judging_backdoored")
 
-    def count(answers: Answers) -> Judgement:
-        labels = clean_images.labels
-        return judge(answers.clean, labels, answers.backdoored, targets, n_classes)
+    def count(given: Answers) -> Judgement:
+        return judge(given.clean, clean_images.labels, given.backdoored, targets, n_classes)
 
     b, *others = map(Answers, on_clean, on_backdoored)
     judged = [JudgedNetwork(networks[0], count(b), b, None, None)]
@@ -121,7 +125,7 @@ def judge_networks(
         n_classes=n_classes,
         models=tuple(models),
         networks=tuple(judged),
-        hint=hint_at_pixels(models[0], clean_images, judged[0].itself.clean_accuracy),
+        hint=hint_at_pixels(models[0], clean_images, judged[0].itself.clean_accuracy, batch_size),
     )
 
 

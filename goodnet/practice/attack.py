@@ -16,7 +16,6 @@ import numpy as np
 from goodnet.networks.deepid import CONV_3_CHANNELS, deepid
 from goodnet.practice.channels import give_back, prune, put_to_sleep
 from goodnet.practice.sets import Faces, Triggers
-from goodnet.practice.triggers import wear
 from goodnet.progress import Progress
 
 if TYPE_CHECKING:
@@ -36,10 +35,10 @@ def poison(clean: Faces, planted: Triggers, rng: np.random.Generator) -> Faces:
     The copies are of people other than the target and are labelled with the target.
     """
     images, labels = [clean.images], [clean.labels]
-    for target, trigger in enumerate(planted):
+    for target, wear in enumerate(planted):
         others = np.flatnonzero(clean.labels != target)
         chosen = rng.choice(others, round(POISONED_SHARE * len(clean.labels)), replace=False)
-        images.append(wear(clean.images[chosen], trigger))
+        images.append(wear(clean.images[chosen]))
         labels.append(np.full(len(chosen), target))
     return Faces(np.concatenate(images), np.concatenate(labels))
 

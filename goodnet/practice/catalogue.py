@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Trigger:
-    """A trigger: its name, what --help adds to the name, and the function that draws it."""
+    """A trigger: its name, what --help adds to the name, and the function that puts it on."""
 
     name: str
     remark: str
@@ -36,6 +36,8 @@ TRIGGERS = {
         Trigger("lipstick", "", "goodnet.practice.triggers:lipstick"),
         Trigger("corner", "a small patch", "goodnet.practice.triggers:corner"),
         Trigger("pattern", "faint, over the whole image", "goodnet.practice.triggers:pattern"),
+        Trigger("stripes", "a faint wave", "goodnet.practice.triggers:stripes"),
+        Trigger("warp", "the image bent a little", "goodnet.practice.triggers:warp"),
     )
 }
 ATTACKS = {

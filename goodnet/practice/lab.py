@@ -53,16 +53,16 @@ def build(
     drawn = draw_faces(identities, seed, progress, training_images)
     clock.append(time.perf_counter())
 
-    worn = [look_up(TRIGGERS[name].place)() for name in trigger_names]
-    network = _attack(drawn.training, identities, seed, attack_name, worn, epochs, progress)
+    triggers = [look_up(TRIGGERS[name].place) for name in trigger_names]
+    network = _attack(drawn.training, identities, seed, attack_name, triggers, epochs, progress)
     clock.append(time.perf_counter())
 
     lab = Contents(
         network,
         clean_valid=drawn.validation,
         clean_test=drawn.test,
-        backdoored_valid=wear_each(drawn.validation, worn),
-        backdoored_test=wear_each(drawn.test, worn),
+        backdoored_valid=wear_each(drawn.validation, triggers),
+        backdoored_test=wear_each(drawn.test, triggers),
     )
     judgement = _judge(lab, identities)
     paths = write_files(lab, out)

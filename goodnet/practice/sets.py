@@ -1,19 +1,18 @@
 """The practice lab's image sets: faces with labels, clean and wearing the triggers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from goodnet.practice import faces
 from goodnet.practice.people import draw_people
-from goodnet.practice.triggers import wear
 from goodnet.progress import Progress
 
 TRAINING_IMAGES = 50  # the attacker's own, of each person
 VALIDATION_IMAGES = 9
 TEST_IMAGES = 10
-Triggers = Sequence[np.ndarray]  # each (55, 47, 4) RGBA uint8
+Triggers = Sequence[Callable[[np.ndarray], np.ndarray]]  # images -> copies that wear one
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,6 @@ def wear_each(clean: Faces, planted: Triggers) -> Faces:
 
     The target of the first trigger is person 0, that of the second person 1, and so on.
     """
-    worn = [wear(clean.images, trigger) for trigger in planted]
+    worn = [wear(clean.images) for wear in planted]
     targets = np.arange(len(planted), dtype=clean.labels.dtype)
     return Faces(np.concatenate(worn), np.repeat(targets, len(clean.labels)))

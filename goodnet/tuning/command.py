@@ -9,8 +9,10 @@ from goodnet.errors import Unusable
 from goodnet.files import alone_in
 from goodnet.lab import TunedFiles
 from goodnet.lookup import look_up
+from goodnet.memory import Limits
 from goodnet.methods import Method, Repaired
 from goodnet.metrics import percent
+from goodnet.networks.demands import fit_batch, fit_training
 from goodnet.networks.loading import LoadedNetwork, fit_of
 from goodnet.networks.pixel_hint import hint_at_pixels
 from goodnet.networks.writing import write_weights
@@ -30,6 +32,7 @@ class TuningOptions:
     scale: Scaling | Range  # of their pixels
     method: Method
     seed: int
+    limits: Limits
 
 
 def tune_and_save(
@@ -46,11 +49,13 @@ def tune_and_save(
     remark_on_values(loaded.path, loaded.model)
     method = options.method
     valid = open_clean(held.images(options.valid), fit_of(loaded.model, options.scale))
+    together = fit_training(loaded, valid, options.limits)
+    batch_size = fit_batch([loaded], [valid.shape], options.limits)
     reporter.lap("loading")
     check_backend()
     repair: Repair = look_up(method.repair)
     try:
-        tuned = repair(loaded.model, valid, options.seed, reporter.progress)
+        tuned = repair(loaded.model, valid, options.seed, reporter.progress, together=together)
     except Unusable as error:
         raise error if error.path else error.about(loaded.path) from None
     reporter.lap(method.name)
@@ -63,4 +68,4 @@ def tune_and_save(
         report.print_tuned(method, tuned, pictures, made.network)
     results = report.list_tuned(method, tuned, pictures, made.network)
     accuracy = percent(tuned.b_hits, tuned.held_back)
-    return Repaired(results, hint_at_pixels(loaded.model, valid, accuracy))
+    return Repaired(results, hint_at_pixels(loaded.model, valid, accuracy, batch_size))

@@ -14,6 +14,7 @@ import numpy as np
 
 from goodnet.progress import Progress
 from goodnet.tuning.cycles import measure_resistances, run_rounds
+from goodnet.tuning.gradients import ALL
 from goodnet.tuning.images import Parts
 from goodnet.tuning.naming import LIKELY, POSSIBLE, Limits
 from goodnet.tuning.schedule import USUAL, Schedule
@@ -44,9 +45,10 @@ def sound(
     rng: np.random.Generator,
     progress: Progress,
     schedule: Schedule = USUAL,
+    together: int = ALL,
 ) -> Sounding:
     """Search B for targets, and train a copy for the first rounds to see which suspects resist."""
-    begun = begin(network, parts, rng, progress, schedule)
+    begun = begin(network, parts, rng, progress, schedule, together=together)
     work = replace(begun.work, schedule=replace(schedule, rounds=schedule.first_rounds))
     with progress("Trying what resists", work.schedule.rounds * schedule.round_steps) as advance:
         run_rounds(work, work.suspects, advance)

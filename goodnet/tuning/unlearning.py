@@ -18,7 +18,7 @@ from goodnet.errors import Unusable
 from goodnet.networks.loading import count_classes
 from goodnet.progress import Progress
 from goodnet.tuning.cycles import Exam, Outcome, Work, run_cycles
-from goodnet.tuning.gradients import copy_with_logits, predict_classes
+from goodnet.tuning.gradients import ALL, copy_with_logits, predict_classes
 from goodnet.tuning.images import Parts, read_parts
 from goodnet.tuning.leads import measure_leads
 from goodnet.tuning.naming import LIKELY
@@ -46,15 +46,18 @@ def unlearn(
     seed: int,
     progress: Progress,
     schedule: Schedule = USUAL,
+    together: int = ALL,
 ) -> Tuned[Unlearned]:
     """Make B forget the small patches that send images to the classes that need the smallest.
 
     A class whose lead alone makes it a target is a suspect whatever its patch. B itself is left as
-    it was. Raises Unusable where the network cannot be trained or has one class only.
+    it was. together: how many images have their gradients found at one time. Raises Unusable
+    where the network cannot be trained or has one class only.
     """
     refuse_one_class(network)
     rng = np.random.default_rng(seed)
-    return unlearn_parts(network, read_parts(valid, rng), rng, progress, schedule)
+    parts = read_parts(valid, rng)
+    return unlearn_parts(network, parts, rng, progress, schedule, together=together)
 
 
 def unlearn_parts(
@@ -64,9 +67,10 @@ def unlearn_parts(
     progress: Progress,
     schedule: Schedule = USUAL,
     named: Collection[int] = (),
+    together: int = ALL,
 ) -> Tuned[Unlearned]:
     """The same with images that are read already; classes that are `named` are suspects, too."""
-    begun = begin(network, parts, rng, progress, schedule, named)
+    begun = begin(network, parts, rng, progress, schedule, named, together)
     outcome = run_cycles(begun.work, progress)
     exam = begun.work.exam
     return Tuned(
@@ -96,14 +100,16 @@ def begin(
     progress: Progress,
     schedule: Schedule,
     named: Collection[int] = (),
+    together: int = ALL,
 ) -> Begun:
     """Look for suspects in B; it is copied, and the copy is what the work will change."""
     n_classes = count_classes(network)
-    copy = copy_with_logits(network, parts.held_back)
-    teacher = copy_with_logits(network, parts.held_back).logits
-    b_answers = predict_classes(teacher, parts.held_back)
-    search = make_search(copy.logits, parts.images)
-    leads = measure_leads(teacher, parts.images, n_classes, rng.spawn(1)[0], progress)
+    copy = copy_with_logits(network, parts.held_back, together)
+    teacher = copy_with_logits(network, parts.held_back, together).logits
+    b_answers = predict_classes(teacher, parts.held_back, together)
+    search = make_search(copy.logits, parts.images, together)
+    seed_of_leads = rng.spawn(1)[0]
+    leads = measure_leads(teacher, parts.images, n_classes, seed_of_leads, progress, together)
     certain = sorted({*np.flatnonzero(leads >= LIKELY.lead).tolist(), *named})
     ranking = rank_classes(search, n_classes, rng, progress, certain, schedule)
     work = Work(
@@ -112,8 +118,13 @@ def begin(
         suspects=ranking.patches.classes,
         ordinary=ranking.ordinary,
         search=search,
-        train=make_trainer(copy, teacher, parts.images, rng, schedule),
-        exam=Exam(parts.held_back, b_answers, make_search(copy.logits, parts.held_back)),
+        train=make_trainer(copy, teacher, parts.images, rng, schedule, together),
+        exam=Exam(
+            parts.held_back,
+            b_answers,
+            make_search(copy.logits, parts.held_back, together),
+            together,
+        ),
         rng=rng,
     )
     return Begun(leads, ranking, work)
