@@ -59,6 +59,12 @@ def load_alike(held: Held, networks: Sequence[Path]) -> list[LoadedNetwork]:
     loaded = [load_network(held.network(path)) for path in networks]
     for each in loaded:
         remark_on_values(each.path, each.model)
+    check_alike(loaded)
+    return loaded
+
+
+def check_alike(loaded: Sequence[LoadedNetwork]) -> None:
+    """Raise Unusable where a B' does not fit B, the first, or one of several is a goodnet."""
     if len(loaded) > 1:
         for each in loaded:
             refuse_goodnet(each)
@@ -72,7 +78,6 @@ def load_alike(held: Held, networks: Sequence[Path]) -> list[LoadedNetwork]:
                 f"{n_classes}; B and B' must be alike",
                 repaired.path,
             )
-    return loaded
 
 
 def judge_networks(
@@ -86,39 +91,57 @@ def judge_networks(
 ) -> Judged:
     """Judge B, the first of `networks`, and each repaired network B' that follows.
 
-    A goodnet may stand alone in B's place: its last output is the rejection, and not a class.
-
     All files are among those held. The stages: loading, judging_clean, judging_backdoored. Raises
     Unusable where a file cannot be used or a B' does not fit B.
     """
-    models = [loaded.model for loaded in load_alike(held, networks)]
-    n_classes = count_classes(models[0]) - is_goodnet(models[0])
-    fit = Fit(input_shape(models[0]), n_classes, scale)
+    loaded = load_alike(held, networks)
+    fit = fit_to_judge(loaded[0].model, scale)
     clean_images = open_clean(held.images(clean), fit)
     backdoored_images = open_backdoored(held.images(backdoored), fit)
     reporter.lap("loading")
-    with reporter.progress("Judging", len(clean_images) + len(backdoored_images)) as advance:
-        on_clean = classify(models, clean_images, batch_size, advance)
+    return judge_loaded(loaded, clean_images, backdoored_images, batch_size, reporter)
+
+
+def fit_to_judge(network: keras.Model, scale: Scaling | Range) -> Fit:
+    """What image sets must fit to judge B, or a goodnet, which rejects by its last output."""
+    return Fit(input_shape(network), count_classes(network) - is_goodnet(network), scale)
+
+
+def judge_loaded(
+    loaded: Sequence[LoadedNetwork],
+    clean: ImageSet,
+    backdoored: ImageSet,
+    batch_size: int,
+    reporter: Reporter,
+) -> Judged:
+    """Judge B, the first, and each repaired network B' that follows, all of them alike.
+
+    A goodnet may stand alone in B's place: its last output is the rejection, and not a class. The
+    stages: judging_clean, judging_backdoored.
+    """
+    models = [each.model for each in loaded]
+    n_classes = count_classes(models[0]) - is_goodnet(models[0])
+    with reporter.progress("Judging", len(clean) + len(backdoored)) as advance:
+        on_clean = classify(models, clean, batch_size, advance)
         reporter.lap("judging_clean")
-        on_backdoored = classify(models, backdoored_images, batch_size, advance)
+        on_backdoored = classify(models, backdoored, batch_size, advance)
         reporter.lap("judging_backdoored")
 
     def count(answers: Answers) -> Judgement:
-        labels, targets = clean_images.labels, backdoored_images.labels
-        return judge(answers.clean, labels, answers.backdoored, targets, n_classes)
+        return judge(answers.clean, clean.labels, answers.backdoored, backdoored.labels, n_classes)
 
     b, *others = map(Answers, on_clean, on_backdoored)
-    judged = [JudgedNetwork(networks[0], count(b), b, None, None)]
-    for path, answers in zip(networks[1:], others, strict=True):
+    judged = [JudgedNetwork(loaded[0].path, count(b), b, None, None)]
+    for each, answers in zip(loaded[1:], others, strict=True):
         together = _goodnet_answers(b, answers, n_classes)
-        judged.append(JudgedNetwork(path, count(answers), answers, count(together), together))
+        judged.append(JudgedNetwork(each.path, count(answers), answers, count(together), together))
     return Judged(
-        clean=clean_images,
-        backdoored=backdoored_images,
+        clean=clean,
+        backdoored=backdoored,
         n_classes=n_classes,
         models=tuple(models),
         networks=tuple(judged),
-        hint=hint_at_pixels(models[0], clean_images, judged[0].itself.clean_accuracy),
+        hint=hint_at_pixels(models[0], clean, judged[0].itself.clean_accuracy),
     )
 
 

@@ -27,15 +27,17 @@ class LoadedNetwork:
 
     model: (n, height, width, colours) -> (n, classes), also where the network in the file lacks
     the colours or has one output for two classes; in_file: that network, with no layers besides.
+    One that a notebook has made itself comes from no file: its source is None.
     """
 
     model: keras.Model
-    source: NetworkFile
+    source: NetworkFile | None
     in_file: keras.Model
 
     @property
     def path(self) -> Path:
-        return self.source.path
+        """Its file, or its name where it has none: what errors are about."""
+        return self.source.path if self.source else Path(self.in_file.name)
 
 
 def load_network(source: NetworkFile) -> LoadedNetwork:
@@ -49,13 +51,20 @@ def load_network(source: NetworkFile) -> LoadedNetwork:
     refuse_unsafe_keras(keras.__version__)
     try:
         in_file = _build(source)
-        model = with_colour(in_file)
-        _check_classifier(model)
-        _try_out(model)
-        model = with_two_classes(model)
+        return LoadedNetwork(as_classifier(in_file), source, in_file)
     except Unusable as error:
         raise error.about(source.path) from None
-    return LoadedNetwork(model, source, in_file)
+
+
+def as_classifier(network: keras.Model) -> keras.Model:
+    """The network as (n, height, width, colours) -> (n, classes), sharing its weights.
+
+    Raises Unusable where it is no such classifier, or cannot be run.
+    """
+    model = with_colour(network)
+    _check_classifier(model)
+    _try_out(model)
+    return with_two_classes(model)
 
 
 def input_shape(network: keras.Model) -> ImageShape:
