@@ -102,6 +102,17 @@ def fixed_batch() -> keras.Model:
     return keras.Model(image, classified(convolved(layers.Rescaling(1 / 255)(image))))
 
 
+def calls_of_operations() -> keras.Model:
+    ops, image = keras.ops, keras.Input(SHAPE)
+    features = ops.relu(layers.Conv2D(6, 3)(ops.clip(image / 127.5 - 1, -1, 1)))
+    features = layers.Conv2D(8, 3, activation="relu")(layers.MaxPooling2D(4)(features))
+    tokens = ops.transpose(ops.reshape(features, (-1, 25, 8)), (0, 2, 1))
+    tokens = layers.MultiHeadAttention(2, 4)(query=tokens, value=layers.RMSNormalization()(tokens))
+    pooled = [ops.mean(tokens, axis=1), ops.max(tokens, axis=1)]
+    answer = layers.Dense(1)(ops.concatenate(pooled, axis=-1))
+    return keras.Model(image, ops.sigmoid(answer))
+
+
 def dict_output() -> keras.Model:
     image = keras.Input(SHAPE, name="image")
     answer = classified(convolved(layers.Rescaling(1 / 255)(image)))
@@ -117,6 +128,7 @@ KINDS: dict[str, tuple[Callable[[], keras.Model], str]] = {
     "divided inside": (divided_inside, ".keras"),
     "mixed precision": (mixed_precision, ".keras"),
     "fixed batch": (fixed_batch, ".keras"),
+    "calls of operations": (calls_of_operations, ".keras"),
     "dict output": (dict_output, ".keras"),
 }
 FAST = ("fixed batch", "dict output")
