@@ -310,7 +310,7 @@ def refusals(lab: SimpleNamespace) -> dict[str, object]:
         "x and y: image 1 has pixels that are NaN": (*once, np.insert(x, 1, np.nan, 0)[:-1], y),
         "nope.h5: there is no such file": (*once, "nope.h5"),
         "other.h5: there is no such file": (goodnet.load_network, "other.h5"),
-        "it has no conv layer 'zz'; its conv layers are: conv_1, conv_2": (
+        "it has no layer 'zz' that can be pruned; these can be: conv_1, conv_2": (
             partial(goodnet.prune, layer="zz"),
             b,
             x,

@@ -42,6 +42,7 @@ class Pruned:
     layer: str  # whose channels were pruned
     reason: str  # why this layer
     measured_at: str  # the layer at whose output the channels were measured
+    silenced_in: str | None  # the layer behind it that was changed; None: what is before it
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,15 @@ def prune(
         if channels is not None
     }
     warn(hint)
-    return Pruned(networks, found, curve, split.layer.name, split.reason, split.measured_at)
+    return Pruned(
+        networks=networks,
+        pruning=found,
+        curve=curve,
+        layer=split.layer.name,
+        reason=split.reason,
+        measured_at=split.measured_at,
+        silenced_in=split.silenced_in,
+    )
 
 
 def _silenced(network: keras.Model, split: Split, channels: tuple[int, ...]) -> keras.Model:
