@@ -283,12 +283,12 @@ def refusals(lab: SimpleNamespace) -> dict[str, object]:
     pairs = tf.data.Dataset.from_tensor_slices((x, y))
     once = goodnet.prune, b
     return {
-        "x and y: 'data' has the shape (14, 12, 3), but the network takes images of (14, 12, 3), "
+        "x and y: 'x' has the shape (14, 12, 3), but the network takes images of (14, 12, 3), "
         "so it must be ('n', 3, 14, 12) or ('n', 14, 12, 3)": (*once, x[0], y[0]),
-        "x and y: 'data' has the shape (70,), but": (*once, y, x[:, 0, 0, 0]),
-        "x and y: 'label' has the shape (3,), but there are 70 images": (*once, x, y[:3]),
+        "x and y: 'x' has the shape (70,), but": (*once, y, x[:, 0, 0, 0]),
+        "x and y: 'y' has the shape (3,), but there are 70 images": (*once, x, y[:3]),
         "x and y: needs images and labels: two arrays, a tf.data.Dataset of pairs": (*once, x),
-        "x and y: 'data' is empty": (*once, x[:0], y[:0]),
+        "x and y: 'x' is empty": (*once, x[:0], y[:0]),
         "x and y: is empty; at least one": (*once, pairs.take(0)),
         "x and y: is a dataset without an end; leave out .repeat()": (*once, pairs.repeat()),
         "x and y: is a dataset of dict, and must be one of pairs": (
@@ -304,8 +304,8 @@ def refusals(lab: SimpleNamespace) -> dict[str, object]:
         ),
         "rows are not those of 5 classes, with one 1 and else 0": (*once, x, np.ones((70, 5))),
         "x and y: 70 of 70 labels are outside 0..4, the network's classes": (*once, x, y + 5),
-        "x and y: 'label' holds <U21, not numbers": (*once, x, y.astype(str)),
-        "x and y: 'data' holds <U": (*once, x.astype(str), y),
+        "x and y: 'y' holds <U21, not numbers": (*once, x, y.astype(str)),
+        "x and y: 'x' holds <U": (*once, x.astype(str), y),
         "x and y: its images are no array": (*once, [x[0], x[0][1:]], [0, 0]),
         "x and y: image 1 has pixels that are NaN": (*once, np.insert(x, 1, np.nan, 0)[:-1], y),
         "nope.h5: there is no such file": (*once, "nope.h5"),

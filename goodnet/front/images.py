@@ -16,7 +16,7 @@ from goodnet.cli import shell
 from goodnet.dataset import Fit, ImageSet, open_backdoored, open_clean
 from goodnet.errors import Unusable
 from goodnet.vetting import quarantine
-from goodnet.vetting.images import ImageFile
+from goodnet.vetting.images import ImageFile, Plain
 from goodnet.vetting.layout import PLAIN_TYPES, Array, Layout
 from goodnet.vetting.opening import signature_of
 
@@ -113,12 +113,13 @@ def _hold(
     file.flush()
     label = np.concatenate(labels)
     content = label.tobytes() if label.dtype.str in PLAIN_TYPES else None
+    data = Array((count, *shape[1:]), dtype, offset=0, name="x")
     layout = Layout(
         is_network=False,
-        data=Array((count, *shape[1:]), dtype, offset=0),
-        label=Array(label.shape, label.dtype.str, content=content),
+        data=data,
+        label=Array(label.shape, label.dtype.str, content=content, name="y"),
     )
-    return ImageFile(path, file, signature_of(file), layout, file)
+    return ImageFile(path, file, signature_of(file), layout, Plain(file, data, begin=0))
 
 
 def _plain(array: np.ndarray) -> np.ndarray:
