@@ -68,7 +68,7 @@ def main() -> None:
         from goodnet.networks.writing import write_network
 
         judged = judge_networks(
-            now.held, clean, backdoored, networks, args.scale, args.batch_size, now
+            now.held, clean, backdoored, networks, args.scale, options.limits(args), now
         )
         if now.prints:
             print_judged(judged.networks)

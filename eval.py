@@ -34,7 +34,7 @@ def main() -> None:
         from goodnet.judging.report import judged_json, print_judged
 
         judged = judge_networks(
-            now.held, clean, backdoored, networks, args.scale, args.batch_size, now
+            now.held, clean, backdoored, networks, args.scale, options.limits(args), now
         )
         if now.prints:
             print_judged(judged.networks)

@@ -50,10 +50,11 @@ def main() -> None:
         from goodnet.judging.judging import load_alike
         from goodnet.judging.predicting import predict, predictions_json
 
-        models = [loaded.model for loaded in load_alike(now.held, networks)]
+        loaded = load_alike(now.held, networks)
         now.lap("loading")
         answers = []
-        for answer in predict(models, reader, listed.paths, args.scale, args.batch_size):
+        limits = options.limits(args)
+        for answer in predict(loaded, reader, listed.paths, args.scale, limits):
             answers.append(answer)
             if not isinstance(answer, Unusable):
                 tell(answer, now.prints)

@@ -51,7 +51,6 @@ def arguments() -> argparse.Namespace:
     args.valid, args.model = args.paths
     args.out = args.out or args.model.parent
     args.drop = sorted(set(args.drop or options.DROPS))
-    args.batch_size = args.batch_size or options.BATCH_SIZE
     return args
 
 
@@ -74,12 +73,13 @@ def main() -> None:
         from goodnet.pruning.command import PruningOptions, prune_and_save
         from goodnet.tuning.command import TuningOptions, tune_and_save
 
+        limits = options.limits(args)
         b = load_b(now.held.network(args.model))
         if method and tuned:
-            tuning = TuningOptions(args.valid, args.scale, method, args.seed)
+            tuning = TuningOptions(args.valid, args.scale, method, args.seed, limits)
             repaired = tune_and_save(b, now.held, tuning, tuned, now)
         else:
-            pruning = PruningOptions(*sets, args.scale, args.drop, args.layer, args.batch_size)
+            pruning = PruningOptions(*sets, args.scale, args.drop, args.layer, limits)
             repaired = prune_and_save(b, now.held, pruning, pruned, now)
         now.lap("writing")
         now.write_json(repaired.results)

@@ -41,7 +41,8 @@ def sweep(model: str, *paths: str) -> dict:
     Reports `order`, the channels as they are pruned, and `rows`: for each number of pruned
     channels the hits, the goodnet's hits and its rejections on the first file, then the others.
     """
-    from goodnet.cli import options, shell
+    from goodnet.cli import shell
+    from goodnet.memory import BATCH_SIZE
 
     shell.import_keras()
     import numpy as np
@@ -54,8 +55,6 @@ def sweep(model: str, *paths: str) -> dict:
     from goodnet.pruning.sweeping import Sweep, count_rows, prune
     from goodnet.vetting import quarantine
 
-    batch_size = options.BATCH_SIZE
-
     with quarantine.opened([Path(model)], map(Path, paths)) as held:
         network = load_network(held.network(Path(model))).model
         began = time.perf_counter()
@@ -64,8 +63,8 @@ def sweep(model: str, *paths: str) -> dict:
         backdoored = open_backdoored(held.images(Path(paths[2])), fit)
         split = split_network(network)
         head = head_of(split.head)
-        pruning = prune(split, head, valid, [], batch_size, ignore)
-        swept = Sweep(split, head, pruning.order, batch_size)
+        pruning = prune(split, head, valid, [], BATCH_SIZE, ignore)
+        swept = Sweep(split, head, pruning.order, BATCH_SIZE)
         counts = [pruning.valid]
         for images in (clean, backdoored):
             counts.append(count_rows(swept, images, ignore))

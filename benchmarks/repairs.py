@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from goodnet.cli import defaults, options, shell  # noqa: E402
 from goodnet.lab import find_lab, repaired_path, tuned_path  # noqa: E402
+from goodnet.memory import MOST, Limits  # noqa: E402
 from goodnet.methods import CHOICES, METHODS, PRUNE  # noqa: E402
 
 COURSE = "the course's"
@@ -91,7 +92,9 @@ def judged(network: Path, saved: Path, clean: Path, backdoored: Path) -> dict:
 
     networks = [network, saved]
     with quarantine.opened(networks, [clean, backdoored]) as held:
-        found = judge_networks(held, clean, backdoored, networks, AS_IN_FILE, 1024, SILENT)
+        found = judge_networks(
+            held, clean, backdoored, networks, AS_IN_FILE, Limits(MOST, 1024), SILENT
+        )
     b, repaired = found.networks
     targets, answers = found.backdoored.labels, repaired.answers.backdoored
     return {

@@ -25,7 +25,7 @@ from goodnet.vetting.photos import ImageShape
 
 AT_A_TIME = 256  # images, to look at their range
 LARGEST_BATCH = 1 << 27  # bytes of pixels
-LARGEST_READ = 1 << 33  # bytes of pixels that are kept together
+LARGEST_READ = 3 << 28  # bytes of pixels that are kept together
 MOST_AT_ONCE = 1024  # images
 SMALLEST_BATCH = 32  # images, Keras's own: fewer may be answered otherwise
 
@@ -42,6 +42,18 @@ class ImageSet:
     @property
     def path(self) -> Path:
         return self.file.path
+
+    @property
+    def shape(self) -> ImageShape:
+        """(height, width, colours) of its images."""
+        data = self.file.layout.data
+        first, second, third = (*data.shape[1:], 1)[:3] if data else (0, 0, 0)
+        return (second, third, first) if self.channels_first else (first, second, third)
+
+    @property
+    def bytes_each(self) -> int:
+        """Of an image's pixels as they are computed with."""
+        return _bytes_of(self.file.layout.data)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -94,17 +106,7 @@ def read(images: ImageSet, start: int, stop: int) -> np.ndarray:
 
 
 def read_some(images: ImageSet, indices: np.ndarray) -> np.ndarray:
-    """The images of these indices, each once, in this order, as `read` gives them.
-
-    Raises Unusable where they take more than LARGEST_READ bytes.
-    """
-    needed = len(indices) * _bytes_of(images.file.layout.data)
-    if needed > LARGEST_READ:
-        raise Unusable(
-            f"{len(indices)} of its images are {needed} bytes as 32-bit numbers, more than the "
-            f"{LARGEST_READ} that are kept in memory",
-            images.path,
-        )
+    """The images of these indices, each once, in this order, as `read` gives them."""
     order, done, start = np.argsort(indices), 0, 0
     found = np.empty((len(indices), *read(images, 0, 1).shape[1:]), np.float32)
     for pixels in batches(images, MOST_AT_ONCE):
@@ -120,7 +122,7 @@ def batches(images: ImageSet, size: int) -> Iterator[np.ndarray]:
     Where so many take more than LARGEST_BATCH bytes, fewer come at a time, but no fewer than
     SMALLEST_BATCH, and a multiple of these.
     """
-    fitting = LARGEST_BATCH // _bytes_of(images.file.layout.data)
+    fitting = LARGEST_BATCH // images.bytes_each
     size = min(size, max(fitting // SMALLEST_BATCH, 1) * SMALLEST_BATCH)
     starts = range(0, len(images), size)
     return ahead(read(images, start, min(start + size, len(images))) for start in starts)

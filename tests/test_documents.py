@@ -379,7 +379,7 @@ def test_options_that_mean_the_same_are_where_the_documents_say():
     common = section("docs/scripts.md", "Options of several scripts")
     shared = {"--lab", "--pixels", "--scale", "--batch-size", "--json", "--help", "--version"}
     of_sets = {"--keys", "--classes"}
-    shared |= {"--debug"} | of_sets
+    shared |= {"--memory", "--debug"} | of_sets
     assert set(re.findall(r"^- .*", common, re.MULTILINE)) and shared == set(
         re.findall(r"--[a-z-]+", " ".join(re.findall(r"^- .*", common, re.MULTILINE)))
     )

@@ -99,7 +99,12 @@ def test_the_handler_is_what_a_script_imports_first(script):
     source = (ROOT / "goodnet/cli/interrupts.py").read_text()
     first = source.index("sys.excepthook")
     imported = set(re.findall(r"^(?:import|from) (\w+)", source[:first], re.MULTILINE))
-    assert imported == {"__future__", "os", "sys"}  # loaded with Python
+    assert imported == {"__future__", "os", "sys", "goodnet"}  # loaded with Python, but ours
+    assert re.findall(r"^from (goodnet.*)", source[:first], re.MULTILINE) == [
+        "goodnet.process import OURS"
+    ]
+    ours = (ROOT / "goodnet/process.py").read_text()
+    assert re.findall(r"^(?:import|from) (\w+)", ours, re.MULTILINE) == ["os", "sys"]
 
 
 def descendants(process: int) -> list[int]:

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import test_archives
 from conftest import ROOT, hold, load_network, tiny_network
+from greedy import GREEDY
 
 from goodnet.errors import Unsafe
 from goodnet.vetting import configuration, demands, inspector, listing, quarantine, taking_apart
@@ -118,7 +119,7 @@ ODD = {
     "two layers of one name": Odd("'flat' does not name one layer", two_of_one_name),
     "two names of one layer": Odd("as well", two_names),
     "many layers": Odd("layers, more than 3", plain, (configuration, "MOST_LAYERS", 3)),
-    "many steps": Odd("takes more than 3 steps", plain, (demands, "MOST_CALLS", 3)),
+    "many steps": Odd("would take more than 3 steps", plain, (demands, "MOST_STEPS", 3)),
     "groups of a depthwise layer": Odd("'groups' of a DepthwiseConv2D", grouped),
     "deep groups": Odd("there are too many groups and arrays", deep),
     "words as an array": Odd("'model_weights/it': holds |S4, not numbers", words),
@@ -176,6 +177,10 @@ def test_every_refusal_is_met_by_a_file(tmp_path, monkeypatch):
     for make_archive, *_ in test_archives.MAKERS.values():
         with open(make_archive(tmp_path / "a.npz"), "rb") as file:
             inspector.answer("images", file.fileno())
+    for index, maker in enumerate(GREEDY.values()):
+        (folder := tmp_path / f"greedy {index}").mkdir()
+        with open(maker(folder, "other"), "rb") as file:
+            inspector.answer("network", file.fileno())
     for index, odd in enumerate(ODD.values()):
         (folder := tmp_path / str(index)).mkdir()
         with pytest.MonkeyPatch.context() as patch:

@@ -37,6 +37,7 @@ from goodnet.cli import defaults
 from goodnet.cli.session import session
 from goodnet.cli.table import print_table
 from goodnet.judging.judging import judge_networks
+from goodnet.memory import MOST, Limits
 from goodnet.pictures.samples import draw_samples
 from goodnet.pixels import AS_IN_FILE
 
@@ -758,7 +759,7 @@ def test_samples_show_what_every_network_says(judged, repaired):
     networks = [judged[2], *repaired.networks]
     inputs = [*judged[:2], *networks]
     with session(inputs, networks, judged[:2], None) as now:
-        found = judge_networks(now.held, *judged[:2], networks, AS_IN_FILE, 32, now)
+        found = judge_networks(now.held, *judged[:2], networks, AS_IN_FILE, Limits(MOST, 32), now)
         (axes,) = draw_samples(found).axes
     labels = [read_images(path)[1] for path in judged[:2]]
     b = [answers(judged[2], path) for path in judged[:2]]

@@ -352,7 +352,7 @@ def looked_at_by(poisoned, monkeypatch) -> Callable[..., Tuned[Unlearned]]:
         searches = iter([[], held_back])  # of images trained on, of others
         wrong = iter([0, *lost])
 
-        def make_search(logits, images):
+        def make_search(logits, images, together):
             sizes = iter(next(searches))
 
             def search(classes, rng, effort, advance=None, whole=False):
@@ -365,7 +365,7 @@ def looked_at_by(poisoned, monkeypatch) -> Callable[..., Tuned[Unlearned]]:
 
             return search
 
-        def predict_classes(logits, images):
+        def predict_classes(logits, images, together):
             return np.arange(len(images)) < next(wrong)
 
         monkeypatch.setattr(unlearning, "make_search", make_search)
@@ -606,7 +606,9 @@ def test_repaired_networks_stand_in_order(tmp_path):
     assert weights.name == "B_unlearned.weights.h5"
 
 
-def forget_all(network: keras.Model, valid: ImageSet, seed: int, progress: Progress) -> Tuned[str]:
+def forget_all(
+    network: keras.Model, valid: ImageSet, seed: int, progress: Progress, *, together: int
+) -> Tuned[str]:
     """A method that is good for nothing."""
     return Tuned([0 * array for array in network.get_weights()], 8, 6, 7, "all")
 

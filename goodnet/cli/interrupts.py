@@ -9,17 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-
-def _is_ours() -> bool:
-    """Whether Python was started to run the script alone: not by IPython, a debugger or a test."""
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
-    before = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv)]
-    return (
-        os.path.dirname(os.path.realpath(sys.argv[0])) == root
-        and sys.orig_argv[len(before) + 1 :] == sys.argv
-        and all(word.startswith("-") for word in before)
-        and not sys.flags.interactive
-    )
+from goodnet.process import OURS
 
 
 def leave() -> NoReturn:
@@ -36,7 +26,6 @@ def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType 
     sys.__excepthook__(kind, error, trace)
 
 
-OURS = _is_ours()
 if OURS:
     sys.excepthook = _hook
 

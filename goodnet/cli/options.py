@@ -12,12 +12,12 @@ from typing import NoReturn
 
 from goodnet.errors import Unusable
 from goodnet.files import refuse_inputs
+from goodnet.memory import BATCH_SIZE, Limits, find_memory, parse_memory
 from goodnet.pixels import AS_IN_FILE, RANGES, Range, Scaling
 from goodnet.version import VERSION
 from goodnet.vetting.classes import Classes, read_classes
 from goodnet.vetting.reading import Reading
 
-BATCH_SIZE = 768  # as fast as 1024, and a sixth less memory
 DEBUG = "--debug"  # goodnet/cli/ending.py looks for it, for all scripts
 DROPS = (Fraction(2), Fraction(4), Fraction(10), Fraction(30))
 
@@ -88,6 +88,14 @@ def seed(text: str) -> int:
     if not 0 <= number < 2**32:
         raise argparse.ArgumentTypeError(f"{text} is not from 0 to {2**32 - 1}")
     return number
+
+
+def memory(text: str) -> int:
+    """An argparse type: a size in bytes, like 4G."""
+    try:
+        return parse_memory(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def input_file(text: str) -> Path:
@@ -192,9 +200,21 @@ def add_common_options(options: argparse.ArgumentParser) -> None:
         type=positive_int,
         default=BATCH_SIZE,
         metavar="N",
-        help=f"images at a time: speed and memory only, never an answer (default: {BATCH_SIZE})",
+        help=f"images at a time, at most: changes no answer (default: {BATCH_SIZE})",
+    )
+    options.add_argument(
+        "--memory",
+        type=memory,
+        metavar="SIZE",
+        help="so much memory may be taken: fewer images at a time, no other answers (default: half "
+        "of the machine's, 4G at most)",
     )
     add_json_option(options)
+
+
+def limits(args: argparse.Namespace) -> Limits:
+    """What the options say of memory and batches."""
+    return Limits(args.memory or find_memory(), args.batch_size or BATCH_SIZE)
 
 
 def add_json_option(options: argparse.ArgumentParser) -> None:

@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 
 from goodnet.cli.libraries import our_settings
-from goodnet.cli.options import BATCH_SIZE, positive_int
 from goodnet.front.images import Images, opened
 from goodnet.front.networks import Network, take
-from goodnet.front.options import as_option, scaling_of
+from goodnet.front.options import limits_of, scaling_of
 from goodnet.front.telling import Reporting, Tell, progress_of, warn
 from goodnet.judging.judging import Judged, check_alike, fit_to_judge, judge_loaded
+from goodnet.memory import BATCH_SIZE
+from goodnet.networks.demands import fit_batch
 
 
 @our_settings()
@@ -36,12 +37,13 @@ def judge(
     loaded = [take(each) for each in (model, *others)]
     check_alike(loaded)
     fit = fit_to_judge(loaded[0].model, scaling_of(pixels, scale))
-    batch_size = as_option(positive_int, "batch_size", batch_size)
+    limits = limits_of(batch_size)
     with (
         opened(clean, None, fit, "clean") as clean_set,
         opened(backdoored, None, fit, "backdoored", backdoored=True) as backdoored_set,
     ):
+        fitting = fit_batch(loaded, [clean_set.shape, backdoored_set.shape], limits)
         reporting = Reporting(progress_of(progress))
-        judged = judge_loaded(loaded, clean_set, backdoored_set, batch_size, reporting)
+        judged = judge_loaded(loaded, clean_set, backdoored_set, fitting, reporting)
     warn(judged.hint)
     return judged

@@ -4,6 +4,7 @@ import os
 import weakref
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -13,7 +14,7 @@ import numpy as np
 from goodnet.cli import shell
 from goodnet.cli.libraries import our_settings
 from goodnet.cli.values import describe_values
-from goodnet.errors import Unusable
+from goodnet.errors import Unsafe, Unusable
 from goodnet.files import check_output, refuse_inputs
 from goodnet.front.telling import warn
 from goodnet.networks import loading
@@ -21,6 +22,7 @@ from goodnet.networks.goodnet import goodnet_network, refuse_goodnet
 from goodnet.networks.loading import LoadedNetwork, as_classifier, refusing
 from goodnet.networks.writing import write_network, write_weights
 from goodnet.vetting import quarantine
+from goodnet.vetting.configuration import vet_configuration
 
 Network: TypeAlias = LoadedNetwork | keras.Model | str | os.PathLike[str]
 
@@ -82,7 +84,7 @@ def take(network: Network) -> LoadedNetwork:
     """A copy of a network, or the network of a file. Raises Unusable or Unsafe where it is none."""
     if isinstance(network, LoadedNetwork):
         copy = copy_of(network.in_file)
-        return LoadedNetwork(as_classifier(copy), network.source, copy)
+        return replace(network, model=as_classifier(copy, network.path), in_file=copy)
     if isinstance(network, str | os.PathLike):
         return _load(Path(network))
     if not isinstance(network, keras.Model):
@@ -90,11 +92,20 @@ def take(network: Network) -> LoadedNetwork:
             f"a network is the path of a file, what load_network gives, or a keras.Model, and not "
             f"{type(network).__module__}.{type(network).__qualname__}"
         )
+    name = Path(network.name)
     try:
         copy = copy_of(network)
-        return LoadedNetwork(as_classifier(copy), None, copy)
+        return LoadedNetwork(as_classifier(copy, name), None, copy, _configuration_of(copy))
     except Unusable as error:
-        raise error.about(Path(network.name)) from None
+        raise error.about(name) from None
+
+
+def _configuration_of(network: keras.Model) -> dict | None:
+    """What tells how much memory a network takes; None where it has layers of the user's own."""
+    try:
+        return vet_configuration(network.to_json(), network.name)
+    except (Unusable, Unsafe):
+        return None
 
 
 def take_b(network: Network) -> LoadedNetwork:

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from goodnet.cli import options
 from goodnet.errors import Unusable
+from goodnet.memory import Limits, find_memory
 from goodnet.pixels import AS_IN_FILE, Range, Scaling
 
 Value = TypeVar("Value")
@@ -17,6 +18,11 @@ def as_option(argparse_type: Callable[[str], Value], name: str, value: object) -
         return argparse_type(str(value))
     except argparse.ArgumentTypeError as error:
         raise Unusable(f"argument {name}: {error}") from None
+
+
+def limits_of(batch_size: int) -> Limits:
+    """What a run may use. Raises Unusable where it is no such number of images."""
+    return Limits(find_memory(), as_option(options.positive_int, "batch_size", batch_size))
 
 
 def scaling_of(pixels: str | None, scale: float | None) -> Scaling | Range:

@@ -11,10 +11,12 @@ from goodnet.cli.libraries import our_settings
 from goodnet.errors import Unusable
 from goodnet.front.images import Images, Labels, opened
 from goodnet.front.networks import Network, copy_of, take_b
-from goodnet.front.options import as_option, scaling_of
+from goodnet.front.options import as_option, limits_of, scaling_of
 from goodnet.front.telling import Tell, progress_of, warn
+from goodnet.memory import BATCH_SIZE
 from goodnet.methods import METHODS
 from goodnet.metrics import percent
+from goodnet.networks.demands import fit_batch, fit_training
 from goodnet.networks.loading import fit_of
 from goodnet.networks.pixel_hint import hint_at_pixels
 from goodnet.networks.split import Split, silence, split_network
@@ -63,7 +65,7 @@ def prune(
     layer: str | None = None,
     pixels: str | None = None,
     scale: float | None = None,
-    batch_size: int = options.BATCH_SIZE,
+    batch_size: int = BATCH_SIZE,
     progress: Tell | None = None,
 ) -> Pruned:
     """Prune the channels that clean images use least, until the clean accuracy is X points lower.
@@ -74,18 +76,19 @@ def prune(
     """
     drops = drops if isinstance(drops, Iterable) else [drops]
     wanted = {drop: as_option(options.drop, "drops", drop) for drop in drops}
-    batch_size = as_option(options.positive_int, "batch_size", batch_size)
+    limits = limits_of(batch_size)
     loaded = take_b(model)
     with opened(x, y, fit_of(loaded.model, scaling_of(pixels, scale)), "x and y") as valid:
+        fitting = fit_batch([loaded], [valid.shape], limits)
         try:
-            split = split_network(loaded.model, layer)
+            split = split_network(loaded.model, layer, valid.shape)
         except Unusable as error:
             raise Unusable(f"cannot be pruned: {error}", loaded.path) from None
         with progress_of(progress)("Pruning", 2 * len(valid)) as advance:
             head = head_of(split.head)
-            found = sweep(split, head, valid, sorted(wanted.values()), batch_size, advance)
+            found = sweep(split, head, valid, sorted(wanted.values()), fitting, advance)
         curve = curve_of(found)
-        hint = hint_at_pixels(loaded.model, valid, curve.percentages["valid_accuracy"][0])
+        hint = hint_at_pixels(loaded.model, valid, curve.percentages["valid_accuracy"][0], fitting)
     pruned = {drop: found.stops[exact] for drop, exact in wanted.items()}
     networks = {
         drop: _silenced(loaded.in_file, split, found.order[:channels])
@@ -155,7 +158,11 @@ def _tune(
     seed = as_option(options.seed, "seed", seed)
     loaded = take_b(model)
     with opened(x, y, fit_of(loaded.model, scale), "x and y") as valid:
-        tuned = tune(loaded, valid, METHODS[method], seed, progress_of(tell))
-        hint = hint_at_pixels(loaded.model, valid, percent(tuned.b_hits, tuned.held_back))
+        limits = limits_of(BATCH_SIZE)
+        together = fit_training(loaded, valid, limits)
+        fitting = fit_batch([loaded], [valid.shape], limits)
+        tuned = tune(loaded, valid, METHODS[method], seed, progress_of(tell), together)
+        accuracy = percent(tuned.b_hits, tuned.held_back)
+        hint = hint_at_pixels(loaded.model, valid, accuracy, fitting)
     warn(hint, depth=1)
     return Repaired(copy_of(loaded.in_file, tuned.arrays), tuned)

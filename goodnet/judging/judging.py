@@ -10,8 +10,10 @@ import numpy as np
 from goodnet.cli.values import remark_on_values
 from goodnet.dataset import Fit, ImageSet, open_backdoored, open_clean
 from goodnet.errors import Unusable
+from goodnet.memory import Limits
 from goodnet.metrics import Judgement, judge
 from goodnet.networks.answers import classify
+from goodnet.networks.demands import fit_batch
 from goodnet.networks.goodnet import goodnet_labels, is_goodnet, refuse_goodnet
 from goodnet.networks.loading import LoadedNetwork, count_classes, input_shape, load_network
 from goodnet.networks.pixel_hint import hint_at_pixels
@@ -86,7 +88,7 @@ def judge_networks(
     backdoored: Path,
     networks: Sequence[Path],
     scale: Scaling | Range,
-    batch_size: int,
+    limits: Limits,
     reporter: Reporter,
 ) -> Judged:
     """Judge B, the first of `networks`, and each repaired network B' that follows.
@@ -98,6 +100,7 @@ def judge_networks(
     fit = fit_to_judge(loaded[0].model, scale)
     clean_images = open_clean(held.images(clean), fit)
     backdoored_images = open_backdoored(held.images(backdoored), fit)
+    batch_size = fit_batch(loaded, [clean_images.shape, backdoored_images.shape], limits)
     reporter.lap("loading")
     return judge_loaded(loaded, clean_images, backdoored_images, batch_size, reporter)
 
@@ -141,7 +144,7 @@ def judge_loaded(
         n_classes=n_classes,
         models=tuple(models),
         networks=tuple(judged),
-        hint=hint_at_pixels(models[0], clean, judged[0].itself.clean_accuracy),
+        hint=hint_at_pixels(models[0], clean, judged[0].itself.clean_accuracy, batch_size),
     )
 
 

@@ -2,15 +2,19 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from goodnet.dataset import ImageShape
 from goodnet.errors import Unusable
+from goodnet.memory import Limits
 from goodnet.networks.answers import compute
+from goodnet.networks.demands import fit_batch
 from goodnet.networks.goodnet import goodnet_labels, is_goodnet, with_inner_answers
-from goodnet.networks.loading import count_classes, input_shape
+from goodnet.networks.loading import LoadedNetwork, count_classes, input_shape
 from goodnet.pixels import BYTES, Range, Scaling, scale_pixels, scaling_between
 from goodnet.vetting.photos import MODES, Photo, PhotoReader, read_photo
 
@@ -37,31 +41,40 @@ class Prediction:
 
 
 def predict(
-    networks: Sequence[keras.Model],
+    networks: Sequence[LoadedNetwork],
     reader: PhotoReader,
     photos: Iterable[Path],
     scale: Scaling | Range,
-    batch_size: int,
+    limits: Limits,
 ) -> Iterator[Prediction | Unusable]:
     """The answers to image files, in order; where one cannot be used, the error in its place.
 
     `networks`: B; B and a B' that is like it; or a goodnet. Without a B' nothing is rejected.
     scale: how to scale pixels of 0..255, or the range that the network takes.
-    Raises Unusable where the network takes images of other than 1 or 3 colours.
+    Raises Unusable where the network takes images of other than 1 or 3 colours, or is too large.
     """
-    shape = input_shape(networks[0])
+    models = [loaded.model for loaded in networks]
+    shape = input_shape(models[0])
     if shape[-1] not in MODES:
         raise Unusable(f"the network takes images of {shape[-1]} colours; image files have 1 or 3")
     scaling = scale if isinstance(scale, Scaling) else scaling_between(BYTES, scale)
-    asked = [with_inner_answers(network) for network in networks]
-    n_classes = count_classes(networks[0]) - is_goodnet(networks[0])
+    asked = [with_inner_answers(model) for model in models]
+    n_classes = count_classes(models[0]) - is_goodnet(models[0])
+
+    @cache
+    def batch_of(size: ImageShape) -> int:
+        return fit_batch(networks, [size], limits)
+
+    if None not in shape:
+        batch_of(shape)
     waiting: list[Photo] = []
     for path in photos:
         try:
             photo = read_photo(reader, path, shape)
+            batch_size = batch_of(photo.pixels.shape)
         except Unusable as error:
             yield from _predictions(asked, waiting, scaling, n_classes)
-            yield error
+            yield error.about(path)
             waiting = []
             continue
         if waiting and (len(waiting) == batch_size or _differ(waiting[0], photo)):

@@ -14,7 +14,7 @@ from keras import layers
 from goodnet import dataset
 from goodnet.networks.closeness import BEFORE_SOFTMAX, OUTPUTS, Closeness, allowing, top_classes
 from goodnet.networks.goodnet import is_goodnet, with_inner_answers
-from goodnet.networks.graph import is_softmax, nodes
+from goodnet.networks.graph import is_softmax, nodes, unroll
 from goodnet.networks.two_classes import (
     LOGITS,
     PROBABILITIES,
@@ -122,7 +122,7 @@ class _Watched:
     def allow_for_rounding(self, pixels: np.ndarray, outputs: list[np.ndarray]) -> None:
         """Watch more closely what differs from the plain computation on a few images."""
         few = pixels[:PLAIN_BATCH]
-        plain = keras.tree.flatten(self.network(few, training=False))
+        plain = unroll(self.network, [few])
         pairs = zip(self.closeness, self.parts(outputs), self.parts(plain), strict=True)
         self.closeness = [
             allowing(closeness, ours[: len(few)], keras.ops.convert_to_numpy(theirs))

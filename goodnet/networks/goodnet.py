@@ -125,7 +125,7 @@ def _answers_behind_one_trunk(
     kept = np.ones(split.channels)
     kept[channels] = 0
     inputs = named_inputs(split.head)
-    head = keras.Model(inputs, unroll(split.head, inputs), name="head")
+    head = keras.Model(inputs, unroll(split.head, inputs)[0], name="head")
     measured, *past = keras.tree.flatten(split.trunk(image))
     silenced = layers.Rescaling(kept.tolist(), name="silenced", dtype=measured.dtype)(measured)
     return [head([values, *past]) for values in (measured, silenced)]

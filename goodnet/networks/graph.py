@@ -4,6 +4,7 @@ The only place that touches what Keras keeps private of its graph: `_keras_histo
 `_inbound_nodes`, `_flatten_layers` and the arguments of its nodes.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ Tensor = Any  # of Keras's backend, of a network in the making, or an array
 def nodes(network: keras.Model) -> list[Node]:
     """The network's nodes, each after those it takes tensors from."""
     ordered, seen = [], set()
-    stack = [(network.outputs[0]._keras_history, False)]
+    stack = [(tensor._keras_history, False) for tensor in reversed(network.outputs)]
     while stack:
         history, ready = stack.pop()
         node = history.operation._inbound_nodes[history.node_index]
@@ -74,21 +75,31 @@ def is_softmax(layer: keras.Operation) -> bool:
     return getattr(layer, "activation", None) is keras.activations.softmax
 
 
-def call_again(node: Node, known: Mapping[int, keras.KerasTensor]) -> list[keras.KerasTensor]:
+def call_again(node: Node, known: Mapping[int, Tensor]) -> list[Tensor]:
     """What the node's layer makes of other tensors: `known` has them by the id of the old ones."""
     args, kwargs = node.arguments.fill_in(known)
     if isinstance(node.operation, keras.Model):
-        return [unroll(node.operation, keras.tree.flatten(args))]
+        return unroll(node.operation, keras.tree.flatten(args))
     return keras.tree.flatten(node.operation(*args, **kwargs))
 
 
-def unroll(network: keras.Model, tensors: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
-    """What the network's layers make of other inputs, layer by layer; nested networks too."""
+def unroll(network: keras.Model, tensors: Sequence[Tensor]) -> list[Tensor]:
+    """What the network's layers make of other inputs, layer by layer; nested networks too.
+
+    Of arrays it answers what calling the network does. But calling it keeps what every layer makes
+    until the end, and here each goes once all have used it.
+    """
     known = dict(zip(map(id, network.inputs), tensors, strict=True))
-    for node in nodes(network):
-        if not node.is_input:
-            known.update(zip(map(id, node.outputs), call_again(node, known), strict=True))
-    return known[id(network.outputs[0])]
+    ordered = [node for node in nodes(network) if not node.is_input]
+    uses = Counter(id(tensor) for node in ordered for tensor in node.input_tensors)
+    uses.update(map(id, network.outputs))
+    for node in ordered:
+        known.update(zip(map(id, node.outputs), call_again(node, known), strict=True))
+        for tensor in node.input_tensors:
+            uses[id(tensor)] -= 1
+            if not uses[id(tensor)]:
+                known.pop(id(tensor), None)
+    return [known[id(tensor)] for tensor in network.outputs]
 
 
 def flatten(network: keras.Model) -> keras.Model:
@@ -100,7 +111,7 @@ def flatten(network: keras.Model) -> keras.Model:
         return network
     image = named_inputs(network)
     try:
-        return keras.Model(image[0], unroll(network, image))
+        return keras.Model(image[0], unroll(network, image)[0])
     except ValueError as error:
         raise Unusable(f"it nests networks in a way that cannot be split ({error})") from None
 

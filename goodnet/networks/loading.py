@@ -10,15 +10,20 @@ import keras
 import numpy as np
 
 from goodnet.dataset import Fit, ImageShape
-from goodnet.errors import Unusable
+from goodnet.deadline import deadline
+from goodnet.errors import Unsafe, Unusable
 from goodnet.networks.deepid import deepid
+from goodnet.networks.graph import unroll
 from goodnet.networks.grey import with_colour
 from goodnet.networks.two_classes import with_two_classes
 from goodnet.pixels import AS_IN_FILE, Range, Scaling
 from goodnet.printable import say
+from goodnet.vetting.configuration import vet_configuration
 from goodnet.vetting.keras_version import refuse_unsafe_keras
 from goodnet.vetting.quarantine import NetworkFile
 from goodnet.vetting.rebuilding import write_rebuilt
+
+PATIENCE = 120  # seconds; NASNetLarge takes ten
 
 
 @dataclass(frozen=True)
@@ -26,13 +31,15 @@ class LoadedNetwork:
     """A network that Keras has built, and the file that it came from.
 
     model: (n, height, width, colours) -> (n, classes), also where the network in the file lacks
-    the colours or has one output for two classes; in_file: that network, with no layers besides.
-    One that a notebook has made itself comes from no file: its source is None.
+    the colours or has one output for two classes; in_file: that network, with no layers besides;
+    configuration: its own, as vetting has rebuilt it. One that a notebook has made itself comes
+    from no file: its source is None, and its configuration where vetting does not know its layers.
     """
 
     model: keras.Model
     source: NetworkFile | None
     in_file: keras.Model
+    configuration: dict | None
 
     @property
     def path(self) -> Path:
@@ -50,20 +57,23 @@ def load_network(source: NetworkFile) -> LoadedNetwork:
     """
     refuse_unsafe_keras(keras.__version__)
     try:
-        in_file = _build(source)
-        return LoadedNetwork(as_classifier(in_file), source, in_file)
+        in_file, configuration = _build(source)
+        return LoadedNetwork(as_classifier(in_file, source.path), source, in_file, configuration)
     except Unusable as error:
         raise error.about(source.path) from None
 
 
-def as_classifier(network: keras.Model) -> keras.Model:
+def as_classifier(network: keras.Model, path: Path) -> keras.Model:
     """The network as (n, height, width, colours) -> (n, classes), sharing its weights.
 
-    Raises Unusable where it is no such classifier, or cannot be run.
+    path: its file, or its name: what errors are about. Raises Unusable where it is no such
+    classifier, or cannot be run.
     """
     model = with_colour(network)
     _check_classifier(model)
-    _try_out(model)
+    shape = input_shape(model)
+    if None not in shape:
+        try_out(model, shape, path)
     return with_two_classes(model)
 
 
@@ -93,15 +103,18 @@ def refusing(problem: str) -> Iterator[None]:
         raise Unusable(f"{problem}: {say(error)}") from None
 
 
-def _build(source: NetworkFile) -> keras.Model:
+def _build(source: NetworkFile) -> tuple[keras.Model, dict]:
+    """The network in a file, and its configuration."""
     parts = source.parts
-    with tempfile.TemporaryDirectory() as folder:
+    late = Unsafe(f"takes Keras more than {PATIENCE} seconds to build", source.path)
+    with tempfile.TemporaryDirectory() as folder, deadline(PATIENCE, late, Path(folder)):
         with refusing("is damaged"):
-            file = write_rebuilt(parts, Path(folder))
-        if parts.configuration is not None:
-            return _load_whole(file)
+            file, configuration = write_rebuilt(parts, Path(folder))
+        if configuration is not None:
+            return _load_whole(file), configuration
         shapes = {array.shape for array in parts.contents.arrays.values()}
-        return _load_weights(_deepid_classes(shapes), file)
+        network = _load_weights(_deepid_classes(shapes), file)
+        return network, vet_configuration(network.to_json(), "the DeepID")
 
 
 def _load_whole(file: Path) -> keras.Model:
@@ -139,9 +152,11 @@ def _check_classifier(network: keras.Model) -> None:
         )
 
 
-def _try_out(network: keras.Model) -> None:
-    """Run the network once, on a black image: not all that Keras builds can be computed."""
-    shape = [size for size in input_shape(network) if size is not None]
-    if len(shape) == len(network.inputs[0].shape[1:]):
-        with refusing(f"cannot be run by Keras {keras.__version__}"):
-            network(np.zeros((1, *shape), np.float32), training=False)
+def try_out(network: keras.Model, shape: ImageShape, path: Path) -> None:
+    """Run a network from a file once, on a black image of (height, width, colours).
+
+    Raises Unusable where that cannot be done: not all that Keras builds can be computed.
+    """
+    late = Unsafe(f"takes more than {PATIENCE} seconds for one image", path)
+    with deadline(PATIENCE, late), refusing(f"cannot be run by Keras {keras.__version__}"):
+        unroll(network, [np.zeros((1, *shape), np.float32)])

@@ -19,11 +19,13 @@ TRIED = 1000  # images at most
 BATCH = 256
 
 
-def hint_at_pixels(network: keras.Model, clean: ImageSet, clean_accuracy: float) -> str | None:
+def hint_at_pixels(
+    network: keras.Model, clean: ImageSet, clean_accuracy: float, batch_size: int
+) -> str | None:
     """A line that says which range of pixels would fit, None where the accuracy asks for none.
 
     clean: the clean images as they are scaled now, and what percent of them B gives their label.
-    The ranges are tried on these images alone.
+    The ranges are tried on these images alone, `batch_size` at a time at most.
     """
     if clean_accuracy >= max(LOW, AGAINST_CHANCE * 100 / count_classes(network)):
         return None
@@ -39,7 +41,7 @@ def hint_at_pixels(network: keras.Model, clean: ImageSet, clean_accuracy: float)
     tried = {}
     for name, wanted in RANGES.items():
         images = replace(clean, labels=labels, scale=scaling_between(held, wanted))
-        classes = classify([network], images, BATCH, ignore)[0]
+        classes = classify([network], images, min(BATCH, batch_size), ignore)[0]
         tried[name] = percent(int((classes == labels).sum()), len(labels))
     best = max(tried, key=lambda name: tried[name])
     if tried[best] >= clean_accuracy + BETTER:

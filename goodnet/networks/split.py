@@ -12,9 +12,12 @@ from dataclasses import dataclass, field
 import keras
 import numpy as np
 
+from goodnet.dataset import ImageShape
 from goodnet.errors import Unusable
 from goodnet.networks.channels import choose_channels
-from goodnet.networks.graph import flatten, node_of, nodes
+from goodnet.networks.graph import flatten, node_of, nodes, unroll
+
+TRIED = (64, 64, 3)  # an image
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,14 @@ class Split:
     lock: threading.Lock = field(default_factory=threading.Lock)  # held to run or silence B
 
 
-def split_network(network: keras.Model, layer_name: str | None = None) -> Split:
+def split_network(
+    network: keras.Model, layer_name: str | None = None, image: ImageShape = TRIED
+) -> Split:
     """Split B at the channels of the named layer, or those its last pooling layer leads to.
 
-    Raises Unusable, with the reason, where there is no such layer or where silencing its
-    channels would not be exact.
+    image: (height, width, colours) on which silencing is tried, where B leaves sizes open. Raises
+    Unusable, with the reason, where there is no such layer or where silencing its channels would
+    not be exact.
     """
     flat = flatten(network)
     found = choose_channels(flat, layer_name)
@@ -60,7 +66,7 @@ def split_network(network: keras.Model, layer_name: str | None = None) -> Split:
         arrays=tuple(keras.ops.convert_to_numpy(each).copy() for each in found.variables),
         channels=found.count,
     )
-    _check_silence(split)
+    _check_silence(split, image)
     return split
 
 
@@ -110,17 +116,17 @@ def _copied(network: keras.Model) -> keras.Model:
     return copy
 
 
-def _check_silence(split: Split) -> None:
+def _check_silence(split: Split, image: ImageShape) -> None:
     """Silence every channel once and look at what is left of them."""
-    shape = [size or 64 for size in split.network.inputs[0].shape[1:]]
+    sizes = zip(split.network.inputs[0].shape[1:], image, strict=True)
+    shape = [int(own or size or 1) for own, size in sizes]
     noise = np.random.default_rng(0).uniform(0, 255, (2, *shape)).astype("float32")
     silence(split, range(split.channels))
-    parts = keras.tree.flatten(split.trunk(noise, training=False))  # one alone comes in no list
-    measured, *past = map(keras.ops.convert_to_numpy, parts)
-    answered = keras.ops.convert_to_numpy(split.network(noise, training=False))
+    measured, *past = map(keras.ops.convert_to_numpy, unroll(split.trunk, [noise]))
+    answered = keras.ops.convert_to_numpy(unroll(split.network, [noise])[0])
     silence(split, ())
     if split.silenced_in:
-        nothing = split.head([np.zeros_like(measured), *past], training=False)
+        nothing = unroll(split.head, [np.zeros_like(measured), *past])[0]
         if not np.allclose(answered, nothing, rtol=1e-3, equal_nan=True):
             raise Unusable(
                 f"its layer {split.layer.name} cannot be pruned exactly: with every channel "

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from goodnet.cli import shell
 from goodnet.cli.values import remark_on_values
-from goodnet.dataset import open_backdoored, open_clean
+from goodnet.dataset import ImageShape, open_backdoored, open_clean
 from goodnet.errors import Unusable
 from goodnet.lab import PrunedFiles
+from goodnet.memory import Limits
 from goodnet.methods import Repaired
+from goodnet.networks.demands import fit_batch
 from goodnet.networks.loading import LoadedNetwork, fit_of
 from goodnet.networks.pixel_hint import hint_at_pixels
 from goodnet.networks.split import Split, split_network
@@ -32,7 +34,7 @@ class PruningOptions:
     scale: Scaling | Range
     drops: list[Fraction]  # points of clean accuracy
     layer: str | None  # its name, None for the one that the last pooling leads to
-    batch_size: int
+    limits: Limits
 
 
 def prune_and_save(
@@ -54,13 +56,15 @@ def prune_and_save(
         clean = open_clean(held.images(options.clean_test), fit)
     if options.backdoored_test:
         backdoored = open_backdoored(held.images(options.backdoored_test), fit)
+    sets = [images for images in (valid, clean, backdoored) if images]
+    batch_size = fit_batch([loaded], [images.shape for images in sets], options.limits)
     reporter.lap("loading")
-    split = _split(loaded, options.layer)
-    total = 2 * len(valid) + sum(len(images or ()) for images in (clean, backdoored))
+    split = _split(loaded, options.layer, valid.shape)
+    total = len(valid) + sum(map(len, sets))
     with reporter.progress("Pruning", total) as advance:
         head = head_of(split.head)
-        pruning = prune(split, head, valid, options.drops, options.batch_size, advance)
-        sweep = Sweep(split, head, pruning.order, options.batch_size)
+        pruning = prune(split, head, valid, options.drops, batch_size, advance)
+        sweep = Sweep(split, head, pruning.order, batch_size)
         on_clean = count_rows(sweep, clean, advance) if clean else None
         on_backdoored = count_rows(sweep, backdoored, advance) if backdoored else None
     reporter.lap("pruning")
@@ -71,12 +75,12 @@ def prune_and_save(
         shell.notice(line)
     results = report.pruned_json(split, pruning, curve, made.networks)
     accuracy = curve.percentages["valid_accuracy"][0]
-    return Repaired(results, hint_at_pixels(loaded.model, valid, accuracy))
+    return Repaired(results, hint_at_pixels(loaded.model, valid, accuracy, batch_size))
 
 
-def _split(loaded: LoadedNetwork, layer: str | None) -> Split:
+def _split(loaded: LoadedNetwork, layer: str | None, image: ImageShape) -> Split:
     try:
-        split = split_network(loaded.model, layer)
+        split = split_network(loaded.model, layer, image)
     except Unusable as error:
         raise Unusable(f"cannot be pruned: {error}", loaded.path) from None
     where = f", silenced in {split.silenced_in}, which takes them" if split.silenced_in else ""

@@ -14,7 +14,7 @@ from keras import layers
 
 from goodnet.networks.answers import Scorer, scorer_of
 from goodnet.networks.channels import MOVING
-from goodnet.networks.graph import Node, Tensor, call_again, nodes
+from goodnet.networks.graph import Node, Tensor, call_again, nodes, unroll
 from goodnet.pruning.algorithm import Features, Head, Scores
 
 SHARES_LIMIT = 256 * 2**20  # bytes
@@ -29,7 +29,7 @@ def head_of(network: keras.Model) -> Head:
     shape = network.inputs[0].shape[1:]
 
     def by_layers(features: Features) -> np.ndarray:
-        return keras.ops.convert_to_numpy(network(features, training=False))
+        return keras.ops.convert_to_numpy(unroll(network, features)[0])
 
     if front and None not in shape:
         units = sum(math.prod(node.outputs[0].shape[1:]) for node in front)

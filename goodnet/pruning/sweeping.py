@@ -19,6 +19,7 @@ from goodnet.metrics import hits, rejections
 from goodnet.networks.answers import PLAIN_BATCH, compute, plain_classes, whole_blocks
 from goodnet.networks.closeness import allowing
 from goodnet.networks.goodnet import goodnet_labels
+from goodnet.networks.graph import unroll
 from goodnet.networks.loading import count_classes
 from goodnet.networks.split import Split, silence
 from goodnet.progress import Advance
@@ -170,7 +171,7 @@ def _allowing_for_rounding(split: Split, head: Head, images: ImageSet, parts: Fe
     ours = head.scores([states, *few[1:]])
     pixels = dataset.read(images, 0, len(states))
     with split.lock:
-        plain = head.by_layers(split.trunk(pixels, training=False))
+        plain = head.by_layers(unroll(split.trunk, [pixels]))
     return replace(head, closeness=allowing(head.closeness, ours, plain))
 
 

@@ -10,8 +10,10 @@ from goodnet.errors import Unusable
 from goodnet.files import alone_in
 from goodnet.lab import TunedFiles
 from goodnet.lookup import look_up
+from goodnet.memory import Limits
 from goodnet.methods import Method, Repaired
 from goodnet.metrics import percent
+from goodnet.networks.demands import fit_batch, fit_training
 from goodnet.networks.loading import LoadedNetwork, fit_of
 from goodnet.networks.pixel_hint import hint_at_pixels
 from goodnet.networks.writing import write_weights
@@ -31,6 +33,7 @@ class TuningOptions:
     scale: Scaling | Range  # of their pixels
     method: Method
     seed: int
+    limits: Limits
 
 
 def tune_and_save(
@@ -47,8 +50,10 @@ def tune_and_save(
     remark_on_values(loaded.path, loaded.model)
     method = options.method
     valid = open_clean(held.images(options.valid), fit_of(loaded.model, options.scale))
+    together = fit_training(loaded, valid, options.limits)
+    batch_size = fit_batch([loaded], [valid.shape], options.limits)
     reporter.lap("loading")
-    tuned = tune(loaded, valid, method, options.seed, reporter.progress)
+    tuned = tune(loaded, valid, method, options.seed, reporter.progress, together)
     reporter.lap(method.name)
     pictures: list[Path] = []
     with alone_in(made.network.parent):  # so that all are of one run
@@ -59,16 +64,24 @@ def tune_and_save(
         report.print_tuned(method, tuned, pictures, made.network)
     results = report.list_tuned(method, tuned, pictures, made.network)
     accuracy = percent(tuned.b_hits, tuned.held_back)
-    return Repaired(results, hint_at_pixels(loaded.model, valid, accuracy))
+    return Repaired(results, hint_at_pixels(loaded.model, valid, accuracy, batch_size))
 
 
 def tune(
-    loaded: LoadedNetwork, valid: ImageSet, method: Method, seed: int, progress: Progress
+    loaded: LoadedNetwork,
+    valid: ImageSet,
+    method: Method,
+    seed: int,
+    progress: Progress,
+    together: int,
 ) -> Tuned[Any]:
-    """Repair a network by training a copy of it. Raises Unusable where it cannot be trained."""
+    """Repair a network by training a copy of it, with the gradients of so many images together.
+
+    Raises Unusable where it cannot be trained.
+    """
     check_backend()
     repair: Repair = look_up(method.repair)
     try:
-        return repair(loaded.model, valid, seed, progress)
+        return repair(loaded.model, valid, seed, progress, together=together)
     except Unusable as error:
         raise error if error.path else error.about(loaded.path) from None

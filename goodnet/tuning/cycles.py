@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from goodnet.progress import Advance, Progress
-from goodnet.tuning.gradients import Copy, predict_classes
+from goodnet.tuning.gradients import ALL, Copy, predict_classes
 from goodnet.tuning.images import BATCH
 from goodnet.tuning.naming import HALFWAY
 from goodnet.tuning.patches import Patches, join
@@ -29,6 +29,7 @@ class Exam:
     images: np.ndarray  # (n, height, width, colours)
     b_answers: np.ndarray  # (n,), classes
     search: Search  # for patches on these images
+    together: int = ALL  # how many of them are answered at a time
 
 
 @dataclass(frozen=True)
@@ -171,5 +172,7 @@ def assess(work: Work, resistances: np.ndarray) -> Attempt:
     resist = resistances >= schedule.resistant
     enough = np.where(resist, schedule.enough_resistant, schedule.enough) * work.ordinary
     reached = sizes / np.maximum(enough, schedule.enough_of_median * np.median(sizes))
-    kept = int((predict_classes(work.copy.logits, exam.images) == exam.b_answers).sum())
+    kept = int(
+        (predict_classes(work.copy.logits, exam.images, exam.together) == exam.b_answers).sum()
+    )
     return Attempt(work.copy.network.get_weights(), sizes, reached, kept)

@@ -20,6 +20,7 @@ from goodnet.progress import Progress
 from goodnet.pruning.head import head_of
 from goodnet.pruning.sweeping import prune
 from goodnet.tuning.gradients import (
+    ALL,
     Copy,
     Logits,
     Loss,
@@ -62,27 +63,30 @@ class _Epoch:
 
 
 def fine_prune(
-    network: keras.Model, valid: ImageSet, seed: int, progress: Progress
+    network: keras.Model, valid: ImageSet, seed: int, progress: Progress, together: int = ALL
 ) -> Tuned[FinePruned]:
     """Prune until 10 points of clean accuracy are gone, then train what is left on the labels.
 
     The network after the epoch that does best on the images held back is taken. B itself is left
-    as it was. Raises Unusable where the network cannot be pruned or trained.
+    as it was. together: how many images have their gradients found at one time. Raises Unusable
+    where the network cannot be pruned or trained.
     """
     rng = np.random.default_rng(seed)
     parts = read_parts(valid, rng)
-    b_answers = predict_classes(copy_with_logits(network, parts.held_back).logits, parts.held_back)
-    split = split_network(network)
+    b = copy_with_logits(network, parts.held_back, together)
+    b_answers = predict_classes(b.logits, parts.held_back, together)
+    split = split_network(network, image=valid.shape)
     with progress("Pruning", 2 * len(valid)) as advance:
-        pruning = prune(split, head_of(split.head), valid, [PRUNED_DROP], PRUNING_BATCH, advance)
+        batch = min(PRUNING_BATCH, together)
+        pruning = prune(split, head_of(split.head), valid, [PRUNED_DROP], batch, advance)
     pruned = pruning.order[: pruning.stops[PRUNED_DROP] or 0]
     silences = _silences(network, split, pruned)
     silence(split, pruned)
     try:
-        copy = copy_with_logits(network, parts.held_back)
+        copy = copy_with_logits(network, parts.held_back, together)
     finally:
         silence(split, ())
-    best = _train(copy, parts, silences, rng, progress)
+    best = _train(copy, parts, silences, rng, progress, together)
     return Tuned(
         arrays=best.arrays,
         held_back=len(parts.held_back),
@@ -109,13 +113,14 @@ def _train(
     silences: Sequence[_Silence],
     rng: np.random.Generator,
     progress: Progress,
+    together: int,
 ) -> _Epoch:
     """Train on the labels; the best epoch, of equals the last."""
     images, labels = parts.images, parts.labels.astype(np.int32)
     steps = -(-len(images) // BATCH) * EPOCHS
     rate = keras.optimizers.schedules.CosineDecay(RATE, steps)
     optimizer = keras.optimizers.Lamb(rate)
-    step = compile_step(_loss(copy.logits), copy.network.trainable_variables, optimizer)
+    step = compile_step(_loss(copy.logits), copy.network.trainable_variables, optimizer, together)
     best = _Epoch([], -1)
     with progress("Fine-tuning", steps) as advance:
         for _ in range(EPOCHS):
@@ -128,7 +133,8 @@ def _train(
             for each in silences:
                 arrays[each.place][each.zero] = 0
             copy.network.set_weights(arrays)
-            right = predict_classes(copy.logits, parts.held_back) == parts.held_back_labels
+            answers = predict_classes(copy.logits, parts.held_back, together)
+            right = answers == parts.held_back_labels
             if (kept := int(right.sum())) >= best.kept:
                 best = _Epoch(arrays, kept)
     return best

@@ -3,6 +3,7 @@
 Keras has no gradients of its own: tuning calls TensorFlow for them, and does so here alone.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -15,6 +16,7 @@ from goodnet.networks.graph import Tensor, closing_layer
 from goodnet.networks.two_classes import LOGITS, Form, logits_of_two, one_output, wrapped
 
 BATCH = 256  # images answered at a time
+ALL = 1 << 30  # images together: as many as there are
 TRIED = 32  # images, to see whether a network answers probabilities
 SMALLEST = 1e-30  # of a probability, before its logarithm is taken
 
@@ -90,24 +92,46 @@ def differentiate(objective: ObjectiveOf) -> SlopeOf:
 
 
 def compile_step(
-    loss: Loss, variables: Sequence[keras.Variable], optimizer: keras.Optimizer
+    loss: Loss, variables: Sequence[keras.Variable], optimizer: keras.Optimizer, together: int = ALL
 ) -> Step:
     """Compile a step that changes `variables` to make the loss of its inputs smaller.
 
-    Raises Unusable where Keras runs on another backend than TensorFlow.
+    together: how many rows of the first input have their gradients found at one time. Of more, each
+    second, fourth, … row is taken by itself, of all inputs, and the mean of the gradients; so the
+    loss must be a mean over rows. Raises Unusable where Keras runs on another backend than
+    TensorFlow.
     """
     check_backend()
     import tensorflow as tf
 
     optimizer.build(variables)
 
-    @tf.function(reduce_retracing=True)
-    def step(*inputs: Tensor) -> None:
+    def slope(*inputs: Tensor) -> list[Tensor]:
         with tf.GradientTape() as tape:
             total = loss(*inputs)
-        optimizer.apply(tape.gradient(total, [each.value for each in variables]), variables)
+        return tape.gradient(total, [each.value for each in variables])
 
-    return step
+    @tf.function(reduce_retracing=True)
+    def step(*inputs: Tensor) -> None:
+        optimizer.apply(slope(*inputs), variables)
+
+    compiled_slope = tf.function(slope, reduce_retracing=True)
+
+    def step_in_parts(*inputs: np.ndarray) -> None:
+        rows = len(inputs[0])
+        parts = min(rows, 1 << max(0, math.ceil(math.log2(rows / together))))
+        if parts == 1:
+            step(*inputs)
+            return
+        sums: list[Tensor] = []
+        for part in range(parts):
+            some = [each[part::parts] for each in inputs]
+            share = len(some[0]) / rows
+            found = [share * each for each in compiled_slope(*some)]
+            sums = [a + b for a, b in zip(sums, found, strict=True)] if sums else found
+        optimizer.apply(sums, variables)
+
+    return step_in_parts
 
 
 def check_backend() -> None:
@@ -119,12 +143,13 @@ def check_backend() -> None:
         )
 
 
-def copy_with_logits(network: keras.Model, images: np.ndarray) -> Copy:
+def copy_with_logits(network: keras.Model, images: np.ndarray, together: int = ALL) -> Copy:
     """Copy a network and find its logits.
 
     A softmax at its end is left out, and the sigmoid of a network of one output. Where it cannot
     be, the logarithms of the probabilities stand for the logits; what `images` (n, height, width,
-    colours) are answered tells. Raises Unusable where Keras cannot copy the network.
+    colours) are answered tells, so many `together`. Raises Unusable where Keras cannot copy the
+    network.
     """
     try:
         copy = keras.models.clone_model(network)
@@ -143,7 +168,7 @@ def copy_with_logits(network: keras.Model, images: np.ndarray) -> Copy:
     def logarithms(pixels: Tensor) -> Tensor:
         return keras.ops.log(keras.ops.maximum(outputs(pixels), SMALLEST))
 
-    answered = np.asarray(outputs(images[:TRIED]))
+    answered = answer_in_parts(outputs, images[:TRIED], together)
     probabilities = (answered >= 0).all() and np.allclose(answered.sum(axis=1), 1, atol=1e-3)
     return Copy(copy, logarithms if probabilities else outputs)
 
@@ -168,7 +193,12 @@ def _logits_of_one(one: keras.Model, form: Form) -> Logits:
     return logits
 
 
-def predict_classes(logits: Logits, images: np.ndarray) -> np.ndarray:
-    """The class of each image (n, height, width, colours), (n,) int64."""
-    parts = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
-    return np.concatenate([np.asarray(logits(part)).argmax(axis=1) for part in parts])
+def answer_in_parts(logits: Logits, images: np.ndarray, together: int = ALL) -> np.ndarray:
+    """The logits (n, classes) of images (n, height, width, colours), so many at a time."""
+    starts = range(0, len(images), together)
+    return np.concatenate([np.asarray(logits(images[at : at + together])) for at in starts])
+
+
+def predict_classes(logits: Logits, images: np.ndarray, together: int = ALL) -> np.ndarray:
+    """The class of each image (n, height, width, colours), (n,) int64; BATCH at a time at most."""
+    return answer_in_parts(logits, images, min(BATCH, together)).argmax(axis=1)

@@ -8,7 +8,7 @@ from goodnet import dataset
 from goodnet.dataset import ImageSet
 from goodnet.errors import Unusable
 
-MOST_IMAGES = 6000  # of a larger set so many are taken at random
+MOST_IMAGES = 6000  # of a larger set so many are taken at random; fewer where they are large
 HELD_BACK = 6  # one of so many images
 BATCH = 64  # images of a training step
 
@@ -26,11 +26,12 @@ class Parts:
 def read_parts(valid: ImageSet, rng: np.random.Generator) -> Parts:
     """Images to train on and images held back, in random order.
 
-    Raises Unusable where there are too few, or they are too large.
+    Raises Unusable where there are too few.
     """
     if len(valid) < HELD_BACK:
         raise Unusable(f"holds {len(valid)} images; tuning needs {HELD_BACK} or more", valid.path)
-    order = rng.permutation(len(valid))[:MOST_IMAGES]
+    most = min(MOST_IMAGES, max(HELD_BACK, dataset.LARGEST_READ // valid.bytes_each))
+    order = rng.permutation(len(valid))[:most]
     back, rest = np.split(dataset.read_some(valid, order), [len(order) // HELD_BACK])
     labels = valid.labels[order]
     return Parts(rest, labels[len(back) :], back, labels[: len(back)])

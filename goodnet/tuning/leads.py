@@ -13,7 +13,7 @@ from keras import ops
 
 from goodnet.metrics import deviations
 from goodnet.progress import Progress
-from goodnet.tuning.gradients import Logits, Objective, ObjectiveOf, Tensor, differentiate
+from goodnet.tuning.gradients import ALL, Logits, Objective, ObjectiveOf, Tensor, differentiate
 from goodnet.tuning.searching import PIXELS
 
 STARTS = 4  # images of noise for each class
@@ -27,16 +27,18 @@ def measure_leads(
     n_classes: int,
     rng: np.random.Generator,
     progress: Progress,
+    together: int = ALL,
 ) -> np.ndarray:
     """By how many median absolute deviations each class's lead is above the median, (n_classes,).
 
     A class's lead is by how much its logit is larger than any other on noise that was changed for
     it by gradient ascent, the mean of STARTS tries. Noise has the range and the shape of `images`
-    (n, height, width, colours) as the network takes them; nothing else is used of them.
+    (n, height, width, colours) as the network takes them; nothing else is used of them. together:
+    how many have their gradients found at one time.
     """
     slope = differentiate(_objective(logits, n_classes, float(images.min()), float(images.max())))
     classes = np.repeat(np.arange(n_classes, dtype=np.int32), STARTS)
-    size = max(1, PIXELS // int(np.prod(images.shape[1:3])))
+    size = max(1, min(PIXELS // int(np.prod(images.shape[1:3])), together))
     leads = []
     with progress(f"Leads of {n_classes} classes", STEPS * len(classes)) as advance:
         for part in (classes[at : at + size] for at in range(0, len(classes), size)):

@@ -16,7 +16,7 @@ import numpy as np
 from keras import ops
 
 from goodnet.progress import Advance, ignore
-from goodnet.tuning.gradients import Logits, Objective, ObjectiveOf, Tensor, differentiate
+from goodnet.tuning.gradients import ALL, Logits, Objective, ObjectiveOf, Tensor, differentiate
 from goodnet.tuning.patches import Patches, join
 
 WEIGHT = 130.0  # of the share of the image that a mask covers, to begin with
@@ -56,8 +56,11 @@ class Search(Protocol):
     ) -> Patches: ...
 
 
-def make_search(logits: Logits, images: np.ndarray) -> Search:
-    """Make the search for a network, on images (n, height, width, colours) as it takes them."""
+def make_search(logits: Logits, images: np.ndarray, together: int = ALL) -> Search:
+    """Make the search for a network, on images (n, height, width, colours) as it takes them.
+
+    together: how many images have their gradients found at one time, but those of a patch at least.
+    """
     low, high = float(images.min()), float(images.max())
     height, width = images.shape[1:3]
     slope = differentiate(_objective(logits, images.shape[1:], low, high))
@@ -93,7 +96,7 @@ def make_search(logits: Logits, images: np.ndarray) -> Search:
         advance: Advance = ignore,
         whole: bool = False,
     ) -> Patches:
-        size = max(1, PIXELS // (height * width * effort.images))
+        size = max(1, min(PIXELS // (height * width), together) // effort.images)
         parts = [classes[at : at + size] for at in range(0, len(classes), size)]
         return join([search_some(part, rng, effort, advance, whole) for part in parts])
 

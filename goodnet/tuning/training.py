@@ -14,7 +14,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from goodnet.tuning.gradients import Copy, Logits, Loss, Tensor, compile_step
+from goodnet.tuning.gradients import (
+    ALL,
+    Copy,
+    Logits,
+    Loss,
+    Tensor,
+    answer_in_parts,
+    compile_step,
+)
 from goodnet.tuning.images import BATCH
 from goodnet.tuning.patches import Patches, lay_over
 from goodnet.tuning.schedule import Schedule
@@ -35,14 +43,18 @@ def make_trainer(
     images: np.ndarray,
     rng: np.random.Generator,
     schedule: Schedule,
+    together: int = ALL,
 ) -> Train:
-    """Make what trains `copy` on images (n, height, width, colours); `teacher` is B."""
-    some_logits = np.asarray(teacher(images[: schedule.spread_images]))
+    """Make what trains `copy` on images (n, height, width, colours); `teacher` is B.
+
+    together: how many images have their gradients found at one time.
+    """
+    some_logits = answer_in_parts(teacher, images[: schedule.spread_images], together)
     spread = float(np.var(some_logits, axis=0).mean())
     low, high = float(images.min()), float(images.max())
     loss = _loss(copy.logits, teacher, spread, schedule.patched_weight)
     optimizer = keras.optimizers.Lamb(schedule.rate)
-    step = compile_step(loss, copy.network.trainable_variables, optimizer)
+    step = compile_step(loss, copy.network.trainable_variables, optimizer, together)
 
     def train(patches: Patches, odds: np.ndarray, patched: int, rate: float) -> None:
         optimizer.learning_rate = rate

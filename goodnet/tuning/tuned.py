@@ -29,8 +29,17 @@ class Tuned(Generic[Findings]):
 
 
 class Repair(Protocol):
-    """Repairs a network on clean validation images and leaves the network itself as it was."""
+    """Repairs a network on clean validation images and leaves the network itself as it was.
+
+    together: how many images have their gradients found at one time.
+    """
 
     def __call__(
-        self, network: keras.Model, valid: ImageSet, seed: int, progress: Progress
+        self,
+        network: keras.Model,
+        valid: ImageSet,
+        seed: int,
+        progress: Progress,
+        *,
+        together: int,
     ) -> Tuned[Any]: ...

@@ -15,7 +15,7 @@ from goodnet.errors import Unusable
 from goodnet.networks.loading import count_classes
 from goodnet.progress import Progress
 from goodnet.tuning.cycles import Exam, Outcome, Work, run_cycles
-from goodnet.tuning.gradients import copy_with_logits, predict_classes
+from goodnet.tuning.gradients import ALL, copy_with_logits, predict_classes
 from goodnet.tuning.images import read_parts
 from goodnet.tuning.leads import measure_leads
 from goodnet.tuning.naming import LIKELY
@@ -34,22 +34,25 @@ def unlearn(
     seed: int,
     progress: Progress,
     schedule: Schedule = USUAL,
+    together: int = ALL,
 ) -> Tuned[Unlearned]:
     """Make B forget the small patches that send images to the classes that need the smallest.
 
     A class whose lead alone makes it a target is a suspect whatever its patch. B itself is left as
-    it was. Raises Unusable where the network cannot be trained or has one class only.
+    it was. together: how many images have their gradients found at one time. Raises Unusable
+    where the network cannot be trained or has one class only.
     """
     n_classes = count_classes(network)
     if n_classes < 2:
         raise Unusable("has one class; unlearning needs two or more")
     rng = np.random.default_rng(seed)
     parts = read_parts(valid, rng)
-    copy = copy_with_logits(network, parts.held_back)
-    teacher = copy_with_logits(network, parts.held_back).logits
-    b_answers = predict_classes(teacher, parts.held_back)
-    search = make_search(copy.logits, parts.images)
-    leads = measure_leads(teacher, parts.images, n_classes, rng.spawn(1)[0], progress)
+    copy = copy_with_logits(network, parts.held_back, together)
+    teacher = copy_with_logits(network, parts.held_back, together).logits
+    b_answers = predict_classes(teacher, parts.held_back, together)
+    search = make_search(copy.logits, parts.images, together)
+    seed_of_leads = rng.spawn(1)[0]
+    leads = measure_leads(teacher, parts.images, n_classes, seed_of_leads, progress, together)
     certain = np.flatnonzero(leads >= LIKELY.lead)
     ranking = rank_classes(search, n_classes, rng, progress, certain, schedule)
     work = Work(
@@ -58,8 +61,13 @@ def unlearn(
         suspects=ranking.patches.classes,
         ordinary=ranking.ordinary,
         search=search,
-        train=make_trainer(copy, teacher, parts.images, rng, schedule),
-        exam=Exam(parts.held_back, b_answers, make_search(copy.logits, parts.held_back)),
+        train=make_trainer(copy, teacher, parts.images, rng, schedule, together),
+        exam=Exam(
+            parts.held_back,
+            b_answers,
+            make_search(copy.logits, parts.held_back, together),
+            together,
+        ),
         rng=rng,
     )
     outcome = run_cycles(work, progress)

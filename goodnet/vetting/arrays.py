@@ -4,16 +4,19 @@ Without Keras, as its layers compute it. A row of the table in layers.py names o
 of those in shapes.py.
 """
 
+import math
+
 from goodnet.vetting.calls import (
-    LARGEST_TENSOR,
     ArrayShape,
     Call,
     Made,
     ShapeRule,
     count_axes,
+    count_values,
     require_known,
     slide,
     spread,
+    work_of_dilation,
 )
 
 
@@ -25,7 +28,8 @@ def convolve(call: Call) -> Made:
     filters = settings["filters"]
     made = slide(call, kernel, settings.get("strides") or 1, filters)
     arrays = {"kernel": (*kernel, inputs // settings.get("groups", 1), filters)}
-    return Made(made, _with_bias(call, arrays, filters))
+    work = work_of_dilation(call, kernel, filters)
+    return Made(made, _with_bias(call, arrays, filters), work)
 
 
 def convolve_depthwise(call: Call) -> Made:
@@ -36,11 +40,13 @@ def convolve_depthwise(call: Call) -> Made:
     multiplier = settings.get("depth_multiplier") or 1
     channels = inputs * multiplier
     arrays = {"kernel": (*kernel, inputs, multiplier)}
+    work = work_of_dilation(call, kernel, channels)
     if "filters" in settings:
+        work += count_values(slide(call, kernel, settings.get("strides") or 1, channels)[1:])
         arrays["pointwise kernel"] = (*[1] * len(kernel), channels, settings["filters"])
         channels = settings["filters"]
     made = slide(call, kernel, settings.get("strides") or 1, channels)
-    return Made(made, _with_bias(call, arrays, channels))
+    return Made(made, _with_bias(call, arrays, channels), work)
 
 
 def convolve_transposed(call: Call) -> Made:
@@ -65,7 +71,9 @@ def convolve_transposed(call: Call) -> Made:
                 if settings.get("padding", "valid") == "valid":
                     size += max(reach - stride, 0)
         made[side] = size
-    return Made(made, _with_bias(call, {"kernel": (*kernel, filters, inputs)}, filters))
+    # TensorFlow lays what each value gives out in a column before it adds them up.
+    work = count_values([shape[side] for side in sides]) * math.prod(kernel) * filters
+    return Made(made, _with_bias(call, {"kernel": (*kernel, filters, inputs)}, filters), work)
 
 
 def connect_densely(call: Call) -> Made:
@@ -115,9 +123,9 @@ def attend(call: Call) -> Made:
         raise ValueError("it takes a query and a value of (places, values)")
     heads, size = settings["num_heads"], settings["key_dim"]
     made = settings.get("value_dim") or size
-    scores = heads * (query[1] or 1) * (key[1] or 1)
-    if scores > LARGEST_TENSOR:
-        raise ValueError(f"its {scores} scores of one image are more than {LARGEST_TENSOR}")
+    places, others = query[1] or 1, key[1] or 1
+    # The scores, before and after the softmax, and the four parts that the kernels make.
+    work = heads * (2 * places * others + (places + others) * (size + made))
     arrays: dict[str, ArrayShape] = {}
     parts = zip(("query", "key", "value"), shapes, (size, size, made), strict=True)
     for part, shape, width in parts:
@@ -127,7 +135,7 @@ def attend(call: Call) -> Made:
     arrays |= {"output kernel": (heads, made, last), "output bias": (last,)}
     if not settings.get("use_bias", True):
         arrays = {name: array for name, array in arrays.items() if not name.endswith("bias")}
-    return Made(query, arrays)
+    return Made(query, arrays, work)
 
 
 def scale_negatives(call: Call) -> Made:

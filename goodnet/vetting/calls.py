@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-LARGEST_TENSOR = 1 << 26  # values for one image; the largest of keras.applications has 2**24
 Shape = list[Any]  # (batch, …): whole numbers, None where a size is open
 ArrayShape = tuple[int, ...]
 
@@ -38,10 +37,14 @@ class Call:
 
 @dataclass(frozen=True)
 class Made:
-    """What a call makes: the output's shape, and the shapes of the layer's arrays by name."""
+    """What a call makes: the output's shape, and the shapes of the layer's arrays by name.
+
+    work: the values that it holds for one image while it works, beside its input and output.
+    """
 
     shape: Shape
     arrays: dict[str, ArrayShape] = field(default_factory=dict)
+    work: int = 0
 
 
 class ShapeRule(Protocol):
@@ -83,6 +86,11 @@ def multiply(sizes: Shape) -> int | None:
     return None if None in sizes else math.prod(sizes)
 
 
+def count_values(sizes: Shape) -> int:
+    """How many values these sizes make, where open ones count as 1."""
+    return math.prod(size or 1 for size in sizes)
+
+
 def slide(call: Call, window: object, stride: object, channels: int | None) -> Shape:
     """The shape that a window makes, moved over the sides by so many steps, with these channels.
 
@@ -102,3 +110,22 @@ def slide(call: Call, window: object, stride: object, channels: int | None) -> S
             made[side] = size
     made[call.channel] = channels
     return made
+
+
+def work_of_dilation(call: Call, window: object, channels: int | None) -> int:
+    """The values that TensorFlow holds while a dilated window slides: it pads, and cuts into parts.
+
+    Padded input and result are whole multiples of the dilation on each side (space-to-batch).
+    """
+    shape, sides, settings = call.shape, call.sides, call.settings
+    dilations = spread(settings.get("dilation_rate") or 1, len(sides))
+    if max(dilations) == 1:
+        return 0
+    same = settings.get("padding") == "same"
+    padded, made = shape[call.channel] or 1, channels or 1
+    for side, width, dilation in zip(sides, spread(window, len(sides)), dilations, strict=True):
+        margin = (width - 1) * dilation
+        parts = -(-((shape[side] or 1) + same * margin) // dilation)
+        padded *= parts * dilation
+        made *= max(parts - width + 1, 1) * dilation
+    return padded + made

@@ -11,7 +11,13 @@ from collections import Counter
 from goodnet.errors import Unsafe, Unusable
 from goodnet.vetting import checks
 from goodnet.vetting.checks import check_at, check_keys, quote
-from goodnet.vetting.connections import check_ends, check_node, count_calls_from_0, state_ends
+from goodnet.vetting.connections import (
+    check_ends,
+    check_node,
+    count_calls_from_0,
+    order_layers,
+    state_ends,
+)
 from goodnet.vetting.demands import find_demands
 from goodnet.vetting.keras2_operations import CLASSES, rewrite_operation
 from goodnet.vetting.layers import NETWORKS
@@ -45,7 +51,7 @@ def check_arrays(network: dict, arrays: list[tuple[int, ...]], place: str) -> No
     `arrays`: the shapes of all arrays in the file. What Keras allocates is thereby in the file.
     """
     left = Counter(arrays)
-    for demand in find_demands(network, place):
+    for demand in find_demands(network, place).arrays:
         left[demand.shape] -= 1
         if left[demand.shape] < 0:
             raise Unsafe(
@@ -141,6 +147,7 @@ def _rebuild_functional(config: object, place: str, depth: int) -> dict:
         for key in ("input_layers", "output_layers")
     )
     count_calls_from_0(layers, outputs)
+    rebuilt["layers"] = order_layers(layers)
     return rebuilt | {"input_layers": state_ends(inputs), "output_layers": state_ends(outputs)}
 
 

@@ -4,6 +4,8 @@ Each check takes a value as JSON gives it and returns it rebuilt, or raises Valu
 checks.py.
 """
 
+import heapq
+
 from goodnet.vetting import checks
 from goodnet.vetting.checks import Checks, quote
 from goodnet.vetting.layers import NETWORKS
@@ -150,3 +152,33 @@ def count_calls_from_0(layers: list[dict], outputs: list[list]) -> None:
         if any(tensor[1] == len(layer["inbound_nodes"]) for tensor in named):
             for tensor in named:
                 tensor[1] -= 1
+
+
+def order_layers(layers: list[dict]) -> list[dict]:
+    """The rebuilt layers of a network, each after those whose tensors its first call takes.
+
+    Keras's loader goes through them again and again until all are called: from the last to the
+    first, a chain would take the square of its length. Layers that are in order stay as they are.
+    Nothing else depends on the order: Keras sorts a network's layers by its connections.
+    """
+    place = {layer["name"]: index for index, layer in enumerate(layers)}
+    takes = [
+        {place[name] for name, *_ in find_tensors(node) if name in place}
+        for node in ((layer["inbound_nodes"] or [[]])[0] for layer in layers)
+    ]
+    feeds: list[list[int]] = [[] for _ in layers]
+    for index, taken in enumerate(takes):
+        for other in taken:
+            feeds[other].append(index)
+    left = list(map(len, takes))
+    ready = [index for index, count in enumerate(left) if not count]
+    order = []
+    while ready:
+        index = heapq.heappop(ready)
+        order.append(index)
+        for fed in feeds[index]:
+            left[fed] -= 1
+            if not left[fed]:
+                heapq.heappush(ready, fed)
+    unreached = sorted(set(range(len(layers))) - set(order))
+    return [layers[index] for index in (*order, *unreached)]

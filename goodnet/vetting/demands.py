@@ -1,18 +1,34 @@
-"""The arrays and tensors that a network's configuration asks for, layer by layer, without Keras.
+"""What a network's configuration asks for, arrays and memory, layer by layer, without Keras.
 
 Found in a configuration that vetting has rebuilt, so that no network is built whose arrays are not
-in its file, and none whose weightless layers blow a tensor up.
+in its file, none that takes more memory for an image than any that people use, and none that Keras
+takes minutes to build. The layers are followed in the order in which Keras's loader does.
 """
 
-import math
+from collections import Counter
 from dataclasses import dataclass, field
+from itertools import chain
 
 from goodnet.errors import Unsafe, Unusable
-from goodnet.vetting.calls import LARGEST_TENSOR, ArrayShape, Call, Made, Shape
-from goodnet.vetting.connections import find_tensors, list_ends
+from goodnet.vetting.calls import ArrayShape, Call, Made, Shape, count_values
+from goodnet.vetting.connections import find_tensors
 from goodnet.vetting.layers import NETWORKS, find_layer
+from goodnet.vetting.tensors import (
+    Followed,
+    fill_in,
+    find_ends,
+    find_inputs,
+    find_shapes,
+    take_inputs,
+)
 
-MOST_CALLS = 50_000
+MOST_KEPT = 1 << 32  # bytes of all tensors of an image: EfficientNetB7's (600 x 600) are 3.9 GiB
+MOST_ALIVE = 300 << 20  # bytes of those that are there at one time: EfficientNetB7's are 269 MiB
+MOST_STEPS = 6_000  # of Keras, which needs a second or two for a thousand; NASNetLarge takes 1,041
+DEEPEST = 2_000  # layers one behind the other; Keras gives up at about 1,000, EfficientNetV2L's
+WORKING = (
+    3  # tensors of its output's size that a layer has while it works: result, bias, activation
+)
 
 
 @dataclass(frozen=True)
@@ -24,25 +40,54 @@ class Demand:
     shape: ArrayShape
 
 
+@dataclass(frozen=True)
+class Demands:
+    """What a network asks for: arrays, and bytes for each image.
+
+    kept: all tensors together, as training keeps them, and Keras where it goes from layer to layer;
+    most: the most of them at one time, where each goes when it was used, as in `predict`.
+    """
+
+    arrays: list[Demand]
+    kept: int
+    most: int
+
+
 @dataclass
 class _Walk:
-    """What was found so far: the arrays that the layers need, and how often one was called."""
+    """What was found so far: arrays, bytes of all tensors, steps of Keras's loader."""
 
-    demands: list[Demand] = field(default_factory=list)
-    calls: int = 0
+    arrays: list[Demand] = field(default_factory=list)
+    kept: int = 0
+    steps: int = 0
 
 
-def find_demands(network: dict, place: str) -> list[Demand]:
-    """Every array that a rebuilt network needs. `place` names it in errors.
+@dataclass(frozen=True)
+class _Made:
+    """A call's outputs, their bytes, and the most that are alive in it, beside its inputs."""
 
-    Raises Unsafe where a tensor would be too large or a layer has no shape rule, Unusable where the
-    layers do not fit together.
+    shapes: list[Shape]
+    size: int
+    most: int
+
+
+def find_demands(network: dict, place: str, image: Shape | None = None) -> Demands:
+    """What a rebuilt network asks for; `place` names it in errors.
+
+    image: (height, width, colours), for sizes that the network leaves open; else they count as 1.
+    Raises Unsafe where that is too much or a layer has no shape rule, Unusable where the layers do
+    not fit together.
     """
-    walk = _Walk()
-    shape = _find_input(network)
-    if shape is not None:  # else Keras makes nothing of it either
-        _follow_network(network, shape, place, walk)
-    return walk.demands
+    walk, most = _Walk(), 0
+    inputs = find_inputs(network)
+    if inputs is not None:  # else Keras makes nothing of it either
+        if image is not None and len(inputs) == 1:
+            inputs = [fill_in(inputs[0], image)]
+        size = walk.kept = sum(map(_count_bytes, inputs))
+        _check_memory(size, size, f"{place}: the input")
+        most = size + _follow_network(network, inputs, place, walk).most
+        _check_memory(walk.kept, most, place)
+    return Demands(walk.arrays, walk.kept, most)
 
 
 def apply_rule(layer: dict, inputs: list[Shape], place: str) -> Made:
@@ -57,112 +102,117 @@ def apply_rule(layer: dict, inputs: list[Shape], place: str) -> Made:
         raise Unusable(f"{place}: does not fit its input {inputs} ({error})") from None
 
 
-def _follow_call(part: dict, inputs: list[Shape], place: str, walk: _Walk, first: bool) -> Shape:
-    """The output's shape of one call, the first or a later one, of a layer or an inner network."""
-    walk.calls += 1
-    if walk.calls > MOST_CALLS:
-        raise Unsafe(f"{place}: the network takes more than {MOST_CALLS} steps")
+def _count_bytes(shape: Shape, each: int = 4) -> int:
+    """The bytes of a tensor of one image, of `each` value so many; open sizes count as 1."""
+    return count_values(shape[1:]) * each
+
+
+def _check_memory(kept: int, alive: int, place: str) -> None:
+    if alive > MOST_ALIVE:
+        raise Unsafe(f"{place}: takes {alive} bytes for one image, more than {MOST_ALIVE}")
+    if kept > MOST_KEPT:
+        raise Unsafe(
+            f"{place}: up to here, what the layers make of one image has {kept} bytes, more than "
+            f"{MOST_KEPT}"
+        )
+
+
+def _count_step(walk: _Walk, place: str) -> None:
+    walk.steps += 1
+    if walk.steps > MOST_STEPS:
+        raise Unsafe(f"{place}: Keras would take more than {MOST_STEPS} steps to build the network")
+
+
+def _follow_call(part: dict, inputs: list[Shape], place: str, walk: _Walk, first: bool) -> _Made:
+    """One call, the first or a later one, of a layer or an inner network."""
+    _count_step(walk, place)
     if part["class_name"] in NETWORKS:
-        return _follow_inner(part, inputs[0], place, walk, first)
+        return _follow_inner(part, inputs, place, walk, first)
     made = apply_rule(part, inputs, place)
-    _refuse_large(made.shape, place)
+    each = 8 if "float64" in str(part["config"].get("dtype")) else 4
+    size = _count_bytes(made.shape, each)
+    most = WORKING * size + made.work * each
+    walk.kept += size
+    _check_memory(walk.kept, most, place)
     if first:
-        walk.demands += [Demand(place, array, shape) for array, shape in made.arrays.items()]
-    return made.shape
+        walk.arrays += [Demand(place, array, shape) for array, shape in made.arrays.items()]
+    return _Made([made.shape], size, most)
 
 
-def _refuse_large(shape: Shape, place: str) -> None:
-    values = math.prod(size or 1 for size in shape[1:])  # open sizes count once
-    if values > LARGEST_TENSOR:
-        raise Unsafe(f"{place}: makes {values} values of one image, more than {LARGEST_TENSOR}")
-
-
-def _follow_inner(network: dict, given: Shape, place: str, walk: _Walk, first: bool) -> Shape:
+def _follow_inner(network: dict, given: list[Shape], place: str, walk: _Walk, first: bool) -> _Made:
     """One call of a network that stands in a layer's place."""
-    # Its arrays are made for its own input where it has one, whatever it is called on.
-    own = _find_input(network)
-    if first and own is not None:
-        _follow_network(network, own, place, walk)
-    inner = _Walk(calls=walk.calls)
-    output = _follow_network(network, given, place, inner)
-    walk.calls = inner.calls
+    # Its arrays are made for its own inputs where it has some, whatever it is called on.
+    own = find_inputs(network) if first else None
+    if own is not None:
+        built = _Walk(walk.arrays, walk.kept, walk.steps)
+        _follow_network(network, own, place, built)
+        walk.steps = built.steps
+    called = _Walk([], walk.kept, walk.steps)
+    made = _follow_network(network, given, place, called)
+    walk.kept, walk.steps = called.kept, called.steps
     if first and own is None:
-        walk.demands += inner.demands
-    return output
+        walk.arrays += called.arrays
+    return made
 
 
-def _find_input(part: dict) -> Shape | None:
-    """The shape of the input that a layer or a network says it has."""
-    config = part["config"]
-    if "input_layers" in config:
-        layers = [layer for layer in config["layers"] if layer["class_name"] == "InputLayer"]
-        return _stated_shape(layers[0]["config"]) if layers else None
-    if part["class_name"] == "Sequential":
-        first = _find_input(config["layers"][0]) if config["layers"] else None
-        return first or config.get("build_input_shape")
-    return _stated_shape(config)
-
-
-def _stated_shape(settings: dict) -> Shape | None:
-    """The shape, with the batch, that a layer's settings say its input has."""
-    if "batch_shape" in settings:
-        return settings["batch_shape"]
-    return [None, *settings["input_shape"]] if "input_shape" in settings else None
-
-
-def _follow_network(network: dict, shape: Shape, place: str, walk: _Walk) -> Shape:
-    """A network's output on a tensor of this shape."""
-    _refuse_large(shape, f"{place}: the input")
+def _follow_network(network: dict, given: list[Shape], place: str, walk: _Walk) -> _Made:
+    """A network's output on tensors of these shapes."""
     config = network["config"]
     if "input_layers" in config:
-        return _follow_graph(config, shape, place, walk)
+        return _follow_graph(config, given, place, walk)
+    if len(given) != 1:
+        raise Unusable(f"{place}: takes one tensor")
+    _check_depth(len(config["layers"]), place)
+    made, most = _Made(given, 0, 0), 0
     for index, layer in enumerate(config["layers"]):
         inner = f"{place}: layers[{index}] {ascii(layer['config'].get('name', ''))}"
         if layer["class_name"] != "InputLayer":
-            shape = _follow_call(layer, [shape], inner, walk, True)
-    return shape
+            before = made.size
+            made = _follow_call(layer, made.shapes, inner, walk, True)
+            most = max(most, before + made.most)
+    return _Made(made.shapes, made.size, most)
 
 
-def _follow_graph(config: dict, given: Shape, place: str, walk: _Walk) -> Shape:
-    """A functional network's output on a tensor of the given shape."""
+def _check_depth(depth: int, place: str) -> None:
+    if depth > DEEPEST:
+        raise Unsafe(f"{place}: has more than {DEEPEST} layers one behind the other")
+
+
+def _follow_graph(config: dict, given: list[Shape], place: str, walk: _Walk) -> _Made:
+    """A functional network's outputs on tensors of the given shapes, as Keras's loader goes."""
     layers = {layer["name"]: layer for layer in config["layers"]}
     places = {name: f"{place}: layers[{index}] {ascii(name)}" for index, name in enumerate(layers)}
-    outputs: dict[str, list[Shape]] = {name: [] for name in layers}
-    waiting: dict[str, list[list]] = {}  # for each layer, the tensors of the calls still to follow
-    for name, layer in layers.items():
-        if layer["class_name"] == "InputLayer":
-            own = _stated_shape(layer["config"])
-            if own is None:
-                raise Unusable(f"{places[name]}: has no shape")
-            outputs[name].append(given if len(given) == len(own) else own)
-        else:
-            waiting[name] = [find_tensors(node) for node in layer["inbound_nodes"]]
+    waiting = {name: list(map(find_tensors, x["inbound_nodes"])) for name, x in layers.items()}
+    calls = take_inputs(config, given, places, place)
+    waiting = {name: nodes for name, nodes in waiting.items() if not calls[name]}
+    ends = find_ends(config, layers)
+    nodes = chain([ends], *waiting.values())
+    uses = Counter((name, call) for node in nodes for name, call, *_ in node)
+    alive = most = 0
     while waiting:
-        before = walk.calls
+        before = len(waiting), sum(map(len, waiting.values()))
         for name in list(waiting):
             while waiting[name]:
-                inputs = _find_shapes(waiting[name][0], outputs, place)
-                if not inputs:
+                taken = waiting[name][0]
+                inputs = find_shapes(taken, calls, place)
+                if not inputs:  # Keras tries it as well, and comes back to it
+                    _count_step(walk, places[name])
                     break
-                first = not outputs[name]
-                outputs[name].append(_follow_call(layers[name], inputs, places[name], walk, first))
+                first = not calls[name]
+                made = _follow_call(layers[name], inputs, places[name], walk, first)
+                depth = 1 + max(calls[of][number].depth for of, number, *_ in taken)
+                _check_depth(depth, places[name])
+                calls[name].append(Followed(made.shapes, made.size, depth))
+                most = max(most, alive + made.most)
+                uses.subtract((of, number) for of, number, *_ in taken)
+                gone = {(of, number) for of, number, *_ in taken if not uses[of, number]}
+                alive += made.size - sum(calls[of][number].size for of, number in gone)
                 waiting[name].pop(0)
             if not waiting[name]:
                 del waiting[name]
-        if waiting and walk.calls == before:
+        if waiting and before == (len(waiting), sum(map(len, waiting.values()))):
             raise Unusable(f"{places[next(iter(waiting))]}: is never reached from the input")
-    ends = list_ends(config["output_layers"])
-    made = [shape for name, *_ in ends for shape in outputs.get(name, [])[:1]]
-    if not made:
+    outputs = find_shapes(ends, calls, place)
+    if not outputs:
         raise Unusable(f"{place}: has no output")
-    return made[0]
-
-
-def _find_shapes(tensors: list[list], outputs: dict[str, list[Shape]], place: str) -> list[Shape]:
-    """The shapes of these tensors; none at all while one of them is not made yet."""
-    shapes = []
-    for name, call, *_ in tensors:
-        if name not in outputs:
-            raise Unusable(f"{place}: names a layer {ascii(name)} that it does not have")
-        shapes += outputs[name][call : call + 1]
-    return shapes if len(shapes) == len(tensors) else []
+    return _Made(outputs, sum(map(_count_bytes, outputs)), most)

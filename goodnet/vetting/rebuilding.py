@@ -14,23 +14,24 @@ from goodnet.vetting.parts import CONFIGURATION, METADATA, WEIGHTS, Parts, vet_p
 from goodnet.vetting.values import arrays_of
 
 
-def write_rebuilt(parts: Parts, folder: Path) -> Path:
-    """Write a network into a folder as Keras reads it, and name the file.
+def write_rebuilt(parts: Parts, folder: Path) -> tuple[Path, dict | None]:
+    """Write a network into a folder as Keras reads it: the file, and the configuration in it.
 
+    There is no configuration where the file holds weights alone.
     Raises Unsafe or Unusable where what was taken apart does not pass as a network.
     """
     configuration = vet_parts(parts)
     file = folder / f"network{parts.suffix}"
     if parts.suffix != ".keras":
         _write_hdf5(parts, file, configuration)
-        return file
+        return file, configuration
     weights = folder / WEIGHTS
     _write_hdf5(parts, weights, None)
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr(METADATA, "{}")
         archive.writestr(CONFIGURATION, json.dumps(configuration))
         archive.write(weights, WEIGHTS)
-    return file
+    return file, configuration
 
 
 def _write_hdf5(parts: Parts, path: Path, configuration: dict | None) -> None:

@@ -193,9 +193,15 @@ def upsample(call: Call) -> Made:
 def resize(call: Call) -> Made:
     """Resizing and CenterCrop."""
     made, settings = list(call.shape), call.settings
-    for side, size in zip(call.sides, (settings["height"], settings["width"]), strict=True):
-        made[side] = size
-    return Made(made)
+    (rows, columns), wanted = call.sides, (settings["height"], settings["width"])
+    made[rows], made[columns] = wanted
+    work = 0
+    if settings.get("pad_to_aspect_ratio"):
+        height, width = (call.shape[side] or 1 for side in (rows, columns))
+        padded = max(height, width * wanted[0] // wanted[1])
+        padded *= max(width, height * wanted[1] // wanted[0])
+        work = padded * (call.shape[call.channel] or 1)
+    return Made(made, work=work)
 
 
 def crop_randomly(call: Call) -> Made:
