@@ -3,6 +3,8 @@
 # make test   run the tests; make test-slow runs those that take minutes
 # make test-browser  open the report in a browser and put it through the HTML checker
 # make fuzz   damage files by chance, 2,500 times; takes some minutes
+# make test-lowest  the tests with the oldest releases that requirements.txt allows
+# make test-notebook  run notebooks/lab.ipynb in a kernel
 # make test-keras2 test-keras3  the same files with older releases of Keras, which are fetched
 # make docs   draw the pictures of the documents again
 # make bench  measure the sweep and the scripts; takes some minutes
@@ -12,7 +14,7 @@ BIN = .venv/bin
 # Where the course's network is not there, repair.py has built the practice lab, and said so.
 LAB = $(if $(wildcard models/bd_net.h5 models/bd_weights.h5),,--lab practice)
 
-.PHONY: lab audit test test-slow test-browser fuzz lint bench bench-repairs docs test-keras2 test-keras3 clean
+.PHONY: lab audit test test-slow test-browser test-notebook test-lowest fuzz lint bench bench-repairs docs test-keras2 test-keras3 clean
 
 lab: .venv/installed
 	$(BIN)/python repair.py
@@ -38,6 +40,16 @@ test-slow: .venv/installed-dev
 
 test-browser: .venv/installed-browser
 	$(BIN)/python -m pytest -q -m "browser and not slow" -rs
+
+test-notebook: .venv/installed-notebook
+	$(BIN)/python -m pytest -q -m "slow or not slow" -rs tests/test_notebook.py
+
+# PYTHON must be 3.11 or 3.12: TensorFlow 2.19 has no wheels for others.
+test-lowest:
+	$(PYTHON) -m venv .venv/lowest
+	.venv/lowest/bin/pip install -q --disable-pip-version-check pytest pytest-xdist html5lib \
+	  $$(sed -n 's/>=\([0-9.]*\),.*/==\1/p' requirements.txt)
+	.venv/lowest/bin/python -m pytest -q -n auto --dist loadfile
 
 fuzz: .venv/installed-dev
 	$(BIN)/python tests/fuzzing.py --count 2500 $(FUZZ)
@@ -88,6 +100,10 @@ test-keras3: .venv/installed-dev
 
 .venv/installed-dev: .venv/installed requirements-dev.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+.venv/installed-notebook: .venv/installed-dev requirements-notebook.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-notebook.txt
 	touch $@
 
 # Where no browser can be fetched, one that is installed is taken.

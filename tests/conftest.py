@@ -5,6 +5,7 @@ import importlib.util
 import io
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -175,12 +176,20 @@ def check_json(document: dict, kind: str) -> None:
 
 def run_script(name: str, *arguments: object, **options) -> subprocess.CompletedProcess:
     """Run one of the scripts as a user does."""
-    return subprocess.run(
+    done = subprocess.run(
         [sys.executable, str(ROOT / name), *map(str, arguments)],
         capture_output=True,
         text=True,
         **options,
     )
+    done.stderr = without_tensorflow(done.stderr)
+    return done
+
+
+def without_tensorflow(said: str) -> str:
+    """What was said on stderr, without what TensorFlow 2.19 writes whatever it is told."""
+    lines = r"WARNING: All log messages before absl.*\n|W0000 .* graph_view\.cc.*\n\t.*\n\n?"
+    return re.sub(lines, "", said)
 
 
 def cpu_seconds_of_children() -> float:

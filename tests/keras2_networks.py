@@ -77,6 +77,14 @@ def nested():
     return keras.models.Model(image, L.Dense(5, activation="softmax")(x))
 
 
+def attending():
+    image = L.Input(SHAPE)
+    x = L.Reshape((42, 8))(L.Conv2D(8, 4, strides=4)(image))
+    seen = L.LayerNormalization()(x)
+    x = L.Add()([x, L.MultiHeadAttention(2, 4)(seen, seen)])
+    return keras.models.Model(image, L.Dense(5, activation="softmax")(L.Flatten()(x)))
+
+
 def fill(layer):
     """Give a layer arrays that matter, where Keras begins with 0 and 1 too."""
     arrays = []
@@ -92,7 +100,10 @@ def main(folder):
     np.random.seed(0)
     brightness = np.arange(1, 5).reshape((4, 1, 1, 1))
     pixels = (np.random.uniform(-1, 1, (4,) + SHAPE) * brightness).astype("float32")
-    for make in (deepid, sequential, many_layers, nested):
+    made = [deepid, sequential, many_layers, nested]
+    if hasattr(L, "MultiHeadAttention"):
+        made.append(attending)
+    for make in made:
         network = make()
         for layer in network.layers:
             fill(layer)

@@ -7,6 +7,9 @@ they print is compared in form, digits and widths aside. `make test-slow` builds
 a copy of the repository and compares every letter. A word behind `console` says otherwise:
 slow: it takes more than seconds, only make test-slow runs it; form: its digits differ from machine
 to machine; unrun: it takes minutes, only its options are checked; status=N: how it ends.
+
+In docs/python.md the blocks that begin with ```python are run one after the other, and a block of
+```text behind one is what it prints. Both is checked in the same two ways.
 """
 
 import functools
@@ -325,6 +328,11 @@ def test_examples_print_on_the_practice_lab_what_the_documents_say(tmp_path):
             check_prints(example, done.stdout, "form" in example.kinds)
         except AssertionError as error:
             wrong.append(str(error))
+    page = programs("docs/python.md")
+    code = ["python3", "-c", "\n".join(program.code for program in page)]
+    done = subprocess.run(code, capture_output=True, text=True, cwd=tree, env=environment)
+    if done.stdout != "".join(f"{program.prints}\n" for program in page if program.prints):
+        wrong.append(f"docs/python.md prints\n{done.stdout}{done.stderr}")
     assert not wrong, "\n\n".join(wrong)
 
 
@@ -382,6 +390,44 @@ def test_options_that_mean_the_same_are_where_the_documents_say():
     assert lacking.pop("predict.py") == of_sets
     assert not any(lacking.values())
     assert "`plot.py` has `--lab`, `practice.py` has `--json`, the others have all" in common
+
+
+@dataclass(frozen=True)
+class Program:
+    """A block of Python in a document, and what it prints."""
+
+    where: str
+    code: str
+    prints: str
+    slow: bool
+
+
+def programs(document: str) -> list[Program]:
+    found = []
+    every = blocks(document)
+    for block, behind in zip(every, [*every[1:], None], strict=True):
+        name, *words = block.info.split() or [""]
+        if name == "python":
+            prints = behind.lines if behind and behind.info == "text" else ()
+            where = f"{document}:{block.line}"
+            found.append(Program(where, "\n".join(block.lines), "\n".join(prints), "slow" in words))
+    return found
+
+
+def test_the_page_for_python_runs_on_a_tiny_lab(after_make_lab, tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "tree"
+    shutil.copytree(after_make_lab, folder)
+    monkeypatch.chdir(folder)
+    names: dict[str, object] = {}
+    capsys.readouterr()
+    for program in programs("docs/python.md"):
+        if not program.slow:
+            exec(compile(program.code, program.where, "exec"), names)
+            told = capsys.readouterr().out.splitlines()
+            assert list(map(form, told)) == list(map(form, program.prints.splitlines()))
+    assert (folder / "B_prime.h5").read_bytes() == (
+        folder / "practice/models/B_pi_net_0.1.h5"
+    ).read_bytes()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -453,8 +499,7 @@ def test_the_tree_is_that_of_the_folders():
         for path in (ROOT / folder).rglob("*")
         if path.suffix in {".py", ".css"}
     ]
-    assert not any(path.read_bytes() for path in there if path.name == "__init__.py")
-    there = [path for path in there if path.name != "__init__.py"]
+    there = [path for path in there if path.name != "__init__.py" or path.read_bytes()]
     assert sorted(told) == sorted(path.relative_to(ROOT).as_posix() for path in there)
 
 

@@ -5,8 +5,10 @@ import io
 import json
 import os
 import subprocess
+import sys
 import zipfile
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 
 import h5py
@@ -224,13 +226,27 @@ def test_a_keras_file_of_keras_2_15_is_read_with_todays_names_of_modules(tmp_pat
     np.testing.assert_array_equal(copied, old * 2)
 
 
+def test_networks_of_tf_keras_pass_and_answer_the_same(tmp_path):
+    """The Keras 2 that is still kept, under another name: pip install tf_keras."""
+    if not find_spec("tf_keras"):
+        pytest.skip("tf_keras is not installed")
+    program = "import runpy, sys, tf_keras; sys.modules['keras'] = tf_keras; "
+    program += "runpy.run_path(sys.argv[1])['main'](sys.argv[2])"
+    check_networks_of_keras_2(tmp_path, sys.executable, "-c", program)
+
+
 @pytest.mark.parametrize("python", older_keras("KERAS2_PYTHON", "test-keras2"))
 def test_networks_of_keras_2_pass_and_answer_the_same(tmp_path, python):
+    check_networks_of_keras_2(tmp_path, python)
+
+
+def check_networks_of_keras_2(tmp_path, *python):
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "HOME": str(tmp_path), "PATH": os.environ["PATH"]}
     script = Path(__file__).with_name("keras2_networks.py")
     folder = tmp_path / "networks"
     folder.mkdir()
-    done = subprocess.run([python, script, folder], env=quiet, stdout=subprocess.PIPE, text=True)
+    command = [*python, script, folder]
+    done = subprocess.run(command, env=quiet, stdout=subprocess.PIPE, text=True)
     version = ".".join(done.stdout.split()[-1].split(".")[:2])
     assert done.returncode == 0 and version.startswith("2.")
     pixels = np.load(folder / "pixels.npy")

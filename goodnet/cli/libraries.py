@@ -22,7 +22,28 @@ THREADS = 2  # where a network is trained
 INSTALL = "run make lab once, then source .venv/bin/activate"
 
 
+# What Keras may have been told otherwise, in a notebook that had it before: keras.config's own.
+SETTINGS = {
+    "floatx": "float32",
+    "dtype_policy": "float32",
+    "image_data_format": "channels_last",
+    "epsilon": 1e-7,
+    "max_epochs": None,
+    "max_steps_per_epoch": None,
+}
+
+
 def import_keras() -> None:
+    """Import Keras with settings of our own, for the rest of the process.
+
+    Raises Unusable as `find_keras` does.
+    """
+    warnings.simplefilter("ignore")  # Keras has much to say about files that it loads well
+    find_keras()
+    _configure(SETTINGS)
+
+
+def find_keras() -> None:
     """Import Keras, without the lines that TensorFlow writes to stderr, whatever keras.json says.
 
     The user's choice of KERAS_BACKEND stands. Raises Unusable where Keras or its backend is not
@@ -30,7 +51,6 @@ def import_keras() -> None:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    warnings.simplefilter("ignore")  # Keras has much to say about files that it loads well
     try:
         with (
             tempfile.TemporaryDirectory() as empty,  # no keras.json is there
@@ -45,13 +65,31 @@ def import_keras() -> None:
     if interrupts.arrived():  # TensorFlow has places that swallow it
         raise KeyboardInterrupt
     refuse_unsafe_keras(keras.__version__)
-    # In a notebook Keras may have been there already, and been told otherwise.
-    keras.config.set_floatx("float32")
-    keras.config.set_dtype_policy("float32")
-    keras.config.set_image_data_format("channels_last")
-    keras.config.set_epsilon(1e-7)
-    keras.config.set_max_epochs(None)
-    keras.config.set_max_steps_per_epoch(None)
+
+
+@contextmanager
+def our_settings() -> Iterator[None]:
+    """A context in which Keras has settings of our own, and warns of nothing.
+
+    Then the user's are back.
+    """
+    import keras
+
+    users = {name: getattr(keras.config, name)() for name in SETTINGS}
+    _configure(SETTINGS)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"(keras|tensorflow)\.")
+            yield
+    finally:
+        _configure(users)
+
+
+def _configure(settings: Mapping[str, object]) -> None:
+    import keras
+
+    for name, value in settings.items():
+        getattr(keras.config, f"set_{name}")(value)
 
 
 def pin_threads() -> None:

@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Mapping
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 
 import keras
@@ -17,7 +17,9 @@ def provenance(
     backend = keras.backend.backend()
     versions = {"goodnet": VERSION, "python": platform.python_version()}
     versions |= {"keras": keras.__version__, "backend": backend}
-    for package in (backend, "numpy", "h5py"):
+    # The backend's package may have another name: tensorflow-cpu, tf-nightly.
+    versions[backend] = import_module(backend).__version__
+    for package in ("numpy", "h5py"):
         versions[package] = metadata.version(package)
     return {
         "schema_version": SCHEMA_VERSION,

@@ -61,6 +61,12 @@ def load_alike(held: Held, networks: Sequence[Path]) -> list[LoadedNetwork]:
     loaded = [load_network(held.network(path)) for path in networks]
     for each in loaded:
         remark_on_values(each.path, each.model)
+    check_alike(loaded)
+    return loaded
+
+
+def check_alike(loaded: Sequence[LoadedNetwork]) -> None:
+    """Raise Unusable where a B' does not fit B, the first, or one of several is a goodnet."""
     if len(loaded) > 1:
         for each in loaded:
             refuse_goodnet(each)
@@ -74,7 +80,6 @@ def load_alike(held: Held, networks: Sequence[Path]) -> list[LoadedNetwork]:
                 f"{n_classes}; B and B' must be alike",
                 repaired.path,
             )
-    return loaded
 
 
 def judge_networks(
@@ -88,44 +93,62 @@ def judge_networks(
 ) -> Judged:
     """Judge B, the first of `networks`, and each repaired network B' that follows.
 
-    A goodnet may stand alone in B's place: its last output is the rejection, and not a class.
-
     All files are among those held. The stages: loading, judging_clean, judging_backdoored. Raises
     Unusable where a file cannot be used or a B' does not fit B.
     """
     loaded = load_alike(held, networks)
-    models = [each.model for each in loaded]
-    n_classes = count_classes(models[0]) - is_goodnet(models[0])
-    fit = Fit(input_shape(models[0]), n_classes, scale)
+    fit = fit_to_judge(loaded[0].model, scale)
     clean_images = open_clean(held.images(clean), fit)
     backdoored_images = open_backdoored(held.images(backdoored), fit) if backdoored else None
-    targets = backdoored_images.labels if backdoored_images else np.zeros(0, np.int64)
-    on_backdoored = np.zeros((len(models), 0), np.int64)
     shapes = [each.shape for each in (clean_images, backdoored_images) if each]
     batch_size = fit_batch(loaded, shapes, limits)
     reporter.lap("loading")
-    with reporter.progress("Judging", len(clean_images) + len(targets)) as advance:
-        on_clean = classify(models, clean_images, batch_size, advance)
+    return judge_loaded(loaded, clean_images, backdoored_images, batch_size, reporter)
+
+
+def fit_to_judge(network: keras.Model, scale: Scaling | Range) -> Fit:
+    """What image sets must fit to judge B, or a goodnet, which rejects by its last output."""
+    return Fit(input_shape(network), count_classes(network) - is_goodnet(network), scale)
+
+
+def judge_loaded(
+    loaded: Sequence[LoadedNetwork],
+    clean: ImageSet,
+    backdoored: ImageSet | None,
+    batch_size: int,
+    reporter: Reporter,
+) -> Judged:
+    """Judge B, the first, and each repaired network B' that follows, all of them alike.
+
+    A goodnet may stand alone in B's place: its last output is the rejection, and not a class. The
+    stages: judging_clean, judging_backdoored.
+    """
+    models = [each.model for each in loaded]
+    n_classes = count_classes(models[0]) - is_goodnet(models[0])
+    targets = backdoored.labels if backdoored else np.zeros(0, np.int64)
+    on_backdoored = np.zeros((len(models), 0), np.int64)
+    with reporter.progress("Judging", len(clean) + len(targets)) as advance:
+        on_clean = classify(models, clean, batch_size, advance)
         reporter.lap("judging_clean")
-        if backdoored_images:
-            on_backdoored = classify(models, backdoored_images, batch_size, advance)
+        if backdoored:
+            on_backdoored = classify(models, backdoored, batch_size, advance)
             reporter.lap("judging_backdoored")
 
     def count(given: Answers) -> Judgement:
-        return judge(given.clean, clean_images.labels, given.backdoored, targets, n_classes)
+        return judge(given.clean, clean.labels, given.backdoored, targets, n_classes)
 
     b, *others = map(Answers, on_clean, on_backdoored)
-    judged = [JudgedNetwork(networks[0], count(b), b, None, None)]
-    for path, answers in zip(networks[1:], others, strict=True):
+    judged = [JudgedNetwork(loaded[0].path, count(b), b, None, None)]
+    for each, answers in zip(loaded[1:], others, strict=True):
         together = _goodnet_answers(b, answers, n_classes)
-        judged.append(JudgedNetwork(path, count(answers), answers, count(together), together))
+        judged.append(JudgedNetwork(each.path, count(answers), answers, count(together), together))
     return Judged(
-        clean=clean_images,
-        backdoored=backdoored_images,
+        clean=clean,
+        backdoored=backdoored,
         n_classes=n_classes,
         models=tuple(models),
         networks=tuple(judged),
-        hint=hint_at_pixels(models[0], clean_images, judged[0].itself.clean_accuracy, batch_size),
+        hint=hint_at_pixels(models[0], clean, judged[0].itself.clean_accuracy, batch_size),
     )
 
 

@@ -21,6 +21,8 @@ POOLINGS = (
     layers.AveragePooling2D,
     layers.GlobalMaxPooling2D,
     layers.GlobalAveragePooling2D,
+    layers.AdaptiveMaxPooling2D,
+    layers.AdaptiveAveragePooling2D,
 )
 ACTIVATIONS = (
     layers.Activation,
@@ -29,6 +31,7 @@ ACTIVATIONS = (
     layers.PReLU,
     layers.ELU,
 )
+MIXING = ("softmax", "log_softmax", "sparsemax")  # activations that let channels see others
 CHANNELWISE = (
     layers.BatchNormalization,
     layers.Dropout,
@@ -161,7 +164,7 @@ def _keeps_channels_apart(node: Node) -> bool:
     if isinstance(layer, layers.BatchNormalization):
         return layer.axis in (-1, len(node.outputs[0].shape) - 1)
     if isinstance(layer, layers.Activation):
-        return getattr(layer.activation, "__name__", "") not in ("softmax", "log_softmax")
+        return getattr(layer.activation, "__name__", "") not in MIXING
     if isinstance(layer, POOLINGS):
         return layer.data_format == "channels_last"
     return isinstance(layer, CHANNELWISE)

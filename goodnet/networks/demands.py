@@ -14,11 +14,14 @@ MOST_TRAINED = 1024  # images together, about: of a DeepID
 FEWEST_TRAINED = 8
 
 
-def demands_of(loaded: LoadedNetwork, image: ImageShape) -> Demands:
+def demands_of(loaded: LoadedNetwork, image: ImageShape) -> Demands | None:
     """What a network asks for, on images of this size: nothing of it is computed.
 
+    None where vetting does not know the layers: a notebook's own network, which nobody else made.
     Raises Unsafe where that is more than any network takes, Unusable where they are too small.
     """
+    if loaded.configuration is None:
+        return None
     place = f"on images of {image}"
     try:
         return find_demands(loaded.configuration, place, list(image))
@@ -31,7 +34,10 @@ def fit_training(loaded: LoadedNetwork, valid: ImageSet, limits: Limits) -> int:
 
     Raises Unsafe or Unusable where the memory is too small for them and the images.
     """
-    size = demands_of(loaded, valid.shape).kept * TRAINED
+    demands = demands_of(loaded, valid.shape)
+    if demands is None:
+        return MOST_TRAINED
+    size = demands.kept * TRAINED
     together = max(FEWEST_TRAINED, GRADIENTS // size)
     need = min(together, MOST_TRAINED) * size + min(len(valid) * valid.bytes_each, LARGEST_READ)
     if need > limits.memory:
@@ -53,9 +59,10 @@ def fit_batch(
     sizes = set(images)
     batch = limits.batch_size
     for loaded in networks:
-        most = max(demands_of(loaded, image).most for image in sizes)
+        found = [each for each in (demands_of(loaded, image) for image in sizes) if each]
         try:
-            batch = min(batch, images_at_once(most, limits))
+            if found:
+                batch = min(batch, images_at_once(max(each.most for each in found), limits))
             if None in input_shape(loaded.model):  # else it was tried when it was loaded
                 for image in sizes:
                     try_out(loaded.model, image, loaded.path)

@@ -32,17 +32,19 @@ class LoadedNetwork:
 
     model: (n, height, width, colours) -> (n, classes), also where the network in the file lacks
     the colours or has one output for two classes; in_file: that network, with no layers besides;
-    configuration: its own, as vetting has rebuilt it.
+    configuration: its own, as vetting has rebuilt it. One that a notebook has made itself comes
+    from no file: its source is None, and its configuration where vetting does not know its layers.
     """
 
     model: keras.Model
-    source: NetworkFile
+    source: NetworkFile | None
     in_file: keras.Model
-    configuration: dict
+    configuration: dict | None
 
     @property
     def path(self) -> Path:
-        return self.source.path
+        """Its file, or its name where it has none: what errors are about."""
+        return self.source.path if self.source else Path(self.in_file.name)
 
 
 def load_network(source: NetworkFile) -> LoadedNetwork:
@@ -56,15 +58,23 @@ def load_network(source: NetworkFile) -> LoadedNetwork:
     refuse_unsafe_keras(keras.__version__)
     try:
         in_file, configuration = _build(source)
-        model = with_colour(in_file)
-        _check_classifier(model)
-        shape = input_shape(model)
-        if None not in shape:
-            try_out(model, shape, source.path)
-        model = with_two_classes(model)
+        return LoadedNetwork(as_classifier(in_file, source.path), source, in_file, configuration)
     except Unusable as error:
         raise error.about(source.path) from None
-    return LoadedNetwork(model, source, in_file, configuration)
+
+
+def as_classifier(network: keras.Model, path: Path) -> keras.Model:
+    """The network as (n, height, width, colours) -> (n, classes), sharing its weights.
+
+    path: its file, or its name: what errors are about. Raises Unusable where it is no such
+    classifier, or cannot be run.
+    """
+    model = with_colour(network)
+    _check_classifier(model)
+    shape = input_shape(model)
+    if None not in shape:
+        try_out(model, shape, path)
+    return with_two_classes(model)
 
 
 def input_shape(network: keras.Model) -> ImageShape:

@@ -16,6 +16,9 @@ from goodnet.networks.graph import Tensor, call_making, closing_layer, nodes, pr
 SIGMOIDS = (keras.activations.sigmoid, keras.activations.hard_sigmoid)
 
 
+_CALLED = {"Sigmoid": keras.activations.sigmoid, "HardSigmoid": keras.activations.hard_sigmoid}
+
+
 class Form(NamedTuple):
     """What the two classes make of the one output, (scale, offset) each: x * scale + offset."""
 
@@ -128,7 +131,8 @@ def _closing_activation(network: keras.Model) -> object:
         node = call_making(node.input_tensors[0])
     if isinstance(node.operation, keras.Model):
         return _closing_activation(node.operation)
-    return getattr(node.operation, "activation", None)
+    called = _CALLED.get(type(node.operation).__name__)  # as a call of keras.ops
+    return called or getattr(node.operation, "activation", None)
 
 
 def _is_linear(layer: keras.Operation) -> bool:

@@ -14,6 +14,7 @@ from goodnet.errors import Unusable
 from goodnet.files import replacing
 from goodnet.networks.array_names import array_names
 from goodnet.networks.loading import LoadedNetwork, refusing
+from goodnet.vetting.parts import Parts
 from goodnet.vetting.patching import write_changed
 from goodnet.vetting.values import arrays_of
 
@@ -31,12 +32,15 @@ def write_copy(loaded: LoadedNetwork, destination: Path, changes: Iterable[Chang
     """Write a network's file again, with some arrays changed and every other byte kept.
 
     The bytes are those that were vetted when it was loaded, whatever the file has become since.
-    Raises Unusable where the file holds another array at a variable's place, or where
-    `destination` cannot be written.
+    Raises Unusable where the network comes from no file, or the file holds another array at a
+    variable's place, or where `destination` cannot be written.
     """
+    source = loaded.source
+    if source is None:
+        raise Unusable("comes from no file that could be copied", loaded.path)
     with replacing(destination) as temporary:
         try:
-            write_changed(loaded.source, _changed_arrays(loaded, changes), temporary)
+            write_changed(source, _changed_arrays(loaded, source.parts, changes), temporary)
         except Unusable as error:
             raise error.about(loaded.path) from None
 
@@ -70,11 +74,13 @@ def write_weights(loaded: LoadedNetwork, destination: Path, arrays: Sequence[np.
     write_copy(loaded, destination, list(changed))
 
 
-def _changed_arrays(loaded: LoadedNetwork, changes: Iterable[Change]) -> dict[str, np.ndarray]:
+def _changed_arrays(
+    loaded: LoadedNetwork, parts: Parts, changes: Iterable[Change]
+) -> dict[str, np.ndarray]:
     """The arrays of the file that are to be others, by their path in it, in its own types."""
-    arrays = arrays_of(loaded.source.parts)
+    arrays = arrays_of(parts)
     with refusing("cannot be copied"):
-        names = array_names(loaded.in_file, loaded.source.parts)
+        names = array_names(loaded.in_file, parts)
     changed = {}
     for change in changes:
         candidates = names.get(change.variable.path, ())

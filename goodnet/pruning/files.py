@@ -49,7 +49,7 @@ def write_pruned(
     what is not at hand. Raises Unusable where a file cannot be written.
     """
     counted = {"valid": pruning.valid, "clean": clean, "backdoored": backdoored}
-    curve = PruningCurve(pruning.order, pruning.mean_activation, _percentages(counted))
+    curve = curve_of(pruning, clean, backdoored)
     with alone_in(files.curve.parent):  # so that all are of one run
         for drop, pruned in pruning.stops.items():
             if pruned is not None:
@@ -62,6 +62,14 @@ def write_pruned(
         write_curve(files.curve, curve)
         write_channels(files.channels, pruning.order, _channel_means(counted))
     return curve
+
+
+def curve_of(
+    pruning: Pruning, clean: RowCounts | None = None, backdoored: RowCounts | None = None
+) -> PruningCurve:
+    """The pruning curve, with the columns of what was counted on test sets, where it was."""
+    counted = {"valid": pruning.valid, "clean": clean, "backdoored": backdoored}
+    return PruningCurve(pruning.order, pruning.mean_activation, _percentages(counted))
 
 
 def _read_back(path: Path) -> keras.Model:

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from goodnet.cli.values import remark_on_values
-from goodnet.dataset import open_clean
+from goodnet.dataset import ImageSet, open_clean
 from goodnet.errors import Unusable
 from goodnet.files import alone_in
 from goodnet.lab import TunedFiles
@@ -17,10 +18,10 @@ from goodnet.networks.loading import LoadedNetwork, fit_of
 from goodnet.networks.pixel_hint import hint_at_pixels
 from goodnet.networks.writing import write_weights
 from goodnet.pixels import Range, Scaling
-from goodnet.progress import Reporter
+from goodnet.progress import Progress, Reporter
 from goodnet.tuning import report
 from goodnet.tuning.gradients import check_backend
-from goodnet.tuning.tuned import Repair
+from goodnet.tuning.tuned import Repair, Tuned
 from goodnet.vetting.quarantine import Held
 
 
@@ -52,12 +53,7 @@ def tune_and_save(
     together = fit_training(loaded, valid, options.limits)
     batch_size = fit_batch([loaded], [valid.shape], options.limits)
     reporter.lap("loading")
-    check_backend()
-    repair: Repair = look_up(method.repair)
-    try:
-        tuned = repair(loaded.model, valid, options.seed, reporter.progress, together=together)
-    except Unusable as error:
-        raise error if error.path else error.about(loaded.path) from None
+    tuned = tune(loaded, valid, method, options.seed, reporter.progress, together)
     reporter.lap(method.name)
     pictures: list[Path] = []
     with alone_in(made.network.parent):  # so that all are of one run
@@ -69,3 +65,23 @@ def tune_and_save(
     results = report.list_tuned(method, tuned, pictures, made.network)
     accuracy = percent(tuned.b_hits, tuned.held_back)
     return Repaired(results, hint_at_pixels(loaded.model, valid, accuracy, batch_size))
+
+
+def tune(
+    loaded: LoadedNetwork,
+    valid: ImageSet,
+    method: Method,
+    seed: int,
+    progress: Progress,
+    together: int,
+) -> Tuned[Any]:
+    """Repair a network by training a copy of it, with the gradients of so many images together.
+
+    Raises Unusable where it cannot be trained.
+    """
+    check_backend()
+    repair: Repair = look_up(method.repair)
+    try:
+        return repair(loaded.model, valid, seed, progress, together=together)
+    except Unusable as error:
+        raise error if error.path else error.about(loaded.path) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -12,8 +12,8 @@ import numpy as np
 class Patch:
     """An image x with the patch laid over it is (1 - mask) * x + mask * pattern."""
 
-    mask: np.ndarray  # (height, width, 1), from 0 to 1
-    pattern: np.ndarray  # (height, width, colours), pixels as the network takes them
+    mask: np.ndarray = field(repr=False)  # (height, width, 1), from 0 to 1
+    pattern: np.ndarray = field(repr=False)  # (height, width, colours), as the network takes them
 
 
 @dataclass(frozen=True)

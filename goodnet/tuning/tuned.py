@@ -5,7 +5,7 @@ file and no backdoored image can decide anything. Training is in inference mode:
 batch norm keeps its moving averages.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 import keras
@@ -21,7 +21,7 @@ Findings = TypeVar("Findings")
 class Tuned(Generic[Findings]):
     """A network after training on clean images."""
 
-    arrays: list[np.ndarray]  # of all its weights, in Keras's order
+    arrays: list[np.ndarray] = field(repr=False)  # of all its weights, in Keras's order
     held_back: int  # images that it was not trained on
     kept: int  # of these, answered as they should be: with the label, or as B does
     b_hits: int  # of these, given their label by B

@@ -96,6 +96,13 @@ def normalize(*always: str) -> ShapeRule:
     return rule
 
 
+def scale_axes(call: Call) -> Made:
+    """RMSNormalization."""
+    shape = call.shape
+    axes = count_axes(call.settings.get("axis", -1), len(shape))
+    return Made(shape, {"scale": require_known(*(shape[axis] for axis in axes))})
+
+
 def standardize(call: Call) -> Made:
     """Normalization, whose mean and variance are arrays where its settings do not say them."""
     shape, settings = call.shape, call.settings

@@ -5,6 +5,7 @@ is given the rebuilt one. No Keras inside.
 """
 
 import json
+import re
 from collections import Counter
 
 from goodnet.errors import Unsafe, Unusable
@@ -65,6 +66,8 @@ def _parse(text: str | bytes, place: str) -> object:
         if len(found) < len(pairs):
             twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
             raise Unsafe(f"{place}: has {quote(twice)} twice in one object")
+        if isinstance(module := found.get("module"), str):  # tf_keras is Keras 2 by another name
+            found["module"] = re.sub(r"^tf_keras(?=\.|$)", "keras", module)
         return found
 
     def refuse(constant: str) -> None:

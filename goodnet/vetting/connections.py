@@ -7,9 +7,11 @@ checks.py.
 import heapq
 
 from goodnet.vetting import checks
-from goodnet.vetting.checks import quote
+from goodnet.vetting.checks import Checks, quote
 from goodnet.vetting.layers import NETWORKS
 from goodnet.vetting.objects import dtype
+
+ATTENDED = ("query", "value", "key")  # tensors that attention may take by name, in its order
 
 
 def check_tensor(value: object) -> list:
@@ -49,29 +51,50 @@ def list_ends(stated: list) -> list[list]:
 def check_node(node: object) -> list | dict:
     """One call of a layer: the tensors it takes, and nothing that does anything."""
     if isinstance(node, dict):
-        node = checks.fields(node, {"args": checks.items, "kwargs": _check_keywords})
-        args = [_check_argument(value, 0) for value in node["args"]]
-        return {"args": args, "kwargs": node["kwargs"]}
-    tensors = []
+        node = checks.fields(node, {"args": checks.items, "kwargs": checks.plain_dict})
+        args = [*node["args"], *_take_named(node["kwargs"])]
+        return {"args": [_check_argument(value, 0) for value in args], "kwargs": {}}
+    tensors, named = [], []
     for item in checks.items(node):
         tensor = checks.items(item)
         if len(tensor) == 4:
-            _check_keywords(tensor[3])
+            named += [check_tensor(value) for value in _take_named(checks.plain_dict(tensor[3]))]
         tensors.append([*check_tensor(tensor[:3]), {}])
+    if named:  # as Keras 2 wrote attention; of a list today's Keras would make one argument
+        every = [*(tensor[:3] for tensor in tensors), *named]
+        return {"args": [state_tensor(tensor) for tensor in every], "kwargs": {}}
     return tensors
 
 
-def _check_keywords(value: object) -> dict:
-    """What a call may be told by name: nothing but whether it trains, and no mask."""
-    keywords = {"training": checks.exactly(None, False, True), "mask": _check_no_mask}
-    checks.fields(value, keywords, required=False)
-    return {}
+def state_tensor(tensor: list) -> dict:
+    """[layer, call, output] as today's Keras writes it beside other arguments."""
+    history = {"shape": [], "dtype": "float32", "keras_history": tensor}
+    return {"class_name": "__keras_tensor__", "config": history}
+
+
+def _take_named(keywords: dict) -> list:
+    """The tensors that a call is told by name, as attention may be.
+
+    It may be told nothing else but whether it trains, and no mask.
+    """
+    others = {key: value for key, value in keywords.items() if key not in ATTENDED}
+    checks.fields(others, _KEYWORDS, required=False)
+    return [keywords[name] for name in ATTENDED if keywords.get(name) is not None]
 
 
 def _check_no_mask(value: object) -> None:
     """None, or a list of as many as there are tensors."""
     for mask in value if isinstance(value, list) else [value]:
         checks.exactly(None)(mask)
+
+
+_KEYWORDS: Checks = {
+    "training": checks.exactly(None, False, True),
+    "mask": _check_no_mask,
+    "attention_mask": checks.exactly(None),
+    "use_causal_mask": checks.exactly(False),
+    "return_attention_scores": checks.exactly(False),
+}
 
 
 def _check_argument(value: object, depth: int) -> object:

@@ -7,7 +7,8 @@ operations, and looked through as these; no function is found by its name.
 from goodnet.errors import Unsafe, Unusable
 from goodnet.vetting import checks
 from goodnet.vetting.checks import check_at, quote
-from goodnet.vetting.layers import OPERATIONS_MODULE
+from goodnet.vetting.connections import state_tensor
+from goodnet.vetting.operations import OPERATIONS_MODULE
 
 CLASSES = ("TFOpLambda", "SlicingOpLambda")
 CONSTANT = "_CONSTANT_VALUE"  # stands for a layer where the first operand is a number
@@ -79,5 +80,4 @@ def _operand(value: object) -> object:
     """A number, or a tensor as today's Keras writes it."""
     if not isinstance(value, list):
         return checks.number(value)
-    history = {"shape": [], "dtype": "float32", "keras_history": value}
-    return {"class_name": "__keras_tensor__", "config": history}
+    return state_tensor(value)

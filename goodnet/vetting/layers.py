@@ -5,14 +5,10 @@ has no row is refused, and a row without a shape rule cannot be made: a layer th
 input's shape as it is and has no arrays says so, by the rule `keep_shape`.
 """
 
-from dataclasses import dataclass, field
-
 from goodnet.errors import Unsafe
 from goodnet.vetting import arrays, settings, shapes
-from goodnet.vetting.calls import ShapeRule
 from goodnet.vetting.checks import (
     MOST_CHANNELS,
-    Checks,
     boolean,
     exactly,
     listed,
@@ -26,38 +22,12 @@ from goodnet.vetting.checks import (
     whole,
 )
 from goodnet.vetting.objects import AXES, AXIS, SEED
+from goodnet.vetting.operations import OPERATIONS
+from goodnet.vetting.row import Layer
 from goodnet.vetting.settings import FORMAT, activation, weighted
 
 MOST_UPSAMPLING = 64
 MOST_REPEATS = 1 << 16
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A row of the table.
-
-    own: the settings of this layer that Keras is given, each with its check; rule: what shape and
-    which arrays it makes; module: where Keras keeps it; left_out: settings that are checked, and
-    then kept from Keras, as they ask for nothing special or are Keras 2's own; common: what it
-    shares with all layers; rebuilt_as: the layer that Keras is given instead, which answers the
-    same. No setting beside these is allowed.
-    """
-
-    own: Checks
-    rule: ShapeRule
-    module: str = "keras.layers"
-    left_out: Checks = field(default_factory=dict)
-    common: Checks = field(default_factory=lambda: settings.COMMON)
-    rebuilt_as: str | None = None
-
-    def __post_init__(self) -> None:
-        if not callable(self.rule):
-            raise TypeError("a layer on the allow-list must name its shape rule")
-
-    @property
-    def allowed(self) -> Checks:
-        """All settings that may stand in a file, each with its check."""
-        return self.common | self.own | self.left_out
 
 
 _INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5")
@@ -94,6 +64,10 @@ LAYERS: dict[str, Layer] = {
     "GlobalMaxPooling2D": Layer(settings.GLOBAL_POOL, shapes.pool_globally),
     "GlobalAveragePooling1D": Layer(settings.GLOBAL_POOL, shapes.pool_globally),
     "GlobalAveragePooling2D": Layer(settings.GLOBAL_POOL, shapes.pool_globally),
+    "AdaptiveMaxPooling1D": Layer(settings.ADAPTIVE_POOL, shapes.pool_to_size),
+    "AdaptiveMaxPooling2D": Layer(settings.ADAPTIVE_POOL, shapes.pool_to_size),
+    "AdaptiveAveragePooling1D": Layer(settings.ADAPTIVE_POOL, shapes.pool_to_size),
+    "AdaptiveAveragePooling2D": Layer(settings.ADAPTIVE_POOL, shapes.pool_to_size),
     # Normalization
     "BatchNormalization": Layer(
         {**settings.NORM, **weighted("moving_mean", "moving_variance"), "momentum": number},
@@ -106,6 +80,7 @@ LAYERS: dict[str, Layer] = {
     "GroupNormalization": Layer(
         {**settings.NORM, "groups": whole(-1, MOST_CHANNELS)}, arrays.normalize()
     ),
+    "RMSNormalization": Layer({"axis": AXIS, "epsilon": number}, arrays.scale_axes),
     "UnitNormalization": Layer({"axis": AXIS}, shapes.keep_shape),
     "Normalization": Layer(
         {
@@ -196,13 +171,6 @@ LAYERS: dict[str, Layer] = {
     ),
 }
 
-OPERATIONS_MODULE = "keras.src.ops.numpy"
-# What Keras makes of x + 3, of x / 127.5 and of x + y.
-OPERATIONS: dict[str, Layer] = {
-    name: Layer({}, shapes.merge, OPERATIONS_MODULE, common=settings.NAMED)
-    for name in ("Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Maximum", "Minimum")
-}
-
 # Where Keras keeps its kinds of networks; the first is what the rebuilt configuration names.
 NETWORKS: dict[str, tuple[str, ...]] = {
     "Functional": (
@@ -221,8 +189,9 @@ def find_layer(class_name: object, module: object, place: str) -> Layer:
     """The row of a layer or an operation. Raises Unsafe, which names the place, where none is."""
     row = None
     if isinstance(class_name, str):
-        row = OPERATIONS.get(class_name) if module == OPERATIONS_MODULE else None
-        row = row or LAYERS.get(class_name)
+        operation = OPERATIONS.get(class_name)
+        own = operation is not None and module == operation.module
+        row = operation if own else LAYERS.get(class_name)
     if row is None:
         raise Unsafe(f"{place}: the layer {quote(class_name)} is not on the allow-list")
     return row

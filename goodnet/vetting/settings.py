@@ -39,7 +39,7 @@ ACTIVATIONS = (
     *("linear", "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "swish"),
     *("hard_silu", "hard_swish", "mish", "sigmoid", "hard_sigmoid", "log_sigmoid", "tanh"),
     *("hard_tanh", "tanh_shrink", "soft_shrink", "hard_shrink", "softplus", "softsign"),
-    *("squareplus", "exponential", "softmax", "log_softmax"),
+    *("squareplus", "exponential", "softmax", "log_softmax", "sparsemax"),
 )
 
 NAMED: Checks = {"name": name}
@@ -127,6 +127,7 @@ POOL: Checks = {
     "strides": optional(sizes(LONGEST_SIDE)),
     "padding": one_of("valid", "same"),
 }
+ADAPTIVE_POOL: Checks = {**FORMAT, "output_size": sizes(LONGEST_SIDE)}
 GLOBAL_POOL: Checks = {**FORMAT, "keepdims": boolean}
 NOISE_SHAPE: Checks = {"noise_shape": optional(listed(optional(whole(1, MOST_CHANNELS)), 1, 6))}
 SPATIAL_DROPOUT: Checks = {"rate": number, "seed": SEED, **FORMAT}
@@ -193,6 +194,9 @@ PLAIN_ATTENTION: Checks = {
     "attention_axes": optional(either(exactly(1), listed(exactly(1), 1, 1))),
     "sliding_window": exactly(None),
     "flash_attention": exactly(None, False),
+    # Of Keras 2: what it was called on, and how it would mask.
+    "softmax_robust_masking": boolean,
+    **{f"{part}_shape": optional(shape) for part in ("query", "key", "value")},
 }
 # Left out too: Keras 2 wrote what it inherited, and today's Keras refuses to read it.
 INHERITED_BY_TRANSPOSE: Checks = {**UNQUANTIZED, **_GROUPS}

@@ -75,6 +75,77 @@ def reshape(call: Call) -> Made:
     return Made([shape[0], *target])
 
 
+def reshape_with_images(call: Call) -> Made:
+    """The operation Reshape, whose first size is of the images: -1, or what is open or fixed."""
+    images, *target = call.settings["newshape"]
+    if images not in (-1, call.shape[0]) or (images == -1 and -1 in target) or None in target:
+        raise ValueError("it would change the number of images")
+    if None in call.shape[1:]:
+        raise ValueError("a size is open")
+    made = reshape(Call(call.layer, {"target_shape": target}, call.inputs))
+    if math.prod(made.shape[1:]) != math.prod(call.shape[1:]):
+        raise ValueError(f"its values do not make {target}")
+    return made
+
+
+def transpose(call: Call) -> Made:
+    """The operation Transpose, which leaves the images first."""
+    images, *order = call.settings["axes"]
+    if images != 0:
+        raise ValueError("it would mix the images")
+    return permute(Call(call.layer, {"dims": order}, call.inputs))
+
+
+def add_axis(call: Call) -> Made:
+    """The operation ExpandDims."""
+    made = list(call.shape)
+    (axis,) = count_axes(call.settings["axis"], len(made) + 1)
+    if axis == 0:
+        raise ValueError("it would mix the images")
+    made.insert(axis, 1)
+    return Made(made)
+
+
+def drop_axis(call: Call) -> Made:
+    """The operation Squeeze."""
+    made = list(call.shape)
+    (axis,) = count_axes(call.settings["axis"], len(made))
+    if axis == 0 or made[axis] != 1:
+        raise ValueError(f"its axis {axis} cannot be left out")
+    return Made(made[:axis] + made[axis + 1 :])
+
+
+def reduce(call: Call) -> Made:
+    """The operations Mean, Sum and Max, within each image."""
+    axes = _axes_within(call)
+    if call.settings.get("keepdims"):
+        return Made([1 if axis in axes else size for axis, size in enumerate(call.shape)])
+    return Made([size for axis, size in enumerate(call.shape) if axis not in axes])
+
+
+def keep_images(call: Call) -> Made:
+    """What changes the values along some axes, within each image."""
+    _axes_within(call)
+    return keep_shape(call)
+
+
+def _axes_within(call: Call) -> list[int]:
+    """The axes that a setting names. Raises ValueError where one is that of the images."""
+    axis = call.settings.get("axis")
+    axes = [0] if axis is None else count_axes(axis, len(call.shape))
+    if 0 in axes:
+        raise ValueError("it would mix the images")
+    return axes
+
+
+def pool_to_size(call: Call) -> Made:
+    """AdaptiveMaxPooling and AdaptiveAveragePooling."""
+    made, sides = list(call.shape), call.sides
+    for side, size in zip(sides, spread(call.settings["output_size"], len(sides)), strict=True):
+        made[side] = size
+    return Made(made)
+
+
 def permute(call: Call) -> Made:
     """Permute."""
     shape, order = call.shape, call.settings["dims"]
@@ -152,6 +223,8 @@ def concatenate(call: Call) -> Made:
     """Concatenate."""
     made = list(call.inputs[0])
     (axis,) = count_axes(call.settings.get("axis", -1), len(made))
+    if axis == 0:
+        raise ValueError("it would mix the images")
     sizes = [shape[axis] for shape in call.inputs]
     made[axis] = None if None in sizes else sum(sizes)
     return Made(made)

@@ -1,0 +1,168 @@
+"""The repairs, called from a notebook: they give networks and what repair.py prints from."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Generic
+
+import keras
+
+from goodnet.cli import options
+from goodnet.cli.libraries import our_settings
+from goodnet.errors import Unusable
+from goodnet.front.images import Images, Labels, opened
+from goodnet.front.networks import Network, copy_of, take_b
+from goodnet.front.options import as_option, limits_of, scaling_of
+from goodnet.front.telling import Tell, progress_of, warn
+from goodnet.memory import BATCH_SIZE
+from goodnet.methods import METHODS
+from goodnet.metrics import percent
+from goodnet.networks.demands import fit_batch, fit_training
+from goodnet.networks.loading import fit_of
+from goodnet.networks.pixel_hint import hint_at_pixels
+from goodnet.networks.split import Split, silence, split_network
+from goodnet.pruning.curve import PruningCurve
+from goodnet.pruning.files import curve_of
+from goodnet.pruning.head import head_of
+from goodnet.pruning.sweeping import Pruning
+from goodnet.pruning.sweeping import prune as sweep
+from goodnet.tuning.command import tune
+from goodnet.tuning.fine_pruning import FinePruned
+from goodnet.tuning.suspects import Unlearned
+from goodnet.tuning.tuned import Findings, Tuned
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What pruning found, and a B' for each drop X that is reached.
+
+    networks: by X, as it was given; curve: what stands in pruning.csv without test files.
+    """
+
+    networks: dict[float, keras.Model]
+    pruning: Pruning
+    curve: PruningCurve
+    layer: str  # whose channels were pruned
+    reason: str  # why this layer
+    measured_at: str  # the layer at whose output the channels were measured
+    silenced_in: str | None  # the layer behind it that was changed; None: what is before it
+
+
+@dataclass(frozen=True)
+class Repaired(Generic[Findings]):
+    """A B' that was trained, and what the method tells of it."""
+
+    network: keras.Model
+    tuned: Tuned[Findings]
+
+
+@our_settings()
+def prune(
+    model: Network,
+    x: Images,
+    y: Labels = None,
+    drops: float | Iterable[float] = tuple(map(int, options.DROPS)),
+    *,
+    layer: str | None = None,
+    pixels: str | None = None,
+    scale: float | None = None,
+    batch_size: int = BATCH_SIZE,
+    progress: Tell | None = None,
+) -> Pruned:
+    """Prune the channels that clean images use least, until the clean accuracy is X points lower.
+
+    x, y: clean validation images and their labels (see `images.py` for what they may be); drops:
+    the X, in percentage points; the others as the options of repair.py. Raises Unusable or Unsafe
+    where something cannot be used.
+    """
+    drops = drops if isinstance(drops, Iterable) else [drops]
+    wanted = {drop: as_option(options.drop, "drops", drop) for drop in drops}
+    limits = limits_of(batch_size)
+    loaded = take_b(model)
+    with opened(x, y, fit_of(loaded.model, scaling_of(pixels, scale)), "x and y") as valid:
+        fitting = fit_batch([loaded], [valid.shape], limits)
+        try:
+            split = split_network(loaded.model, layer, valid.shape)
+        except Unusable as error:
+            raise Unusable(f"cannot be pruned: {error}", loaded.path) from None
+        with progress_of(progress)("Pruning", 2 * len(valid)) as advance:
+            head = head_of(split.head)
+            found = sweep(split, head, valid, sorted(wanted.values()), fitting, advance)
+        curve = curve_of(found)
+        hint = hint_at_pixels(loaded.model, valid, curve.percentages["valid_accuracy"][0], fitting)
+    pruned = {drop: found.stops[exact] for drop, exact in wanted.items()}
+    networks = {
+        drop: _silenced(loaded.in_file, split, found.order[:channels])
+        for drop, channels in pruned.items()
+        if channels is not None
+    }
+    warn(hint)
+    return Pruned(
+        networks=networks,
+        pruning=found,
+        curve=curve,
+        layer=split.layer.name,
+        reason=split.reason,
+        measured_at=split.measured_at,
+        silenced_in=split.silenced_in,
+    )
+
+
+def _silenced(network: keras.Model, split: Split, channels: tuple[int, ...]) -> keras.Model:
+    """A copy of a network with channels silenced; `split` shares the network's weights."""
+    silence(split, channels)
+    try:
+        return copy_of(network)
+    finally:
+        silence(split, ())
+
+
+@our_settings()
+def fine_prune(
+    model: Network,
+    x: Images,
+    y: Labels = None,
+    seed: int = 0,
+    *,
+    pixels: str | None = None,
+    scale: float | None = None,
+    progress: Tell | None = None,
+) -> Repaired[FinePruned]:
+    """Prune until 10 points are gone, then train what is left: repair.py --method fine-prune.
+
+    x, y: as for `prune`; seed: another one, another network.
+    """
+    return _tune("fine-prune", model, x, y, seed, scaling_of(pixels, scale), progress)
+
+
+@our_settings()
+def unlearn(
+    model: Network,
+    x: Images,
+    y: Labels = None,
+    seed: int = 0,
+    *,
+    pixels: str | None = None,
+    scale: float | None = None,
+    progress: Tell | None = None,
+) -> Repaired[Unlearned]:
+    """Look for the classes that a small patch leads to, and make B forget it: --method unlearn.
+
+    x, y: as for `prune`; seed: another one, another run. It takes minutes.
+    """
+    return _tune("unlearn", model, x, y, seed, scaling_of(pixels, scale), progress)
+
+
+def _tune(
+    method: str, model: Network, x: Images, y: Labels, seed: int, scale: Any, tell: Tell | None
+) -> Repaired[Any]:
+    seed = as_option(options.seed, "seed", seed)
+    loaded = take_b(model)
+    with opened(x, y, fit_of(loaded.model, scale), "x and y") as valid:
+        limits = limits_of(BATCH_SIZE)
+        together = fit_training(loaded, valid, limits)
+        fitting = fit_batch([loaded], [valid.shape], limits)
+        tuned = tune(loaded, valid, METHODS[method], seed, progress_of(tell), together)
+        accuracy = percent(tuned.b_hits, tuned.held_back)
+        hint = hint_at_pixels(loaded.model, valid, accuracy, fitting)
+    warn(hint, depth=1)
+    return Repaired(copy_of(loaded.in_file, tuned.arrays), tuned)
