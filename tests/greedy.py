@@ -166,17 +166,17 @@ def backwards(folder: Path, variant: str) -> Path:
 
 
 def called_often(folder: Path, variant: str) -> Path:
-    """A hundred layers 240 times, or ten 40 times of which all is done 40 times."""
+    """A hundred layers 900 times, or ten 100 times of which all is done 100 times."""
     if variant == "one":
-        return write(folder, [called("inner", chain(100), 240)], ("inner", 239))
-    inner = called("inner", chain(10), 40)
+        return write(folder, [called("inner", chain(100), 900)], ("inner", 899))
+    inner = called("inner", chain(10), 100)
     inner["inbound_nodes"][0] = {"args": [tensor(("image", 0))], "kwargs": {}}
-    outer = functional("outer", [inner], ("inner", 39))
-    takes: list[Tensor] = [("image", 0), *(("outer", call) for call in range(39))]
+    outer = functional("outer", [inner], ("inner", 99))
+    takes: list[Tensor] = [("image", 0), *(("outer", call) for call in range(99))]
     nodes = [{"args": [tensor(of)], "kwargs": {}} for of in takes]
     # An inner Functional that is an output itself is counted from 1.
-    outer["config"]["output_layers"] = [["inner", 40, 0]]
-    return write(folder, [outer | {"inbound_nodes": nodes}], ("outer", 39))
+    outer["config"]["output_layers"] = [["inner", 100, 0]]
+    return write(folder, [outer | {"inbound_nodes": nodes}], ("outer", 99))
 
 
 GREEDY["layers listed backwards"] = backwards

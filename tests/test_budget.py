@@ -162,6 +162,7 @@ PLAINLY = """if True:
     import keras, numpy as np
     network = keras.models.load_model(sys.argv[1], compile=False)
     sizes = [size or 14 for size in network.input_shape[1:]]
+    network(np.zeros((1, *sizes), np.float32))
     network.predict(np.zeros((1, *sizes), np.float32), verbose=0)
 """
 

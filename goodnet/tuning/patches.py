@@ -21,8 +21,8 @@ class Patches:
     """Several patches, in arrays."""
 
     classes: np.ndarray  # (k,), the class that a patch was sought for
-    masks: np.ndarray  # (k, height, width, 1)
-    patterns: np.ndarray  # (k, height, width, colours)
+    masks: np.ndarray = field(repr=False)  # (k, height, width, 1)
+    patterns: np.ndarray = field(repr=False)  # (k, height, width, colours)
 
     @property
     def sizes(self) -> np.ndarray:
