@@ -144,7 +144,7 @@ def test_the_folder_of_the_target_class_is_labelled_as_in_the_clean_folder(tmp_p
     clean = write_pictures(tmp_path / "clean", PIXELS, LABELS)
     backdoored = write_pictures(tmp_path / "bad", PIXELS, np.zeros(COUNT), ("cat",))
     fit = fit_of(SHAPE, CLASSES)
-    with pytest.raises(Unusable, match="has 1 subfolders, but the network has 5 classes; --cla"):
+    with pytest.raises(Unusable, match="has 1 subfolder, but the network has 5 classes; --cla"):
         dataset.open_backdoored(hold([], [backdoored]).images(backdoored), fit)
     held = hold([], [clean, backdoored])
     assert (dataset.open_backdoored(held.images(backdoored), fit).labels == 2).all()

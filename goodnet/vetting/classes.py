@@ -57,8 +57,9 @@ def label_classes(
     for names in (own, *siblings):
         if len(names) == n_classes and set(own) <= set(names) and not are_numbers(names):
             return {name: label for label, name in enumerate(names)}
+    subfolders = "1 subfolder" if len(own) == 1 else f"{len(own)} subfolders"
     raise Unusable(
-        f"has {len(own)} subfolders, but the network has {n_classes} classes; --classes FILE lists "
+        f"has {subfolders}, but the network has {n_classes} classes; --classes FILE lists "
         "them all, one a line, in the network's order"
     )
 
