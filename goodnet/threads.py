@@ -6,7 +6,7 @@ Threads pay because NumPy, h5py and the backends of Keras let go of Python's loc
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -25,6 +25,14 @@ def ahead(items: Generator[Item]) -> Iterator[Item]:
         while found := waiting.result():
             waiting = thread.submit(_next, items)
             yield found[0]
+
+
+@contextmanager
+def one_thread() -> Iterator[ThreadPoolExecutor]:
+    """A thread that works on when the context ends, with what it was given."""
+    thread = ThreadPoolExecutor(1)
+    yield thread
+    thread.shutdown(wait=False)
 
 
 def _next(items: Generator[Item]) -> tuple[Item] | None:

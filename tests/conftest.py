@@ -13,12 +13,17 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
+from typing import BinaryIO
 
 import h5py
 import numpy as np
+import portable
 import pytest
 
-from goodnet.cli import defaults, shell
+if portable.SYSTEM:
+    portable.install_everywhere(portable.SYSTEM)
+
+from goodnet.cli import defaults, shell  # noqa: E402
 
 shell.import_keras()
 
@@ -27,12 +32,13 @@ import keras  # noqa: E402
 from goodnet import dataset  # noqa: E402
 from goodnet.networks import loading  # noqa: E402
 from goodnet.pixels import Scaling  # noqa: E402
-from goodnet.vetting import asking, inspector, quarantine  # noqa: E402
+from goodnet.vetting import asking, inside, inspector, pieces, quarantine  # noqa: E402
 from goodnet.vetting.reading import AS_IT_SHOWS, Reading  # noqa: E402
 
 ROOT = defaults.ROOT
 SCRIPTS = ("eval.py", "repair.py", "Geval.py", "predict.py", "plot.py", "practice.py", "audit.py")
 AT_ONCE = 0.3  # seconds of processor time: what is said before the work is said in less
+posix = pytest.mark.skipif(portable.SYSTEM == "windows", reason="is about what Windows lacks")
 _opened = ExitStack()  # what a test holds in quarantine, until it ends
 SHAPE = (14, 12, 3)
 CLASSES = 5
@@ -46,15 +52,24 @@ def examined_here(request, monkeypatch):
     """
 
     def ask(files, size, started=None, keys=None):
-        answers = []
-        for file in files:
-            answers += asking.parse_answers(inspector.answer(*file, keys=keys), 1)
-        return answers
+        return [
+            asking.parse_answer(*inspector.answer(kind, *map(as_the_child_sees, given), keys=keys))
+            for kind, *given in files
+        ]
 
     if not request.node.get_closest_marker("child"):
         monkeypatch.setattr(asking, "ask", ask)
     yield
     _opened.close()
+
+
+def as_the_child_sees(file: BinaryIO) -> inside.PagedFile:
+    """An open file, whose bytes are fetched."""
+
+    def fetch(begin: int, length: int) -> bytes:
+        return b"".join(pieces.read_pieces(file, begin, length))
+
+    return inside.PagedFile(fetch, pieces.size_of(file))
 
 
 def hold(

@@ -426,7 +426,7 @@ def test_a_damaged_archive_is_also_refused_by_the_child_alone(tmp_path, monkeypa
     for does, says in (
         ("__import__('time').sleep(60)", "unpacking it crashes or takes more than 1 seconds"),
         ("bytearray(1 << 40)", "unpacking it crashes or takes more than 1 seconds"),
-        ("print('7')", "unpacking it went wrong"),
+        ("print('7', flush=True)", "unpacking it went wrong"),
     ):
         monkeypatch.setattr(unpacked, "_INFLATER", f"{code.format(does)}inflating.main()")
         with pytest.raises(Unusable, match=says):

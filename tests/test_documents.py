@@ -523,3 +523,9 @@ def test_the_version_is_the_one_that_the_documents_tell(script):
     version, date = re.findall(r"^## \[([\d.]+)\] - (.*)$", text_of("CHANGELOG.md"), re.M)[0]
     cited = dict(re.findall(r"^([\w-]+): (.*)$", text_of("CITATION.cff"), re.MULTILINE))
     assert (version, date) == (VERSION, cited["date-released"]) and cited["version"] == VERSION
+
+
+def test_tests_that_documents_name_are_there():
+    tests = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    named = {name for each in DOCUMENTS for name in re.findall(r"`(test_\w+)`", text_of(each))}
+    assert len(named) > 15 and [name for name in named if f"def {name}(" not in tests] == []

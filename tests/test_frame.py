@@ -124,9 +124,13 @@ def works(process: int) -> bool:
 
 
 SLOW_CHILD = """
-import sys, time
-if "inspector" in " ".join(sys.orig_argv):
-    time.sleep(60)
+import subprocess
+class Slow(subprocess.Popen):
+    def __init__(self, command, **options):
+        if "inspector" in " ".join(map(str, command)):
+            command = [command[0], "-c", "import time; time.sleep(60)"]
+        super().__init__(command, **options)
+subprocess.Popen = Slow
 """
 
 

@@ -13,6 +13,7 @@ import h5py
 import hostile
 import keras
 import numpy as np
+import portable
 import proofs
 import pytest
 from conftest import (
@@ -81,6 +82,7 @@ def test_every_hostile_image_set_is_refused(tmp_path, kind, form):
     check_refused(made(IMAGES, kind, form, tmp_path / "it"), load)
 
 
+HOLLOW = "file that is not there but for its start"
 USELESS_SAYS = {
     "later chunk stored short": "'data': has a chunk of 300 bytes, which cannot hold the 201600",
     "later chunk that unpacks short": "chunk 1 does not unpack to what it should hold",
@@ -88,7 +90,7 @@ USELESS_SAYS = {
     "chunks that each hold all images": "store it in chunks of few images",
     "more images than anybody has": "images; 4194304 are the most",
     "images too large for any network": "bytes each as 32-bit numbers; 16777216 are the most",
-    "file that is not there but for its start": "on the disk",
+    HOLLOW: "on the disk",
     "pipe or device": "it is a pipe or a device, not a plain file",
     "numbers at odd places of their bytes": "holds a special kind of ",
 }
@@ -98,6 +100,8 @@ USELESS_SAYS = {
 @pytest.mark.parametrize("kind", USELESS_IMAGES)
 def test_every_useless_image_set_is_refused(tmp_path, kind, variant):
     """With status 2, soon, and before or as its images are read: none is taken for an image."""
+    if portable.SYSTEM == "windows" and kind in ("pipe or device", HOLLOW):
+        pytest.skip("is no file that Windows has, or one of which it does not tell")
     path = made(USELESS_IMAGES, kind, variant, tmp_path / "it")
     start = time.perf_counter()
     with pytest.raises(Unusable) as caught:

@@ -47,9 +47,9 @@ LOST = "decoding it crashes, goes wrong or takes more than 1 seconds"
         ("__import__('os').abort()", LOST),
         ("bytearray(1 << 40)", "takes too much memory"),
         ("print('x', file=open({path!r}, 'w'), flush=True)", LOST),
-        ("print('not JSON')", LOST),
-        ("print('[' * 4000)", LOST),
-        ("print('7')", LOST),
+        ("print('not JSON', flush=True)", LOST),
+        ("print('[' * 4000, flush=True)", LOST),
+        ("print('7', flush=True)", LOST),
         ("(_ for _ in ()).throw(developing.Unsafe('a\\x1b[2Jb'))", re.escape(r"a.png: a\x1b[2Jb")),
     ],
 )

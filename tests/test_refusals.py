@@ -173,14 +173,14 @@ def test_every_refusal_is_met_by_a_file(tmp_path, monkeypatch):
         for index, maker in enumerate(kinds.values()):
             (folder := tmp_path / f"{what} {index}").mkdir()
             with open(maker(folder, "plain"), "rb") as file:
-                inspector.answer(what, file.fileno())
+                inspector.answer(what, file)
     for make_archive, *_ in test_archives.MAKERS.values():
         with open(make_archive(tmp_path / "a.npz"), "rb") as file:
-            inspector.answer("images", file.fileno())
+            inspector.answer("images", file)
     for index, maker in enumerate(GREEDY.values()):
         (folder := tmp_path / f"greedy {index}").mkdir()
         with open(maker(folder, "other"), "rb") as file:
-            inspector.answer("network", file.fileno())
+            inspector.answer("network", file)
     for index, odd in enumerate(ODD.values()):
         (folder := tmp_path / str(index)).mkdir()
         with pytest.MonkeyPatch.context() as patch:

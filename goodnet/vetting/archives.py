@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import BinaryIO
 
 import numpy as np
@@ -113,7 +114,7 @@ def _read_entry(file: BinaryIO, member: zipfile.ZipInfo, end: int) -> Entry:
     begin = _begin_of(file, member)
     if begin + member.compress_size > end:
         raise Unusable(f"{quote(name)}: runs into what lies behind it, or the file ends before")
-    start = read_exactly(file.fileno(), begin, min(member.compress_size, 2 * LONGEST_HEADER))
+    start = read_exactly(file, begin, min(member.compress_size, 2 * LONGEST_HEADER))
     if is_packed := member.compress_type == zipfile.ZIP_DEFLATED:
         try:
             start = zlib.decompressobj(-zlib.MAX_WBITS).decompress(start, LONGEST_HEADER)
@@ -131,9 +132,9 @@ def _read_entry(file: BinaryIO, member: zipfile.ZipInfo, end: int) -> Entry:
 
 def _begin_of(file: BinaryIO, member: zipfile.ZipInfo) -> int:
     """Where an entry's bytes begin. Its own header must say what the list of all says."""
-    header = read_exactly(file.fileno(), member.header_offset, LOCAL.size)
+    header = read_exactly(file, member.header_offset, LOCAL.size)
     mark, _, flags, method, *_, name_length, extra_length = LOCAL.unpack(header)
-    name = read_exactly(file.fileno(), member.header_offset + LOCAL.size, name_length)
+    name = read_exactly(file, member.header_offset + LOCAL.size, name_length)
     told = name.decode("utf-8" if flags & UTF_8 else "cp437", "replace")
     if mark != ZIP_START or method != member.compress_type or told != member.orig_filename:
         raise Unusable(f"{quote(member.filename)}: is damaged: the zip file tells it in two ways")
@@ -185,7 +186,7 @@ def _lay_out(entry: Entry, images: bool) -> Array:
 
 def _read_values(file: BinaryIO, array: Array) -> bytes:
     if array.offset is not None:
-        return read_exactly(file.fileno(), array.offset, array.total_bytes)
+        return read_exactly(file, array.offset, array.total_bytes)
     made = np.empty(array.shape, array.dtype)
-    inflate_into(file.fileno(), array, memoryview(made.data).cast("B"))
+    inflate_into(partial(read_exactly, file), array, memoryview(made.data).cast("B"))
     return made.tobytes()

@@ -1,54 +1,60 @@
 """The limited child that unpacks an image set; goodnet/vetting/unpacked.py starts it.
 
-It is told where the chunks are, and asked for images, which it leaves in memory that its reader
-shares. It knows neither HDF5 nor Keras, may take only so much memory and may write no file.
+It is told where the chunks are, asked for images, and asks for the bytes of chunks. It knows
+neither HDF5 nor Keras, and is shut into a cage (goodnet/vetting/cage.py).
 """
 
 import json
 import math
 import mmap
-import resource
 import sys
+import tempfile
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from goodnet.errors import Unusable
-from goodnet.vetting.layout import LARGEST_CHUNK, Array, Chunks, band_bytes, order_axes
+from goodnet.vetting import inside
+from goodnet.vetting.layout import Array, Chunks, band_bytes
 from goodnet.vetting.unpacking import unpack_rows
 
 KEPT = 1 << 28  # bytes of unpacked bands, for the images that come next
-MEMORY = 1 << 30  # bytes of address space, and as many as unpacking takes
+AT_ONCE, MOST_AT_ONCE = 1 << 22, 1 << 12  # bytes of chunks that are asked for together; chunks
+
+FetchAll = Callable[[Sequence[Sequence[int]]], Sequence[bytes | bytearray]]  # (begin, length) each
 
 
 @dataclass
 class Decoder:
     """An image set in chunks, and what of it is unpacked.
 
-    file, scratch: descriptors of the image set, and of a file for one large band.
+    scratch: memory for one large band, which is a file of its own.
     """
 
-    file: int
     array: Array
-    scratch: int | None
+    fetch: FetchAll
+    scratch: mmap.mmap | None = None
     bands: OrderedDict[int, np.ndarray] = field(default_factory=OrderedDict)
+    stored: dict[int, bytes | bytearray] = field(default_factory=dict)  # chunks that come next
 
-    def copy(self, start: int, pixels: np.ndarray, channels_first: bool) -> None:
-        """Fill `pixels` (n, height, width, colours) float32 with the images from `start` on."""
+    def copy(self, start: int, images: np.ndarray) -> None:
+        """Fill `images` (n, …), of the type that is stored, with the images from `start` on."""
         assert self.array.chunks
         step = self.array.chunks.shape[0]
+        end = start + len(images)
         done = 0
-        while done < len(pixels):
+        while done < len(images):
             band, first = divmod(start + done, step)
-            images = self.unpacked(band)[first : first + len(pixels) - done]
-            pixels[done : done + len(images)] = order_axes(images, channels_first)
-            done += len(images)
+            found = self.unpacked(band, -(-end // step))[first : first + len(images) - done]
+            images[done : done + len(found)] = found
+            done += len(found)
 
-    def unpacked(self, band: int) -> np.ndarray:
+    def unpacked(self, band: int, end: int) -> np.ndarray:
         """The images whose chunks are number `band` along the first axis, each unpacked once.
 
-        Those used last are kept, as far as there is room.
+        Those used last are kept, as far as there is room. Bands before `end` come next.
         """
         if band in self.bands:
             self.bands.move_to_end(band)
@@ -62,50 +68,50 @@ class Decoder:
         if self.scratch is None:
             made = np.empty(shape, array.dtype)
         else:
-            shared = mmap.mmap(self.scratch, whole)
-            made = np.frombuffer(shared, array.dtype, math.prod(shape)).reshape(shape)
-        unpack_rows(self.file, array, band, made)
+            made = np.frombuffer(self.scratch, array.dtype, math.prod(shape)).reshape(shape)
+        each = len(array.chunks.table) // -(-array.shape[0] // step)
+        unpack_rows(lambda number: self.read(number, end * each), array, band, made)
         self.bands[band] = made
         return made
 
+    def read(self, number: int, end: int) -> bytes | bytearray:
+        """A chunk as it is stored; with it some are fetched that come next, before `end`."""
+        if number not in self.stored:
+            assert self.array.chunks
+            ranges = self.array.chunks.table[number : min(end, number + MOST_AT_ONCE), :2]
+            count = max(1, int((np.cumsum(ranges[:, 1]) <= AT_ONCE).sum()))
+            found = self.fetch(ranges[:count].tolist())
+            self.stored = dict(enumerate(found, number))
+        return self.stored.pop(number)
 
-def limit(array: Array) -> None:
-    """Take no more memory than unpacking needs, and write no file."""
-    most = MEMORY + 4 * LARGEST_CHUNK + 2 * band_bytes(array)
-    for kind, value in (
-        (resource.RLIMIT_AS, most),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(kind, (value, value))
 
-
-def answer(decoder: Decoder, slot: mmap.mmap, asked: dict) -> str:
-    """Put the images that are asked for into the slot; "" or why not."""
-    shape = tuple(asked["shape"])
+def answer(decoder: Decoder, asked: dict) -> None:
+    """Say the images that are asked for, behind ""; or why not."""
+    images = np.empty((asked["count"], *decoder.array.shape[1:]), decoder.array.dtype)
     try:
-        pixels = np.frombuffer(slot, np.float32, math.prod(shape)).reshape(shape)
-        with np.errstate(all="ignore"):  # what becomes infinite is found by the reader
-            decoder.copy(asked["start"], pixels, asked["channels_first"])
+        decoder.copy(asked["start"], images)
     except Unusable as error:
-        return str(error)
+        inside.answer({"said": str(error)})
     except MemoryError:
-        return "unpacking it takes too much memory"
-    return ""
+        inside.answer({"said": "unpacking it takes too much memory"})
+    else:
+        inside.answer({"said": ""}, images.data.cast("B"))
 
 
 def main() -> None:
-    source = sys.stdin.buffer
-    given = json.loads(source.readline())
-    table = np.frombuffer(source.read(given["table"]), "<i8").reshape(-1, 3)
-    chunks = Chunks(tuple(given["chunk"]), tuple(given["filters"]), table)
-    array = Array(tuple(given["shape"]), given["dtype"], chunks=chunks)
-    limit(array)
-    decoder = Decoder(given["file"], array, given["scratch"])
-    slot = mmap.mmap(given["slot"], 0)
-    for line in source:
-        sys.stdout.write(json.dumps(answer(decoder, slot, json.loads(line))) + "\n")
-        sys.stdout.flush()
+    settings = inside.hear_settings()
+    scratch = None
+    if settings["scratch"]:
+        with tempfile.TemporaryFile() as file:
+            file.truncate(settings["scratch"])
+            scratch = mmap.mmap(file.fileno(), settings["scratch"])
+    inside.shut_in(settings)
+    table = np.frombuffer(inside.hear_bytes(settings["table"]), "<i8").reshape(-1, 3)
+    chunks = Chunks(tuple(settings["chunk"]), tuple(settings["filters"]), table)
+    array = Array(tuple(settings["shape"]), settings["dtype"], chunks=chunks)
+    decoder = Decoder(array, lambda ranges: inside.fetch(0, ranges), scratch)
+    for line in sys.stdin.buffer:
+        answer(decoder, json.loads(line))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,14 @@
 """The limited child that decodes PNG and JPEG files; goodnet/vetting/photos.py starts it.
 
 The content decides what a file is, and nothing too large is unpacked. Pillow's decoders are written
-in C, so that happens here, in a process that may take only so much time and memory, may write no
-file, and has neither HDF5 nor Keras.
+in C, so that happens here, in a process that may take only so much time and memory, has neither
+HDF5 nor Keras, and is shut into a cage (goodnet/vetting/cage.py).
 """
 
+import io
 import json
-import mmap
-import resource
 import sys
-import time
+from importlib import import_module
 from typing import BinaryIO
 
 import numpy as np
@@ -17,9 +16,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from goodnet.errors import Unsafe, Unusable
 from goodnet.printable import say
+from goodnet.vetting import inside
 from goodnet.vetting.photos import MODES, MOST_PIXELS, ImageShape
 
-MEMORY = 3 << 29  # bytes of address space: some copies of the largest image
+# Which Pillow imports when it first needs them: no more, once the cage is shut.
+LATE_MODULES = ("ImageColor", "ImageFile", "MpoImagePlugin", "TiffImagePlugin")
 NAMES = {"1": "black and white", "L": "greyscale", "P": "a palette", "RGB": "colour"}
 ORIENTATION = 0x0112  # EXIF tag
 
@@ -100,46 +101,34 @@ def _resized(image: Image.Image, size: tuple[int, int], notes: list[str]) -> Ima
     return image.resize(size, Image.Resampling.BICUBIC)
 
 
-def answer(file: BinaryIO, slot: mmap.mmap, shape: ImageShape) -> dict:
-    """Decode the open file into the slot, as (height, width, colours) uint8; what is said of it."""
+def answer(content: BinaryIO, shape: ImageShape) -> None:
+    """Say what the image is, {status, reason} or {status, size, notes}, and its pixels.
+
+    These are (height, width, colours) uint8.
+    """
     notes: list[str] = []
     try:
-        file.seek(0)
-        image = develop(file, shape, notes)
-        slot[: image.width * image.height * shape[-1]] = image.tobytes()
+        image = develop(content, shape, notes)
+        pixels = image.tobytes()
     except MemoryError:
-        return {"status": 2, "reason": "cannot be read as an image (it takes too much memory)"}
+        reason = "cannot be read as an image (it takes too much memory)"
+        inside.answer({"status": 2, "reason": reason})
     except Unusable as error:
-        return {"status": error.exit_status, "reason": str(error)}
-    return {"status": 0, "size": [image.height, image.width], "notes": notes}
-
-
-def limit() -> None:
-    """Take only so much memory, and write no file."""
-    for kind, value in (
-        (resource.RLIMIT_AS, MEMORY),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(kind, (value, value))
-
-
-def limit_time(seconds: int) -> None:
-    """Take no more processor time than so many seconds from now on."""
-    most = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + seconds + 1, most))
+        inside.answer({"status": error.exit_status, "reason": str(error)})
+    else:
+        said = {"status": 0, "size": [image.height, image.width], "notes": notes}
+        inside.answer(said, pixels)
 
 
 def main() -> None:
-    given = json.loads(sys.stdin.buffer.readline())
-    limit()
-    slot = mmap.mmap(given["slot"], 0)
-    with open(given["file"], "rb", buffering=0, closefd=False) as file:
-        for line in sys.stdin.buffer:
-            asked = json.loads(line)
-            limit_time(asked["seconds"])
-            sys.stdout.write(json.dumps(answer(file, slot, tuple(asked["shape"]))) + "\n")
-            sys.stdout.flush()
+    settings = inside.hear_settings()
+    Image.preinit()
+    for name in LATE_MODULES:
+        import_module(f"PIL.{name}")
+    inside.shut_in(settings)
+    for line in sys.stdin.buffer:
+        asked = json.loads(line)
+        answer(io.BytesIO(inside.hear_bytes(asked["bytes"])), tuple(asked["shape"]))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """An image set that was looked through: its images as plain numbers, read without HDF5."""
 
-import os
 import tempfile
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from goodnet.errors import Unusable
 from goodnet.vetting.asking import Started
 from goodnet.vetting.layout import Array, Layout, order_axes, read_layout
 from goodnet.vetting.opening import signature_of
-from goodnet.vetting.sharing import read_exactly_into
+from goodnet.vetting.pieces import read_into, size_of
 from goodnet.vetting.unpacked import inflate, start_unpacking
 
 PIECE = 1 << 24  # bytes that are read at a time
@@ -43,7 +42,7 @@ class Plain:
         """Fill `pixels` (n, height, width, colours) float32 with the images from `start` on."""
         stored = np.empty((len(pixels), *self.array.shape[1:]), self.array.dtype)
         at = self.begin + start * self.array.row_bytes
-        read_exactly_into(self.file.fileno(), stored, at)
+        read_into(self.file, stored, at)
         with np.errstate(over="ignore"):  # what becomes infinite is told by who judges pixels
             pixels[...] = order_axes(stored, channels_first)
 
@@ -112,7 +111,7 @@ def open_images(
     if isinstance(said, Unusable):
         return said
     try:
-        layout = read_layout(said, os.fstat(file.fileno()).st_size)
+        layout = read_layout(said, size_of(file))
         return ImageFile(path, file, signature, layout, _source(file, layout.data, started))
     except Unusable as error:
         return error
@@ -130,7 +129,7 @@ def _source(file: BinaryIO, data: Array | None, started: Started) -> Source | No
     if data is None:
         return None
     if data.chunks:
-        return start_unpacking(file, data, PIECE)
+        return start_unpacking(file, data)
     if data.packed:
         return Plain(inflate(file, data, started), data, 0)
     if data.content is not None:

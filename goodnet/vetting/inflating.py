@@ -1,37 +1,30 @@
 """The limited child that unpacks an array of a NumPy archive; it is started by unpacked.py.
 
-It is told where the array lies, and leaves its numbers in a file of just their size, once. It knows
-neither zip files nor Keras, may take only so much memory and may write no other file.
+It is told where the array lies, asks for its bytes, and answers its numbers, once. It knows neither
+zip files nor Keras, and is shut into a cage (goodnet/vetting/cage.py).
 """
 
-import json
-import mmap
-import resource
-import sys
+from functools import partial
+
+import numpy as np
 
 from goodnet.errors import Unusable
+from goodnet.vetting import inside
 from goodnet.vetting.layout import Array, Packed
 from goodnet.vetting.unpacking import inflate_into
 
-MEMORY = 1 << 30  # bytes of address space, beside what is unpacked
-
 
 def main() -> None:
-    given = json.loads(sys.stdin.buffer.readline())
-    array = Array(tuple(given["shape"]), given["dtype"], packed=Packed(*given["packed"]))
-    for kind, value in (
-        (resource.RLIMIT_AS, MEMORY + array.total_bytes),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(kind, (value, value))
-    said = ""
+    settings = inside.hear_settings()
+    array = Array(tuple(settings["shape"]), settings["dtype"], packed=Packed(*settings["packed"]))
+    inside.shut_in(settings)
+    values = np.empty(array.total_bytes, np.uint8)
     try:
-        inflate_into(given["file"], array, memoryview(mmap.mmap(given["into"], array.total_bytes)))
+        inflate_into(partial(inside.fetch_piece, 0), array, values.data)
     except Unusable as error:
-        said = str(error)
-    sys.stdout.write(json.dumps(said) + "\n")
-    sys.stdout.flush()
+        inside.answer({"said": str(error)})
+    else:
+        inside.answer({"said": ""}, values.data)
 
 
 if __name__ == "__main__":

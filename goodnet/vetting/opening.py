@@ -7,10 +7,16 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
+from goodnet.vetting.pieces import read_pieces, size_of
+
 # A file with holes of so many bytes, and so many times its bytes on the disk, holds nothing. File
 # systems that compress come nowhere near.
 LARGEST_HOLLOW = 1 << 26
 MOST_HOLLOW = 64
+# Each where the system has it; Windows needs to be told that a file is no text.
+FLAGS = os.O_RDONLY | sum(
+    getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY", "O_NOINHERIT")
+)
 
 
 def open_plain(path: Path) -> BinaryIO:
@@ -18,14 +24,14 @@ def open_plain(path: Path) -> BinaryIO:
 
     A pipe that nobody writes to would wait for ever; one that was opened thus does not.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = os.open(path, FLAGS)
     try:
         found = os.fstat(descriptor)
         if stat.S_ISDIR(found.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "it is a pipe or a device, not a plain file")
-        there = found.st_blocks * 512
+        there = getattr(found, "st_blocks", found.st_size) * 512  # Windows does not tell
         if found.st_size > max(LARGEST_HOLLOW, there * MOST_HOLLOW) and _has_holes(descriptor):
             raise OSError(
                 errno.EINVAL, f"it claims {found.st_size} bytes, but has {there} on the disk"
@@ -45,11 +51,10 @@ def _has_holes(descriptor: int) -> bool:
 
 
 def digest_of(file: BinaryIO) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal; its position, which others share, stays."""
-    digest, start = hashlib.sha256(), 0
-    while piece := os.pread(file.fileno(), 1 << 20, start):
+    """The SHA-256 of a file's bytes, in hexadecimal. Raises Unusable where it becomes shorter."""
+    digest = hashlib.sha256()
+    for piece in read_pieces(file, 0, size_of(file)):
         digest.update(piece)
-        start += len(piece)
     return digest.hexdigest()
 
 

@@ -5,8 +5,6 @@ are written over; where they do not lie there plainly, the child writes the copy
 (goodnet/vetting/rewriting.py). Then a child looks through the copy, as through any network.
 """
 
-import os
-import shutil
 import tempfile
 from pathlib import Path
 from typing import BinaryIO
@@ -18,6 +16,7 @@ from goodnet.vetting import asking, quarantine
 from goodnet.vetting.changes import Arrays, hand_over
 from goodnet.vetting.contents import HDF5_START, StoredArray
 from goodnet.vetting.parts import Parts
+from goodnet.vetting.pieces import read_pieces, size_of
 from goodnet.vetting.quarantine import NetworkFile
 from goodnet.vetting.values import arrays_of
 
@@ -30,8 +29,8 @@ def write_changed(source: NetworkFile, changed: Arrays, copy: Path) -> None:
     stored, old = source.parts.contents.arrays, arrays_of(source.parts)
     if all(stored[name].offset is not None for name in changed):
         with open(copy, "w+b") as file:
-            source.original.seek(0)
-            shutil.copyfileobj(source.original, file)
+            original = source.original
+            file.writelines(read_pieces(original, 0, size_of(original)))
             for name, array in changed.items():
                 _write_over(file, stored[name], old[name], array)
     else:
@@ -41,7 +40,7 @@ def write_changed(source: NetworkFile, changed: Arrays, copy: Path) -> None:
 
 def _write_over(file: BinaryIO, stored: StoredArray, old: np.ndarray, new: np.ndarray) -> None:
     """Write new values over an array. Raises Unusable where it does not lie where it should."""
-    offset, end = stored.offset or 0, os.fstat(file.fileno()).st_size
+    offset, end = stored.offset or 0, size_of(file)
     if not len(HDF5_START) <= offset <= end - stored.size or len(new.tobytes()) != stored.size:
         raise Unusable("is damaged: an array does not lie within the file")
     file.seek(offset)
@@ -53,11 +52,10 @@ def _write_over(file: BinaryIO, stored: StoredArray, old: np.ndarray, new: np.nd
 
 def _rewritten(source: NetworkFile, changed: Arrays) -> bytes:
     """What the limited child makes of the file and the arrays, which it reads from another."""
-    original = source.original.fileno()
     with tempfile.TemporaryFile() as wanted:
         hand_over(changed, wanted)
-        files = [("copy", original, wanted.fileno())]
-        size = os.fstat(original).st_size + os.fstat(wanted.fileno()).st_size
+        size = size_of(source.original) + size_of(wanted)
+        files = [("copy", source.original, wanted)]
         (answer,) = asking.ask(files, size) or [asking.stopped(size)]
     if isinstance(answer, Unusable):
         raise answer

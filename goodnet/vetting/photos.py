@@ -1,13 +1,14 @@
 """PNG and JPEG files of strangers as pixels, decoded by a limited child.
 
-This process copies a file's bytes to where the child finds them, and takes back plain numbers, of a
-length that it knows, and words on what was changed.
+This process sends the child a file's bytes, and takes back plain numbers, of a length that it
+knows, and words on what was changed.
 """
 
 import json
-import os
-import subprocess
+import math
+import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,24 +19,20 @@ import numpy as np
 
 from goodnet.errors import Unsafe, Unusable
 from goodnet.printable import printable
-from goodnet.vetting.children import start_child
+from goodnet.threads import one_thread
+from goodnet.vetting.children import Child, Most, start_child
 from goodnet.vetting.opening import open_plain
-from goodnet.vetting.sharing import (
-    ask_child,
-    make_shared,
-    make_slot,
-    read_exactly_into,
-    tell_child,
-)
+from goodnet.vetting.pieces import read_pieces, size_of
 
 MODES = {1: "L", 3: "RGB"}  # Pillow's, by the number of colours
 MOST_PIXELS = 50_000_000
 MOST_BYTES = 1 << 29  # of a file: no image of so many pixels has more, and others are not read on
 SECONDS = 10  # of processor time for an image
 PATIENCE = 4  # the clock may take so many times as long
-PIECE = 1 << 20  # bytes that are copied at a time
+MEMORY = 3 << 29  # bytes for the child: some copies of the largest image
 MOST_NOTES = 8
 LONGEST_REASON = 500  # characters
+LONGEST_ANSWER = 1 << 16  # bytes of a line
 
 _CHILD = "from goodnet.vetting.developing import main; main()"
 
@@ -49,23 +46,6 @@ class Photo:
     path: Path
     pixels: np.ndarray  # (height, width, colours) uint8
     notes: Sequence[str]  # what was changed for it
-
-
-@dataclass(frozen=True)
-class Developer:
-    """A child that decodes image files."""
-
-    child: subprocess.Popen[bytes]
-    file: BinaryIO  # where it finds a file's bytes
-    slot: BinaryIO  # where it leaves pixels
-
-    def close(self) -> None:
-        """End the child."""
-        self.child.kill()
-        for each in (self.child.stdin, self.child.stdout, self.file, self.slot):
-            with suppress(BrokenPipeError):
-                each and each.close()
-        self.child.wait()
 
 
 @dataclass(frozen=True)
@@ -83,12 +63,17 @@ class PhotoReader:
     One that ends at a file is followed by another.
     """
 
-    developer: Developer | None = None
+    starting: Future[Child] | None = None
+    begun: list[Child] = field(default_factory=list)  # the same child, as soon as it runs
     lock: Lock = field(default_factory=Lock)  # one file at a time
 
     def start(self) -> None:
         """Have a child ready."""
-        self.developer = self.developer or _start()
+        if not self.starting:
+            with one_thread() as thread:
+                self.starting = thread.submit(
+                    start_child, _CHILD, Most(MEMORY), {}, self.begun.append
+                )
 
     def decode(self, file: BinaryIO, shape: ImageShape) -> tuple[np.ndarray, Sequence[str]]:
         """The pixels of an image file, (height, width, colours) uint8, and what was changed.
@@ -98,29 +83,24 @@ class PhotoReader:
         """
         with self.lock:
             self.start()
-            assert self.developer
-            _copy(file, self.developer.file)
+            assert self.starting
             try:
-                asked = {"shape": shape, "seconds": SECONDS}
-                said = ask_child(self.developer.child, asked, PATIENCE * SECONDS)
-                found = _understand(said, shape)
-            except BaseException as error:
+                found = _ask(self.starting.result(), file, shape)
+            except BaseException:
                 self.close()
-                if not isinstance(error, Unusable):
-                    raise
-                reason = f"decoding it crashes, goes wrong or takes more than {SECONDS} seconds"
-                raise Unusable(f"cannot be read as an image ({reason})") from None
-            if isinstance(found, Unusable):
-                raise found
-            pixels = np.empty((*found.size, shape[2]), np.uint8)
-            read_exactly_into(self.developer.slot.fileno(), pixels, 0)
-            return pixels, found.notes
+                raise
+        if isinstance(found, Unusable):
+            raise found
+        return found
 
     def close(self) -> None:
         """End the child, if there is one."""
-        if self.developer:
-            self.developer.close()
-        self.developer = None
+        for child in self.begun:
+            child.kill()
+        if self.starting:
+            with suppress(Unusable):  # it did not start
+                self.starting.result().end()
+        self.starting, self.begun = None, []
 
 
 @contextmanager
@@ -146,19 +126,30 @@ def read_photo(reader: PhotoReader, path: Path, shape: ImageShape) -> Photo:
         raise error.about(path) from None
 
 
-def _start() -> Developer:
-    file, slot = make_shared("photo"), make_slot(MOST_PIXELS * max(MODES))
-    child = start_child(_CHILD, [file.fileno(), slot.fileno()])
-    tell_child(child, [json.dumps({"file": file.fileno(), "slot": slot.fileno()}).encode() + b"\n"])
-    return Developer(child, file, slot)
+def _ask(
+    child: Child, file: BinaryIO, shape: ImageShape
+) -> tuple[np.ndarray, Sequence[str]] | Unusable:
+    """The pixels of an image file and what was changed, or why the child refuses it.
 
-
-def _copy(file: BinaryIO, shared: BinaryIO) -> None:
-    """Put a file's bytes where the child finds them."""
-    shared.truncate(0)
-    at = 0
-    while piece := file.read(min(PIECE, MOST_BYTES - at)):
-        at += os.pwrite(shared.fileno(), piece, at)
+    Raises Unusable where the child fails, or the file becomes shorter.
+    """
+    child.allow(SECONDS)
+    child.deadline = time.monotonic() + PATIENCE * SECONDS
+    size = min(size_of(file), MOST_BYTES)
+    child.tell(json.dumps({"shape": shape, "bytes": size}).encode() + b"\n")
+    for piece in read_pieces(file, 0, size):
+        child.tell(piece)
+    try:
+        found = _understand(json.loads(child.hear_line(LONGEST_ANSWER)), shape)
+        if isinstance(found, Unusable):
+            return found
+        pixels = np.frombuffer(child.hear_bytes(math.prod(found.size) * shape[2]), np.uint8)
+        return pixels.reshape(*found.size, shape[2]), found.notes
+    except (Unusable, ValueError, RecursionError):
+        reason = f"decoding it crashes, goes wrong or takes more than {SECONDS} seconds"
+        raise Unusable(f"cannot be read as an image ({reason})") from None
+    finally:
+        child.deadline = math.inf
 
 
 def _understand(said: object, shape: ImageShape) -> _Decoded | Unusable:

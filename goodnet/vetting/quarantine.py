@@ -3,26 +3,28 @@
 `opened` holds all files of a command, and has one child look through them while Keras is imported;
 `Held.network` and `Held.images` wait for its answer. A network is read once, into a nameless
 private copy that the child vets and that repaired networks are copies of. Image sets can have
-gigabytes, so they are not copied: they are kept open, children and parent read by the descriptor,
-which no renaming redirects, and a file whose size or times have changed since is refused. The child
-says where their numbers lie, and who reads them is `goodnet/vetting/images.py`.
+gigabytes, so they are not copied: they are kept open, which no renaming redirects, children are
+sent what they ask for, and a file whose size or times have changed since is refused. The child says
+where their numbers lie, and who reads them is `goodnet/vetting/images.py`.
 """
 
 import os
-import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from goodnet.errors import Unsafe, Unusable
+from goodnet.threads import one_thread
 from goodnet.vetting import asking
 from goodnet.vetting.asking import Answer, Started
+from goodnet.vetting.children import Child
 from goodnet.vetting.opening import digest_of, open_plain, signature_of
 from goodnet.vetting.parts import Parts
+from goodnet.vetting.pieces import size_of
 from goodnet.vetting.reading import AS_IT_SHOWS, Keys, Reading
 from goodnet.vetting.subfolders import list_subfolders
 
@@ -78,7 +80,7 @@ class Held:
 
     def digests(self, paths: Sequence[Path]) -> Future[dict[Path, str]]:
         """The SHA-256 of each file, in hexadecimal, as it was looked through; made in a thread."""
-        with _thread() as thread:
+        with one_thread() as thread:
             return thread.submit(lambda: {path: self._digest(path) for path in paths})
 
     def _digest(self, path: Path) -> str:
@@ -117,9 +119,9 @@ def opened(
             path: _hold_images(path, files) for path in image_sets if path not in folders
         }
         held = [*held_networks.values(), *held_images.values()]
-        children: list[subprocess.Popen] = []
+        children: list[Child] = []
         files.callback(_end, children)
-        with _thread() as thread:
+        with one_thread() as thread:
             answers = thread.submit(examine, held, children.append, reading.keys)
             # Not before this, for the sake of NumPy: a wrong command line is answered at once. And
             # not in the thread, for Keras imports NumPy meanwhile.
@@ -128,14 +130,6 @@ def opened(
             ready = thread.submit(_open_image_sets, held_images, answers, children.append)
         files.callback(ready.add_done_callback, close_images)
         yield Held(held_networks, held_images, answers, ready, folders)
-
-
-@contextmanager
-def _thread() -> Iterator[ThreadPoolExecutor]:
-    """A thread that works on when the context ends, with what it was given."""
-    thread = ThreadPoolExecutor(1)
-    yield thread
-    thread.shutdown(wait=False)
 
 
 def _open_image_sets(
@@ -193,7 +187,7 @@ def _open(path: Path, problem: str) -> BinaryIO:
         raise Unusable(f"{problem} ({error.strerror})", path) from None
 
 
-def _end(children: Iterable[subprocess.Popen]) -> None:
+def _end(children: Iterable[Child]) -> None:
     """End those that still run, so that nobody waits for them: the command is over."""
     for child in children:
         child.kill()
@@ -204,8 +198,8 @@ def examine(held: Sequence[HeldFile], started: Started, keys: Keys | None = None
 
     started: is told of the child, so that it can be ended with the command.
     """
-    size = sum(os.fstat(file.file.fileno()).st_size for file in held if file.kind == "network")
-    answers = asking.ask([(file.kind, file.file.fileno()) for file in held], size, started, keys)
+    size = sum(size_of(file.file) for file in held if file.kind == "network")
+    answers = asking.ask([(file.kind, file.file) for file in held], size, started, keys)
     if len(answers) < len(held):
         at = held[len(answers)].path
         others = Unusable(f"was not looked through, as {at} {asking.stopped(size)}")

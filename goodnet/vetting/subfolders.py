@@ -80,4 +80,4 @@ def _signature(entry: os.DirEntry) -> tuple[int, ...]:
         raise Unsafe(LINK, Path(entry.path))
     if not entry.is_file():
         raise Unusable("is no plain file; pictures are", Path(entry.path))
-    return signature_of_status(entry.stat(follow_symlinks=False))
+    return signature_of_status(os.lstat(entry.path))  # on Windows the entry knows less

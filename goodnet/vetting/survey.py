@@ -42,7 +42,7 @@ def survey_images(file: BinaryIO, size: int, keys: Keys | None = None) -> Layout
     where it is damaged or claims too much.
     """
     try:
-        opened = h5py.File(f"/dev/fd/{file.fileno()}", "r")
+        opened = h5py.File(file, "r")
     except OSError as error:
         reason = str(error).splitlines()[0]
         raise Unusable(f"is not a readable HDF5 file, as image sets are ({reason})") from None
@@ -142,10 +142,15 @@ def _filters_of(name: str, array: h5py.Dataset) -> tuple[int, ...]:
 
 def _read_whole(file: BinaryIO, array: Array) -> bytes:
     if array.offset is not None:
-        return read_exactly(file.fileno(), array.offset, array.total_bytes)
+        return read_exactly(file, array.offset, array.total_bytes)
     assert array.chunks
-    made = np.empty(array.shape, array.dtype)
+    table, made = array.chunks.table, np.empty(array.shape, array.dtype)
     step = array.chunks.shape[0]
+
+    def read_chunk(number: int) -> bytes:
+        begin, length, _ = map(int, table[number])
+        return read_exactly(file, begin, length)
+
     for start in range(0, len(made), step):
-        unpack_rows(file.fileno(), array, start // step, made[start : start + step])
+        unpack_rows(read_chunk, array, start // step, made[start : start + step])
     return made.tobytes()

@@ -1,27 +1,29 @@
 """An image set that is packed, read through a limited child that unpacks it.
 
-The child leaves images in memory that this process reads as a file: plain numbers, of a length that
-was agreed.
+The child is sent bytes of the file and answers plain numbers, as many as were agreed. Nothing else
+is taken from it but one line for each request.
 """
 
 import json
-import subprocess
+import math
 import tempfile
-from contextlib import ExitStack, suppress
+import time
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 
 from goodnet.errors import Unusable
 from goodnet.vetting.asking import Started
-from goodnet.vetting.children import start_child
-from goodnet.vetting.layout import Array, band_bytes
-from goodnet.vetting.sharing import ask_child, make_slot, read_exactly_into, tell_child
+from goodnet.vetting.children import Child, Most, start_child
+from goodnet.vetting.layout import LARGEST_CHUNK, Array, band_bytes, order_axes
 
 SECONDS = 60  # by the clock, for each request
 IN_MEMORY = 1 << 27  # bytes of a band; a larger one is unpacked into a file without a name
+PIECE = 1 << 24  # bytes of an array that are taken at a time
+MEMORY = 1 << 30  # bytes for the child, and as many as unpacking takes
+LONGEST_ANSWER = 1 << 20  # bytes of a line: as it asks for chunks, it says where each is
 
 _CHILD = "from goodnet.vetting.decoder import main; main()"
 _INFLATER = "from goodnet.vetting.inflating import main; main()"
@@ -31,55 +33,75 @@ _INFLATER = "from goodnet.vetting.inflating import main; main()"
 class Unpacked:
     """A child that unpacks one image set, until it is closed."""
 
-    child: subprocess.Popen[bytes]
-    slot: BinaryIO  # where it leaves images
+    child: Child
+    file: BinaryIO
+    array: Array
     lock: Lock = field(default_factory=Lock)  # one request at a time
 
     def fill(self, pixels: np.ndarray, start: int, channels_first: bool) -> None:
-        """Fill `pixels` (n, height, width, colours) float32 with the images from `start` on.
+        """Fill `pixels` (n, height, width, colours) float32 with the images from `start` on."""
+        stored = self.read(start, len(pixels))
+        with np.errstate(over="ignore"):  # what becomes infinite is told by who judges pixels
+            pixels[...] = order_axes(stored, channels_first)
 
-        They must fit the slot. Raises Unusable where they cannot be unpacked.
-        """
-        asked = {"start": int(start), "shape": pixels.shape, "channels_first": channels_first}
+    def read(self, start: int, count: int) -> np.ndarray:
+        """So many images from `start` on, as they are stored. Raises Unusable where that fails."""
         with self.lock:
-            said = _ask(self.child, asked)
-            if said:
-                raise Unusable(f"cannot be read ({said})")
-            read_exactly_into(self.slot.fileno(), pixels, 0)
+            self.child.deadline = time.monotonic() + SECONDS
+            self.child.tell(json.dumps({"start": int(start), "count": count}).encode() + b"\n")
+            said, whole = _serve(self.child, self.file), count * self.array.row_bytes
+            values = b"" if said else self.child.hear_bytes(whole)
+            self.child.deadline = math.inf
+        if len(values) < whole:
+            raise Unusable(f"cannot be read ({said or _stopped()})")
+        return np.frombuffer(values, self.array.dtype).reshape(count, *self.array.shape[1:])
 
     def close(self) -> None:
         """End the child, and with it a request that is not answered yet."""
         self.child.kill()
         with self.lock:
-            for pipe in (self.child.stdin, self.child.stdout, self.slot):
-                with suppress(BrokenPipeError):
-                    pipe and pipe.close()
-            self.child.wait()
+            self.child.end()
 
 
-def start_unpacking(file: BinaryIO, array: Array, slot_bytes: int) -> Unpacked:
-    """Start a child that unpacks an array of an open file, so many bytes at a time."""
+def _serve(child: Child, file: BinaryIO) -> str:
+    """What the child answers at last, when it has got the bytes that it asked for."""
+    while line := child.hear_line(LONGEST_ANSWER):
+        try:
+            answer = json.loads(line)
+            if "read" in answer and child.serve([file], answer["read"]):
+                continue
+            said = answer["said"]
+            return "".join(char if char.isprintable() else "?" for char in said[:200])
+        except Unusable:  # the file has become shorter
+            child.kill()
+            raise
+        except (ValueError, KeyError, TypeError, RecursionError):
+            child.kill()
+            return "unpacking it went wrong"
+    child.kill()
+    return _stopped()
+
+
+def _stopped() -> str:
+    return f"unpacking it crashes or takes more than {SECONDS} seconds"
+
+
+def start_unpacking(file: BinaryIO, array: Array) -> Unpacked:
+    """Start a child that unpacks an array of an open file."""
     assert array.chunks
-    whole = band_bytes(array)
-    with ExitStack() as files:
-        scratch = files.enter_context(tempfile.TemporaryFile()) if whole > IN_MEMORY else None
-        if scratch:
-            scratch.truncate(whole)
-        slot = make_slot(slot_bytes)
-        given = {
-            "file": file.fileno(),
-            "slot": slot.fileno(),
-            "scratch": scratch and scratch.fileno(),
-            "shape": array.shape,
-            "dtype": array.dtype,
-            "chunk": array.chunks.shape,
-            "filters": array.chunks.filters,
-            "table": array.chunks.table.nbytes,
-        }
-        descriptors = [each.fileno() for each in (file, slot, scratch) if each]
-        child = start_child(_CHILD, descriptors)
-    tell_child(child, [json.dumps(given).encode() + b"\n", array.chunks.table.tobytes()])
-    return Unpacked(child, slot)
+    whole, table = band_bytes(array), array.chunks.table
+    settings = {
+        "scratch": whole if whole > IN_MEMORY else 0,
+        "shape": array.shape,
+        "dtype": array.dtype,
+        "chunk": array.chunks.shape,
+        "filters": array.chunks.filters,
+        "table": table.nbytes,
+    }
+    most = Most(MEMORY + 4 * LARGEST_CHUNK + 2 * whole)
+    child = start_child(_CHILD, most, settings)
+    child.tell(table.tobytes())
+    return Unpacked(child, file, array)
 
 
 def inflate(file: BinaryIO, array: Array, started: Started) -> BinaryIO:
@@ -88,36 +110,21 @@ def inflate(file: BinaryIO, array: Array, started: Started) -> BinaryIO:
     started: is told of the child, so that it can be ended with the command. Raises Unusable where
     they cannot be unpacked.
     """
+    settings = {"shape": array.shape, "dtype": array.dtype, "packed": array.packed}
     whole = array.total_bytes
-    if whole <= IN_MEMORY:
-        made = make_slot(whole)
-    else:
-        made = tempfile.TemporaryFile(buffering=0)
-        made.truncate(whole)
-    given = {
-        "file": file.fileno(),
-        "into": made.fileno(),
-        "shape": array.shape,
-        "dtype": array.dtype,
-        "packed": array.packed,
-    }
-    child = start_child(_INFLATER, [file.fileno(), made.fileno()])
-    started(child)
-    with child:
-        said = _ask(child, given)
-        child.kill()
-    if said:
-        made.close()
-        raise Unusable(f"cannot be read ({said})")
-    return made
-
-
-def _ask(child: subprocess.Popen[bytes], asked: dict) -> str:
-    """What the child answers to a request: "" where it is done."""
+    child = start_child(_INFLATER, Most(MEMORY + 2 * whole), settings, started)
+    child.deadline = time.monotonic() + SECONDS
+    made = cast(BinaryIO, tempfile.SpooledTemporaryFile(IN_MEMORY))
     try:
-        said = ask_child(child, asked, SECONDS)
-    except Unusable as error:
-        return f"unpacking it {error}"
-    if not isinstance(said, str):
-        return "unpacking it went wrong"
-    return "".join(char if char.isprintable() else "?" for char in said[:200])
+        said = _serve(child, file)
+        while not said and (left := whole - made.tell()):
+            made.write(piece := child.hear_bytes(min(PIECE, left)))
+            said = "" if piece else _stopped()
+        if said:
+            raise Unusable(f"cannot be read ({said})")
+    except BaseException:
+        made.close()
+        raise
+    finally:
+        child.end()
+    return made

@@ -5,9 +5,9 @@ of the process's own memory. Works on bytes of any origin, so it runs in limited
 """
 
 import math
-import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import BinaryIO
 
 import numpy as np
 
@@ -26,6 +26,9 @@ CHECKSUM = 4  # bytes that fletcher32 adds
 PIECE = 1 << 20  # bytes, at a time
 _WORDS = 1 << 20  # of a checksum, at a time
 
+ReadChunk = Callable[[int], bytes | bytearray]  # the chunk of that number, as it is stored
+ReadBytes = Callable[[int, int], bytes | bytearray]  # so many bytes of the file from there on
+
 
 def stored_bytes(filters: Sequence[int], left_out: int, exact: int) -> int | None:
     """How many bytes a chunk is stored in; None where it was compressed, so that none can say."""
@@ -37,10 +40,10 @@ def stored_bytes(filters: Sequence[int], left_out: int, exact: int) -> int | Non
     return exact
 
 
-def unpack_rows(file: int, array: Array, band: int, into: np.ndarray) -> None:
+def unpack_rows(read: ReadChunk, array: Array, band: int, into: np.ndarray) -> None:
     """Fill `into` (rows, …) with the rows that the chunks number `band` along the first axis hold.
 
-    file: a descriptor. Raises Unusable where a chunk is damaged.
+    Each is read once, in order. Raises Unusable where one is damaged.
     """
     assert array.chunks
     chunk = array.chunks.shape
@@ -48,18 +51,18 @@ def unpack_rows(file: int, array: Array, band: int, into: np.ndarray) -> None:
     each = math.prod(grid[1:])
     for index in range(each):
         place = np.unravel_index(index, grid[1:])
-        values = _unpack_chunk(file, array, band * each + index)
+        values = _unpack_chunk(read, array, band * each + index)
         corner = [int(at) * side for at, side in zip(place, chunk[1:], strict=True)]
         sides = (slice(at, at + side) for at, side in zip(corner, chunk[1:], strict=True))
         target = into[(slice(None), *sides)]
         target[...] = values[tuple(slice(side) for side in target.shape)]
 
 
-def _unpack_chunk(file: int, array: Array, number: int) -> np.ndarray:
+def _unpack_chunk(read: ReadChunk, array: Array, number: int) -> np.ndarray:
     assert array.chunks
-    begin, length, left_out = map(int, array.chunks.table[number])
+    left_out = int(array.chunks.table[number, 2])
     exact = exact_bytes(array.chunks.shape, array.item_bytes)
-    content: bytes | np.ndarray = read_exactly(file, begin, length)
+    content: bytes | bytearray | np.ndarray = read(number)
     filters = array.chunks.filters
     for index in reversed(range(len(filters))):
         if left_out >> index & 1:
@@ -79,33 +82,30 @@ def _unpack_chunk(file: int, array: Array, number: int) -> np.ndarray:
     return np.frombuffer(content, array.dtype).reshape(array.chunks.shape)
 
 
-def read_exactly(file: int, begin: int, length: int) -> bytes:
+def read_exactly(file: BinaryIO, begin: int, length: int) -> bytes:
     """So many bytes of a file from there on. Raises Unusable where it has fewer."""
-    pieces = []
-    while length:
-        piece = os.pread(file, length, begin)
-        if not piece:
-            raise Unusable("the file ends too early")
-        pieces.append(piece)
-        begin += len(piece)
-        length -= len(piece)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    file.seek(begin)
+    content = file.read(length)
+    if len(content) < length:
+        raise Unusable("the file ends too early")
+    return content
 
 
-def inflate_into(file: int, array: Array, into: memoryview) -> None:
+def inflate_into(read: ReadBytes, array: Array, into: memoryview) -> None:
     """Fill `into` with the values of an array that is packed in one piece.
 
-    file: a descriptor. Raises Unusable where it unpacks to other than it should.
+    Raises Unusable where it unpacks to other than it should.
     """
     assert array.packed
     at, length, skip, checksum = array.packed
+    piece: bytes | bytearray
     stream, found, done = zlib.decompressobj(-zlib.MAX_WBITS), 0, -skip
     end = at + length
     try:
         while not stream.eof:
             piece = stream.unconsumed_tail
             if not piece:
-                piece = read_exactly(file, at, min(PIECE, end - at))
+                piece = read(at, min(PIECE, end - at))
                 at += len(piece)
             made = stream.decompress(piece, PIECE)
             if not (piece or made):
