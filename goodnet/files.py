@@ -6,6 +6,7 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 from goodnet import locks, temporaries
@@ -45,7 +46,7 @@ def check_writable(folder: Path) -> None:
         os.close(temporaries.create(trial, 0o600))
         with suppress(FileNotFoundError):  # another run may have tidied up
             os.unlink(trial)
-        os.close(_open_folder(folder))
+        _flush_folder(folder)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise Unusable(f"cannot write here ({reason}); name another folder", folder) from None
@@ -151,19 +152,24 @@ class _Draft:
 
     path: Path
     temporary: Path
-    descriptor: int
+    file: FileIO
     old: os.stat_result | None
 
     def seal(self) -> None:
-        """Flush it to the disk, with the old file's owner and mode."""
-        temporaries.check_same(self.temporary, self.descriptor)
-        if self.old:
+        """Flush it to the disk, with the old file's owner and mode, and let go of it.
+
+        Windows gives no other name to a file that is open.
+        """
+        descriptor = self.file.fileno()
+        temporaries.check_same(self.temporary, descriptor)
+        if self.old and hasattr(os, "fchmod"):  # Windows has neither owner nor mode
             with suppress(OSError):  # root alone can give files away
-                os.fchown(self.descriptor, self.old.st_uid, self.old.st_gid)
+                os.fchown(descriptor, self.old.st_uid, self.old.st_gid)
             mode = stat.S_IMODE(self.old.st_mode) & 0o777
-            if stat.S_IMODE(os.fstat(self.descriptor).st_mode) != mode:  # else it may have none
-                os.fchmod(self.descriptor, mode)
-        os.fsync(self.descriptor)
+            if stat.S_IMODE(os.fstat(descriptor).st_mode) != mode:  # else it may have none
+                os.fchmod(descriptor, mode)
+        os.fsync(descriptor)
+        self.file.close()
 
 
 @contextmanager
@@ -173,11 +179,11 @@ def _drafting(path: Path) -> Iterator[_Draft]:
     # What replaces a file that others may not read cannot be read by them while it is written.
     descriptor = temporaries.create(temporary, 0o600 if old else 0o666)
     try:
-        yield _Draft(path, temporary, descriptor, old)
+        with FileIO(descriptor, "r+") as file:
+            yield _Draft(path, temporary, file, old)
     finally:
         with suppress(OSError):  # mostly it has its final name
             os.unlink(temporary)
-        os.close(descriptor)
 
 
 def _swap(drafts: Sequence[_Draft]) -> None:
@@ -206,7 +212,7 @@ def _swap(drafts: Sequence[_Draft]) -> None:
 def _spare(path: Path, spare: Path, away: bool) -> None:
     """Keep what `path` holds under another name as well, or under that name alone."""
     if not away:
-        with suppress(OSError):  # not every file system has files of two names
+        with suppress(OSError, NotImplementedError):  # not everywhere a file has two names
             os.link(path, spare, follow_symlinks=False)
             return
     os.rename(path, spare)
@@ -221,13 +227,11 @@ def _restore(path: Path, spare: Path | None) -> None:
             os.unlink(path)
 
 
-def _open_folder(folder: Path) -> int:
-    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-
-
 def _flush_folder(folder: Path) -> None:
     """Flush the names in a folder to the disk, where that can be done."""
-    descriptor = _open_folder(folder)
+    if not hasattr(os, "O_DIRECTORY"):  # Windows opens no folder
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     except OSError as error:

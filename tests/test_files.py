@@ -14,7 +14,7 @@ from pathlib import Path
 import faults
 import numpy as np
 import pytest
-from conftest import ROOT, check_refused, run_script, tiny_network
+from conftest import ROOT, check_refused, posix, run_script, tiny_network
 
 from goodnet import files, locks, tables, temporaries
 from goodnet.cli import shell
@@ -80,6 +80,7 @@ def test_a_full_disk_leaves_the_old_file_and_one_line(tmp_path):
     assert path.read_text() == "old" and names(tmp_path) == ["pruning.csv"]
 
 
+@posix
 def test_the_leftover_of_a_killed_run_goes_with_the_next(tmp_path):
     killed = (
         "import os, pathlib, sys\n"
@@ -187,6 +188,7 @@ def test_a_temporary_that_is_changed_for_another_is_refused(tmp_path, other):
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+@posix
 def test_modes_are_kept_and_new_files_have_the_usual_one(tmp_path, umask):
     usual = os.umask(umask)
     try:
@@ -225,6 +227,7 @@ def another_run(folder: Path, seconds: float):
         process.kill()
 
 
+@posix
 def test_a_run_waits_for_another_and_then_says_so(tmp_path, monkeypatch):
     path = tmp_path / "pruning.csv"
     path.write_text("old")
@@ -243,6 +246,7 @@ def test_a_run_waits_for_another_and_then_says_so(tmp_path, monkeypatch):
     assert path.read_text() == "new" and names(tmp_path) == ["pruning.csv"]
 
 
+@posix
 def test_blocks_stand_in_one_another(tmp_path):
     """What one has begun is no leftover to an inner one; the lock goes with the outermost."""
     (tmp_path / "linked").symlink_to(tmp_path)
@@ -291,6 +295,7 @@ def test_runs_of_one_number_do_not_tear_a_file(tmp_path, way):
     assert names(tmp_path) == ["pruning.csv"]
 
 
+@posix
 def test_a_folder_without_locks_is_written_to_and_not_tidied(tmp_path, monkeypatch):
     begun = temporaries.name_beside(tmp_path / "pruning.csv")
     begun.touch()
@@ -307,6 +312,7 @@ def test_a_folder_without_locks_is_written_to_and_not_tidied(tmp_path, monkeypat
 # ---------------------------------------------------------------- each call fails, or is the last
 
 
+@posix
 def test_content_is_flushed_before_the_name_and_the_name_behind_it(tmp_path):
     paths = faults.prepare(tmp_path / "out", faults.NAMES)
     with faults.failing(0, 0) as made:
@@ -322,6 +328,7 @@ def test_content_is_flushed_before_the_name_and_the_name_behind_it(tmp_path):
 @pytest.mark.parametrize(
     "numbers", [3, pytest.param(9, marks=pytest.mark.slow)], ids=["short", "long"]
 )
+@posix
 def test_whichever_call_fails_all_files_are_old_or_all_are_new(tmp_path, numbers):
     for index in range(numbers):
         old, number = faults.OLD[index % 3], faults.NUMBERS[(index + index // 3) % 3]
@@ -351,6 +358,7 @@ def test_whichever_call_fails_all_files_are_old_or_all_are_new(tmp_path, numbers
         assert failed > 20
 
 
+@posix
 def test_wherever_a_run_is_killed_the_first_file_tells_what_the_others_are(tmp_path):
     command = [sys.executable, ROOT / "tests/faults.py", tmp_path / "out"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
