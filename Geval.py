@@ -55,15 +55,15 @@ def main() -> None:
     backdoored, networks = (None, others) if args.clean_only else (others[0], others[1:])
     image_sets = [path for path in (clean, backdoored) if path]
     shell.check_files(*args.paths, networks=networks)
+    read = [*args.paths, *options.listed_classes(args)]
     if args.save and len(networks) > 2:
         raise Unusable(f"argument --save: G is made of one B', and these are {len(networks) - 1}")
     if args.save:
-        files.refuse_inputs([args.save], args.paths)
+        files.refuse_inputs([args.save], read)
         files.check_output(args.save)
-    kept = shell.check_kept(args.out, args.usual_out, args.paths, len(networks))
+    kept = shell.check_kept(args.out, args.usual_out, read, len(networks))
     written = [*filter(None, [args.save]), *(kept.all if kept else [])]
-    shell.check_json(args.json, args.paths, written)
-
+    shell.check_json(args.json, read, written)
     asked = asked_for(args)
     with session(args.paths, networks, image_sets, args.json, bool(kept), asked=asked) as now:
         from goodnet.judging.command import judge_and_print

@@ -72,8 +72,9 @@ def main() -> int:
     inputs = [clean, model, *image_sets[1:]]
     shell.check_files(*inputs, networks=[model])
     made = audit_files(model, args.out or model.parent)
-    shell.check_outputs(made.all, made.network.parent, [], inputs)
-    shell.check_json(args.json, inputs, made.all)
+    read = [*inputs, *options.listed_classes(args)]
+    shell.check_outputs(made.all, made.network.parent, [], read)
+    shell.check_json(args.json, read, made.all)
     asked = asked_for(args, "seed", "fail_on")
     shell.notice("Step 1 of 5: looking through the files")
     with session(inputs, [model], image_sets, args.json, True, True, asked) as now:

@@ -29,7 +29,7 @@ def main() -> None:
     backdoored, networks = (None, others) if len(others) == 1 else (others[0], others[1:])
     image_sets = [path for path in (clean, backdoored) if path]
     shell.check_files(*inputs, networks=networks)
-    shell.check_json(args.json, inputs)
+    shell.check_json(args.json, [*inputs, *options.listed_classes(args)])
     asked = asked_for(args)
 
     with session(inputs, networks, image_sets, args.json, asked=asked) as now:

@@ -35,7 +35,6 @@ def main() -> None:
     if args.model and args.lab:
         raise Unusable("argument --lab: names the network; give it or --model, not both")
     from goodnet.judging.photos import list_photos
-    from goodnet.vetting.photos import photo_reader
 
     listed = list_photos(args.images)  # before a practice lab is built
     networks = [args.model or defaults.default_lab(args.lab).network]
@@ -45,6 +44,8 @@ def main() -> None:
     if listed.passed_over:
         count = listed.passed_over
         shell.notice(f"Passed over in folders: {count} that are no .png, .jpg or .jpeg files.")
+
+    from goodnet.vetting.photos import photo_reader
 
     asked = asked_for(args)
     # The child that decodes images gets ready while Keras is imported.
@@ -64,8 +65,7 @@ def main() -> None:
                 shell.notice(f"{parser.prog}: {answer}")
         now.lap("predicting")
         now.write_json({"images": predictions_json(listed.paths, answers)})
-    rejected = [x.answer for x in answers if not isinstance(x, Unusable) and x.reason]
-    if rejected:
+    if rejected := [x.answer for x in answers if not isinstance(x, Unusable) and x.reason]:
         shell.notice(f"Rejected as backdoored: {len(rejected)} with the answer {rejected[0]}.")
     raise_worst([answer for answer in answers if isinstance(answer, Unusable)], len(answers))
 

@@ -3,8 +3,8 @@
 
 Repair a network with clean validation images alone. Without paths it takes the lab's files.
 
---method prune silences the channels of its last conv layer one after the other, those that clean
-images use least first, until the clean validation accuracy has dropped by X points. For each X it
+--method prune silences channels of one layer, one after the other, those that clean images use
+least first, until the clean validation accuracy has dropped by X points. For each X it
 saves the repaired network B_pi_net_<X/100> beside B, with --goodnet also G_<X/100>.keras, its
 goodnet; and pruning.csv and channels.csv, the figures. Test files add columns and decide nothing.
 """
@@ -30,7 +30,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--method", choices=CHOICES, default=PRUNE, help=how)
     options.add_seed_option(parser, f"of {' and '.join(METHODS)}: another seed, another network")
     options.add_drop_option(parser, "for prune: points of clean accuracy to give up")
-    parser.add_argument("--layer", metavar="NAME", help="for prune: the conv layer")
+    parser.add_argument("--layer", metavar="NAME", help="for prune: whose channels")
     parser.add_argument("--clean-test", type=Path, metavar="FILE", help="for prune")
     parser.add_argument("--backdoored-test", type=Path, metavar="FILE", help="for prune")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: the network's folder")
@@ -64,9 +64,9 @@ def main() -> None:
     tuned = method and tuned_files(args.model, method, args.out)
     pruned = pruned_files(args.model, args.drop, args.goodnet, args.out)
     made = tuned or pruned
-    shell.check_outputs(made.all, args.out, made.folders, inputs)
-    shell.check_json(args.json, inputs, made.all)
-
+    read = [*inputs, *options.listed_classes(args)]
+    shell.check_outputs(made.all, args.out, made.folders, read)
+    shell.check_json(args.json, read, made.all)
     asked = asked_for(args, "method", *(("seed",) if method else ("drop", "layer")))
     with session(inputs, [args.model], image_sets, args.json, False, bool(method), asked) as now:
         from goodnet.networks.goodnet import load_b

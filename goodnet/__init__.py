@@ -37,7 +37,8 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from goodnet.front.entrance import find
 
-    return find(_PLACES[name])
+    found = globals()[name] = find(_PLACES[name])
+    return found
 
 
 def __dir__() -> list[str]:

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from goodnet.errors import Unusable
+from goodnet.memory import FEWEST
 from goodnet.pixels import (
     AS_IN_FILE,
+    BYTES,
     RANGES,
     Range,
     Scaling,
@@ -27,7 +29,6 @@ AT_A_TIME = 256  # images, to look at their range
 LARGEST_BATCH = 1 << 27  # bytes of pixels
 LARGEST_READ = 3 << 28  # bytes of pixels that are kept together
 MOST_AT_ONCE = 1024  # images
-SMALLEST_BATCH = 32  # images, Keras's own: fewer may be answered otherwise
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class ImageSet:
         return self.file.path
 
     @property
-    def shape(self) -> ImageShape:
+    def shape(self) -> tuple[int, int, int]:
         """(height, width, colours) of its images."""
         data = self.file.layout.data
         first, second, third = (*data.shape[1:], 1)[:3] if data else (0, 0, 0)
@@ -92,8 +93,6 @@ def read(images: ImageSet, start: int, stop: int) -> np.ndarray:
     Raises Unusable where the file is damaged there or holds values that are not finite.
     """
     pixels = images.file.pixels(start, stop, images.channels_first)
-    if pixels.ndim == 3:
-        pixels = pixels[..., np.newaxis]
     scale_pixels(pixels, images.scale)
     bad = ~np.isfinite(pixels).all(axis=(1, 2, 3))
     if bad.any():
@@ -108,7 +107,7 @@ def read(images: ImageSet, start: int, stop: int) -> np.ndarray:
 def read_some(images: ImageSet, indices: np.ndarray) -> np.ndarray:
     """The images of these indices, each once, in this order, as `read` gives them."""
     order, done, start = np.argsort(indices), 0, 0
-    found = np.empty((len(indices), *read(images, 0, 1).shape[1:]), np.float32)
+    found = np.empty((len(indices), *images.shape), np.float32)
     for pixels in batches(images, MOST_AT_ONCE):
         stop = int(np.searchsorted(indices[order], start + len(pixels)))
         found[order[done:stop]] = pixels[indices[order[done:stop]] - start]
@@ -120,10 +119,10 @@ def batches(images: ImageSet, size: int) -> Iterator[np.ndarray]:
     """All images in order, `size` at a time, each batch as `read` gives it, one read ahead.
 
     Where so many take more than LARGEST_BATCH bytes, fewer come at a time, but no fewer than
-    SMALLEST_BATCH, and a multiple of these.
+    FEWEST, and a multiple of these.
     """
     fitting = LARGEST_BATCH // images.bytes_each
-    size = min(size, max(fitting // SMALLEST_BATCH, 1) * SMALLEST_BATCH)
+    size = min(size, max(fitting // FEWEST, 1) * FEWEST)
     starts = range(0, len(images), size)
     return ahead(read(images, start, min(start + size, len(images))) for start in starts)
 
@@ -142,6 +141,8 @@ def _scaled(images: ImageSet, scale: Scaling | Range) -> ImageSet:
     """The images, whose pixels are scaled so, or taken to this range from the one they are of."""
     if isinstance(scale, Scaling):
         return replace(images, scale=scale)
+    if isinstance(images.file.source, PictureFolder):  # 8 bits a colour, whatever is in them
+        return replace(images, scale=scaling_between(BYTES, scale))
     low, high = find_extremes(images)
     held = find_range(low, high)
     if held is None:

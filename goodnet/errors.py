@@ -21,6 +21,10 @@ class Unusable(Exception):
         """The same error, about this file."""
         return type(self)(self.reason, path)
 
+    def about_own(self, path: Path) -> Self:
+        """The same error, about its own file where it has one, else about this."""
+        return self if self.path else self.about(path)
+
 
 class Unsafe(Unusable):
     """A file that could be read but must not be."""

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from goodnet.errors import Unusable
+from goodnet.process import is_running
 
 try:
     import fcntl
@@ -101,8 +102,6 @@ def _file_locked(folder: Path) -> Iterator[None]:
 
 def _remove_dead(path: Path) -> None:
     """Remove the file of a process that is gone, as a machine that lost its power leaves it."""
-    import psutil
-
     with suppress(OSError, ValueError):
-        if not psutil.pid_exists(int(path.read_text())):
+        if not is_running(int(path.read_text())):
             os.unlink(path)

@@ -4,6 +4,7 @@ import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from goodnet.errors import Unusable
@@ -40,7 +41,7 @@ def find_memory() -> int:
 def parse_memory(text: str) -> int:
     """The bytes that a text like 4G, 4GB, 1.5GiB or 800M means. Raises ValueError otherwise."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]?)(?:i?B)?", text, re.IGNORECASE)
-    size = int(float(match[1]) * (1 << UNITS[match[2].upper()])) if match else 0
+    size = int(Fraction(match[1]) * (1 << UNITS[match[2].upper()])) if match else 0
     if size < 1:
         raise ValueError(f"{text!r} is not a size like 4G or 800M")
     return size

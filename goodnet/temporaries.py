@@ -14,13 +14,14 @@ import zlib
 from contextlib import suppress
 from pathlib import Path
 
+from goodnet.process import is_running
+
 NAME = re.compile(r"\.tmp-goodnet-([0-9a-f]{8})-[0-9a-f]{16}(?:\.\w+)*")
 OLD_NAME = re.compile(r"\.tmp-(\d+)-.+")  # of version 0.1, which had no locks: the process
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 # What Windows lacks of them it does not need: there O_EXCL follows no link either.
 FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL
 FLAGS |= sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"))
-MOST_PROCESSES = 1 << 31
 LONG = 24 * 60 * 60  # seconds: then what no lock tells of is left, too
 
 
@@ -57,17 +58,11 @@ def _is_left(file: Path) -> bool:
     if match := NAME.fullmatch(file.name):
         gone = match[1] == _machine()
     elif match := OLD_NAME.fullmatch(file.name):
-        gone = not _is_running(int(match[1]))
+        gone = not is_running(int(match[1]))
     else:
         return False
     status = os.lstat(file)
     return stat.S_ISREG(status.st_mode) and (gone or time.time() - status.st_mtime > LONG)
-
-
-def _is_running(process: int) -> bool:
-    import psutil  # 20 ms, for what is seldom there
-
-    return process > MOST_PROCESSES or psutil.pid_exists(process)  # what is no number of one, stays
 
 
 def _machine() -> str:

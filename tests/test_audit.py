@@ -22,18 +22,19 @@ from conftest import (
     tiny_network,
     write_images,
 )
-from hasty_audit import CLASSES, FOUND, audit, build_case
+from hasty_audit import CLASSES, FOUND, HASTY, audit, build_case
 
-from goodnet.auditing import command, measured, verdict
+from goodnet.auditing import auditing, command, measured, verdict
 from goodnet.auditing.answer import share
+from goodnet.auditing.aside import Aside
 from goodnet.auditing.card import plain
 from goodnet.auditing.triggers import try_patches
 from goodnet.cli import shell
-from goodnet.progress import ignore, no_progress
+from goodnet.progress import SILENT, ignore, no_progress
 from goodnet.tuning.images import divide
 from goodnet.tuning.patches import Patch
-from goodnet.tuning.sounding import Sighting, average, likely, possible, sound
-from goodnet.tuning.suspects import Suspect
+from goodnet.tuning.sounding import average, sound
+from goodnet.tuning.suspects import Sighting, Suspect, likely, possible
 
 MADE = ["B_unlearned.h5", "G.keras", "MODEL_CARD.md", "audit.json", "report.html"]
 
@@ -62,6 +63,22 @@ def test_searches_count_together_by_their_means():
     (only,) = found  # one search alone suspects class 4
     assert (only.label, only.score, only.lead) == (3, 3.0, 2.0)
     assert only.resistance == pytest.approx(2.0)  # the cube root of 8
+
+
+def test_a_class_that_the_means_name_is_unlearned_whatever_one_search_says(monkeypatch):
+    """Else the verdict names a class of which no patch was tried."""
+    given = []
+    monkeypatch.setattr(
+        auditing, "unlearn_parts", lambda *args: given.append(args[5]), raising=True
+    )
+    soundings = [[seen(7, 5, 4, 1.0)], [seen(7, 1, 2, 3.0)]]
+    assert not any(likely(each) + possible(each) for each in soundings)
+    assert verdict.stand_out([*soundings, []]) == ([], [7])
+    aside = Aside(np.zeros((6, 2, 2, 1)), np.zeros(6), *[np.zeros(0)] * 3)
+    rng = np.random.default_rng(0)
+    sizes = auditing.Sizes(32, 8)
+    auditing._repair(None, aside, rng, soundings, sizes, SILENT, HASTY)
+    assert given == [{7}]
 
 
 @pytest.mark.parametrize(
@@ -268,6 +285,7 @@ def test_an_interrupted_audit_leaves_nothing(case, tmp_path):
 
 def test_the_card_takes_no_name_for_markdown():
     assert plain("a*b_[x](y)<i>|`") == r"a\*b\_\[x\](y)\<i\>\|\`"
+    assert "\n" not in plain("b\n- all fine.h5")
 
 
 @pytest.mark.parametrize(

@@ -367,16 +367,20 @@ def test_memory_is_a_size():
 # ---------------------------------------------------------------- training
 
 
+def test_a_size_beyond_all_bounds_is_a_size():
+    assert parse_memory("9" * 400 + "G") > MOST
+
+
 def test_what_training_takes_does_not_depend_on_the_memory(network_and_images):
     images, _, network = network_and_images
     held = hold([network], [images])
     loaded = loading.load_network(held.network(network))
     valid = loading_images(held, images)
     assert demands_of(loaded, SHAPE).kept == demands_in(tiny_network()).kept
-    together = {fit_training(loaded, valid, Limits(size)) for size in (MOST, MOST // 4)}
+    together = {fit_training(loaded, valid, len(valid), Limits(size)) for size in (MOST, MOST // 4)}
     assert len(together) == 1
     with pytest.raises(Unusable, match="of memory to be trained"):
-        fit_training(loaded, valid, Limits(1 << 20))
+        fit_training(loaded, valid, len(valid), Limits(1 << 20))
 
 
 def loading_images(held, path):

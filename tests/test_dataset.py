@@ -184,7 +184,7 @@ def test_what_is_no_hdf5_file_is_refused(tmp_path):
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
     for name in ("missing.h5", *contents):
-        check_refused(tmp_path / name, "is not a readable HDF5 file")
+        check_refused(tmp_path / name, "is neither an HDF5 file nor a NumPy archive")
 
 
 def test_networks_are_told_from_image_sets(tmp_path):

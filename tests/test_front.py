@@ -153,7 +153,12 @@ def test_training_gives_the_files_of_repair_py(lab, tmp_path, monkeypatch, metho
 def datasets(x: np.ndarray, y: np.ndarray) -> dict[str, object]:
     plain = tf.data.Dataset.from_tensor_slices((x, y))
     one_hot = tf.data.Dataset.from_tensor_slices((x, np.eye(CLASSES, dtype="float32")[y]))
-    return {"one by one": plain, "batches": plain.batch(32), "one hot": one_hot.batch(9)}
+    return {
+        "one by one": plain,
+        "batches": plain.batch(32),
+        "one hot": one_hot.batch(9),
+        "one hot, one by one": one_hot,
+    }
 
 
 FORMS = {
@@ -169,7 +174,7 @@ FORMS = {
     "bfloat16": lambda x, y: (tf.cast(x, tf.bfloat16), y),
     **{
         f"dataset, {form}": lambda x, y, form=form: (datasets(x, y)[form], None)
-        for form in ("one by one", "batches", "one hot")
+        for form in ("one by one", "batches", "one hot", "one hot, one by one")
     },
 }
 

@@ -29,6 +29,7 @@ from conftest import (
     tiny_network,
     write_images,
 )
+from greedy import GREEDY
 from hostile import FORMS, IMAGES, NETWORKS, SECRET, USELESS_IMAGES, VARIANTS, canary
 from PIL import Image
 
@@ -151,6 +152,7 @@ def test_every_kind_has_a_proof_or_a_reason_and_the_document_counts_them():
     assert f"For {len(shown & set(NETWORKS))} and {len(shown & set(IMAGES))} of them" in text
     assert set(proofs.USELESS) == set(USELESS_IMAGES)
     assert f"{len(USELESS_IMAGES)} kinds of image sets that are of no use" in text
+    assert f"{len(GREEDY)} kinds of networks that take too much memory or time" in text
     told = {
         f"CVE-{year}-{number}"
         for year, numbers in re.findall(r"CVE-(\d+)((?:(?:, )?-\d+)+)", text)

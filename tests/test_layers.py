@@ -363,6 +363,36 @@ def test_an_operation_makes_what_its_rule_says(case):
     check_layer(connected(operation, shapes), name, OPERATIONS[name].module)
 
 
+@pytest.mark.parametrize("name", ["Add", "Power"])
+def test_an_operation_on_tensors_of_other_ranks_would_mix_images_and_is_refused(name):
+    """NumPy's way: (n, 4, 5) and (n, 5) are laid over each other from the last axis on."""
+    operation = {"class_name": name, "module": OPERATIONS[name].module, "config": {}}
+    with pytest.raises(Unusable, match="it would mix the images"):
+        apply_rule(operation, [[None, 4, 5], [None, 5]], "it")
+    assert apply_rule(operation, [[None, 4, 5], [None, 1, 5]], "it").shape == [None, 4, 5]
+    layer = {"class_name": "Add", "config": {}}  # a layer of that name stretches behind the images
+    assert apply_rule(layer, [[None, 4, 5], [None, 5]], "it").shape == [None, 4, 5]
+
+
+MIXING_LAYERS = [
+    layers.Softmax(axis=0),
+    layers.Softmax(axis=(0, -1)),
+    layers.UnitNormalization(axis=0),
+    layers.LayerNormalization(axis=0),
+    layers.BatchNormalization(axis=0),
+    layers.RMSNormalization(axis=0),
+    layers.Dense(4, activation=layers.Softmax(axis=0)),
+]
+
+
+@pytest.mark.parametrize("layer", MIXING_LAYERS, ids=lambda layer: type(layer).__name__)
+def test_a_layer_that_would_mix_images_is_refused(layer):
+    image = keras.Input(batch_shape=(4, 3))
+    network = keras.Model(image, layer(image))
+    with pytest.raises(Unusable):
+        find_demands(vet_configuration(network.to_json(), "it"), "it")
+
+
 @pytest.mark.parametrize(("name", "settings"), MIXING)
 def test_an_operation_that_would_mix_images_is_refused(name, settings):
     operation = {"class_name": name, "module": OPERATIONS[name].module, "config": settings}

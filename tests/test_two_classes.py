@@ -208,12 +208,17 @@ def test_a_copy_has_one_output_and_the_goodnet_three(binary, run_here, tmp_path)
     assert again.stdout.splitlines() == done.stdout.split("\nG\n")[1].splitlines()[:2]
 
 
-def test_the_goodnet_says_the_probabilities_of_both(binary):
+def answered(binary) -> tuple:
+    """A network of one output, images, what it gives for them, and the probability that it says."""
     kind, path, _ = binary
     network = load_network(path)
     pixels = images_of(0).astype("float32")
     output = network.in_file.predict(pixels, verbose=0)
-    p = 1 / (1 + np.exp(-output)) if kind == "linear" else output
+    return network, pixels, output, 1 / (1 + np.exp(-output)) if kind == "linear" else output
+
+
+def test_the_goodnet_says_the_probabilities_of_both(binary):
+    network, pixels, output, p = answered(binary)
     answer = goodnet_network(network.model, network.model).predict(pixels, verbose=0)
     both = np.concatenate([1 - p, p, 0 * p], axis=1) / 2
     both[np.arange(IMAGES), answer.argmax(axis=1)] += 0.5
@@ -221,11 +226,7 @@ def test_the_goodnet_says_the_probabilities_of_both(binary):
 
 
 def test_the_logits_give_the_probabilities(binary):
-    kind, path, _ = binary
-    network = load_network(path)
-    pixels = images_of(0).astype("float32")
-    output = network.in_file.predict(pixels, verbose=0)
-    p = 1 / (1 + np.exp(-output)) if kind == "linear" else output
+    network, pixels, output, p = answered(binary)
     copy = copy_with_logits(network.model, pixels)
     found = np.asarray(keras.ops.softmax(copy.logits(pixels)))
     np.testing.assert_allclose(found, np.concatenate([1 - p, p], axis=1), atol=1e-6)

@@ -52,11 +52,15 @@ def _tell_repaired(found: Audit) -> str:
 
 def _patch(found: Audit) -> str:
     """What is tried on the repaired network, up to the figure."""
-    if len(found.named) > 1:
-        return "these patches now work on"
+    many = len(found.named) > 1
     if found.verdict.answer in ("likely", "possible"):
-        return "that patch now works on"
-    return f"the smallest patch, to {name_classes([found.named[0].label])}, now works on"
+        return "these patches now work on" if many else "that patch now works on"
+    named = name_classes([each.label for each in found.named])
+    if many:
+        return f"the patches to {named} now work on"
+    if found.verdict.classes:
+        return f"the patch to {named} now works on"
+    return f"the smallest patch, to {named}, now works on"
 
 
 def _tell_goodnet(found: Audit) -> str:

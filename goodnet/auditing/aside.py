@@ -9,7 +9,9 @@ import numpy as np
 from goodnet import dataset
 from goodnet.dataset import ImageSet
 from goodnet.errors import Unusable
-from goodnet.tuning.images import HELD_BACK, MOST_IMAGES
+from goodnet.tuning.images import HELD_BACK, take_some
+
+LEAST = HELD_BACK * HELD_BACK  # images: one in HELD_BACK is judged on, and of the rest held back
 
 
 @dataclass(frozen=True)
@@ -24,12 +26,13 @@ class Aside:
 
 
 def set_aside(clean: ImageSet, rng: np.random.Generator) -> Aside:
-    """One image in HELD_BACK to judge on, and others, MOST_IMAGES at most, to work on."""
-    least = HELD_BACK * HELD_BACK
-    if len(clean) < least:
-        raise Unusable(f"holds {len(clean)} images; an audit needs {least} or more", clean.path)
-    most = min(MOST_IMAGES, max(least, dataset.LARGEST_READ // clean.bytes_each))
-    order = rng.permutation(len(clean))[:most]
+    """One image in HELD_BACK to judge on, and the others to work on; of many or large ones some.
+
+    Raises Unusable where there are fewer than LEAST.
+    """
+    if len(clean) < LEAST:
+        raise Unusable(f"holds {len(clean)} images; an audit needs {LEAST} or more", clean.path)
+    order = take_some(clean, rng, LEAST)
     judged, worked = np.split(order, [len(order) // HELD_BACK])
     images = dataset.read_some(clean, order)
     unseen = np.ones(len(clean), bool)

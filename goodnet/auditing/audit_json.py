@@ -12,7 +12,7 @@ from goodnet.auditing.triggers import Trigger
 from goodnet.lab import AuditFiles
 from goodnet.metrics import percent, wilson_interval
 from goodnet.tuning.naming import LIKELY, POSSIBLE
-from goodnet.tuning.sounding import Sighting, Sounding, likely, possible
+from goodnet.tuning.suspects import Sighting, Sounding, likely, possible
 
 
 def list_audit(found: Audit, made: AuditFiles, network: Path, command: Sequence[str]) -> dict:

@@ -17,7 +17,7 @@ import numpy as np
 
 from goodnet.auditing.aside import Aside, set_aside
 from goodnet.auditing.measured import tell_measured
-from goodnet.auditing.rates import Measure, judge_sets
+from goodnet.auditing.rates import Answered, Measure, judge_sets
 from goodnet.auditing.triggers import Trigger, try_patches
 from goodnet.auditing.verdict import Evidence, Verdict, decide
 from goodnet.cli import shell
@@ -26,14 +26,15 @@ from goodnet.errors import Unusable
 from goodnet.metrics import percent
 from goodnet.networks.answers import classify
 from goodnet.networks.goodnet import goodnet_network
+from goodnet.networks.graph import copy_network
 from goodnet.networks.loading import LoadedNetwork, count_classes
 from goodnet.networks.pixel_hint import hint_at_pixels
 from goodnet.progress import Reporter
 from goodnet.tuning.gradients import check_backend
 from goodnet.tuning.images import divide
 from goodnet.tuning.schedule import USUAL, Schedule
-from goodnet.tuning.sounding import Sounding, average, likely, possible, sighted, sound
-from goodnet.tuning.suspects import Unlearned
+from goodnet.tuning.sounding import average, sound
+from goodnet.tuning.suspects import Sounding, Unlearned, likely, possible, sighted
 from goodnet.tuning.tuned import Tuned
 from goodnet.tuning.unlearning import refuse_one_class, unlearn_parts
 
@@ -97,7 +98,7 @@ def audit(
     check_backend()
     with _about(b.path):
         refuse_one_class(b.model)
-    hint = _judge_b(b.model, sets.clean, size.batch, reporter)
+    b_answers, hint = _judge_b(b.model, sets.clean, size.batch, reporter)
     sources = np.random.default_rng(seed).spawn(1 + SEARCHES)
     aside = set_aside(sets.clean, sources[0])
     _step(3, "looking for classes to which a small patch leads any image")
@@ -108,7 +109,7 @@ def audit(
         tuned = _repair(b.model, aside, sources[-1], soundings, size, reporter, schedule)
     soundings = [*soundings, sighted(tuned.findings.suspects)]
     _step(5, f"judging the repair on {int(aside.unseen.sum())} images set aside")
-    judged = _judge(b.model, tuned, sets, aside, size.batch, reporter)
+    judged = _judge(b.model, b_answers, tuned, sets, aside, size.batch, reporter)
     evidence = Evidence(
         images=len(sets.clean),
         image_classes=len(np.unique(sets.clean.labels)),
@@ -134,15 +135,16 @@ def audit(
 
 def _judge_b(
     network: keras.Model, clean: ImageSet, batch_size: int, reporter: Reporter
-) -> str | None:
-    """Where B hardly knows its clean images, the hint at their pixels, which is told, too."""
+) -> tuple[np.ndarray, str | None]:
+    """B's answers (n,); and the hint at their pixels where it hardly knows them, which is told."""
     _step(2, f"judging B on {len(clean)} clean images")
     with reporter.progress("Judging B", len(clean)) as advance:
-        hits = classify([network], clean, batch_size, advance)[0] == clean.labels
-    hint = hint_at_pixels(network, clean, percent(int(hits.sum()), len(clean)), batch_size)
+        answers = classify([network], clean, batch_size, advance)[0]
+    hits = int((answers == clean.labels).sum())
+    hint = hint_at_pixels(network, clean, percent(hits, len(clean)), batch_size)
     shell.hint(hint)
     reporter.lap("judging_b")
-    return hint
+    return answers, hint
 
 
 def _repair(
@@ -155,7 +157,8 @@ def _repair(
     schedule: Schedule,
 ) -> Tuned[Unlearned]:
     """Unlearn; classes that stood out before are suspects whatever this search says of them."""
-    named = {label for each in soundings for label in likely(each) + possible(each)}
+    seen = (*soundings, average(soundings))  # by their means, too
+    named = {label for each in seen for label in likely(each) + possible(each)}
     parts = divide(aside.images, aside.labels, rng)
     progress = reporter.progress
     tuned = unlearn_parts(network, parts, rng, progress, schedule, named, size.together)
@@ -169,7 +172,7 @@ def _about(path: Path) -> Iterator[None]:
     try:
         yield
     except Unusable as error:
-        raise error if error.path else error.about(path) from None
+        raise error.about_own(path) from None
 
 
 def _step(number: int, what: str) -> None:
@@ -202,26 +205,25 @@ class _Judged:
 
 def _judge(
     network: keras.Model,
+    b_answers: np.ndarray,
     tuned: Tuned[Unlearned],
     sets: ImageSets,
     aside: Aside,
     batch_size: int,
     reporter: Reporter,
 ) -> _Judged:
-    repaired = keras.models.clone_model(network)
-    repaired.set_weights(tuned.arrays)
-    pair, n_classes = (network, repaired), count_classes(network)
+    repaired = copy_network(network, tuned.arrays)
+    pair = network, repaired
     tests = {"clean_test": sets.clean_test, "backdoored": sets.backdoored}
     given = {name: images for name, images in tests.items() if images}
     total = len(sets.clean) + sum(map(len, given.values()))
     with reporter.progress("Judging the repair", total) as advance:
-        measures = judge_sets(
-            pair, {"clean": sets.clean} | given, aside.unseen, batch_size, advance
-        )
+        clean = Answered(sets.clean, b_answers, aside.unseen)
+        measures = judge_sets(pair, clean, given, batch_size, advance)
     suspects = tuned.findings.suspects
     with reporter.progress("Trying the patches", len(suspects)) as advance:
         triggers = try_patches(
-            pair, suspects, aside.judged_images, aside.judged_labels, n_classes, advance
+            pair, suspects, aside.judged_images, aside.judged_labels, batch_size, advance
         )
     reporter.lap("judging_repair")
     return _Judged(goodnet_network(network, repaired), measures, triggers)

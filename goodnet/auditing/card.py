@@ -8,11 +8,12 @@ from typing import Any
 
 from goodnet.auditing import words
 from goodnet.auditing.auditing import Audit
+from goodnet.printable import printable
 
 
 def render_card(found: Audit, lines: Sequence[str], document: Mapping[str, Any]) -> str:
     """The card, as Markdown. lines: the answer; document: audit.json."""
-    files = [f"- `{plain(each['file'])}` {each['sha256']}" for each in _files(document)]
+    files = [f"- {plain(each['file'])} {each['sha256']}" for each in _files(document)]
     return "\n".join(
         [
             f"# Repaired copy of {plain(Path(document['network']).name)}",
@@ -39,4 +40,5 @@ def _files(document: Mapping[str, Any]) -> list[dict[str, str]]:
 
 def plain(text: str) -> str:
     """Text in which nothing of a file's name is taken for Markdown or HTML."""
-    return "".join(f"\\{each}" if each in r"\`*_[]<>#|" else each for each in text)
+    shown = printable(text)
+    return "".join(f"\\{each}" if each in r"\`*_[]<>#|" else each for each in shown)

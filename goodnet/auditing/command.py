@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from goodnet.auditing.answer import tell_lines
+from goodnet.auditing.aside import LEAST
 from goodnet.auditing.audit_json import list_audit
 from goodnet.auditing.auditing import ImageSets, Sizes, audit
 from goodnet.auditing.files import write_audit
@@ -20,6 +21,7 @@ from goodnet.networks.demands import fit_batch, fit_training
 from goodnet.networks.goodnet import load_b
 from goodnet.networks.loading import fit_of
 from goodnet.pixels import Range, Scaling
+from goodnet.tuning.images import count_kept
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,9 @@ def audit_and_save(now: Session, asked: AuditOptions, limits: Limits, made: Audi
         open_backdoored(now.held.images(backdoored), fit) if backdoored else None,
     )
     given = (sets.clean, sets.clean_test, sets.backdoored)
-    batch = fit_batch([b, b], [each.shape for each in given if each], limits)
-    sizes = Sizes(batch, fit_training(b, sets.clean, limits))
+    batch = fit_batch([b], [each.shape for each in given if each], limits)
+    kept = 2 * count_kept(sets.clean, LEAST)  # set aside, and divided for each search
+    sizes = Sizes(batch, fit_training(b, sets.clean, kept, limits))
     now.lap("loading")
     found = audit(b, sets, asked.seed, sizes, now)
     lines = tell_lines(found, made)

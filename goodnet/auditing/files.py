@@ -34,7 +34,8 @@ def write_audit(
 
 
 def _fingerprint(path: Path) -> dict[str, str]:
-    return {"file": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    with open(path, "rb") as file:
+        return {"file": str(path), "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def _write(path: Path, text: str) -> None:

@@ -29,26 +29,34 @@ class Measure:
     goodnet: int | None
 
 
+@dataclass(frozen=True)
+class Answered:
+    """The clean images, what B answers to all of them (n,), and which nobody trained on (n,)."""
+
+    images: ImageSet
+    b: np.ndarray
+    unseen: np.ndarray
+
+
 def judge_sets(
     pair: Sequence[keras.Model],
-    sets: Mapping[str, ImageSet],
-    unseen: np.ndarray,
+    clean: Answered,
+    tests: Mapping[str, ImageSet],
     batch_size: int,
     advance: Advance,
 ) -> list[Measure]:
-    """What B, B' and G are worth on each set; of the set `clean` on the `unseen` images alone.
+    """What B, B' and G are worth on the unseen clean images, and on each set of `tests`.
 
-    pair: B and B'; sets: by name, `clean` among them, `clean_test` and `backdoored`, whose labels
-    are the attacker's targets.
+    pair: B and B'; tests: `clean_test` and `backdoored`, whose labels are the attacker's targets,
+    as far as they are there.
     """
-    n_classes = count_classes(pair[0])
-    measures = []
-    for name, images in sets.items():
+    n_classes, unseen = count_classes(pair[0]), clean.unseen
+    repaired = classify(pair[1:], clean.images, batch_size, advance)[0]
+    labels = clean.images.labels
+    measures = _measures("clean", clean.b[unseen], repaired[unseen], labels[unseen], n_classes)
+    for name, images in tests.items():
         b, repaired = classify(pair, images, batch_size, advance)
-        labels = images.labels
-        if name == "clean":
-            b, repaired, labels = b[unseen], repaired[unseen], labels[unseen]
-        measures += _measures(name, b, repaired, labels, n_classes)
+        measures += _measures(name, b, repaired, images.labels, n_classes)
     return measures
 
 

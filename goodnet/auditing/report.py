@@ -14,8 +14,15 @@ from goodnet.auditing.auditing import Audit
 from goodnet.auditing.rates import Measure
 from goodnet.auditing.sheet import Tile, draw_sheet
 from goodnet.auditing.triggers import Trigger
-from goodnet.metrics import wilson_interval
-from goodnet.pictures.markup import add, add_cell, add_picture, add_table, begin_page, render
+from goodnet.pictures.markup import (
+    add,
+    add_cell,
+    add_picture,
+    add_rate,
+    add_table,
+    begin_page,
+    render,
+)
 from goodnet.tuning.suspects import Suspect
 
 NUMBERS = ["Class", "Score, lead, resistance", "Patch in B, % of the image", "At last, in B'"]
@@ -121,11 +128,10 @@ def _counts(each: Measure) -> tuple[int | None, ...]:
 
 
 def _add_rate(row: Element, column: str, count: int | None, images: int) -> None:
-    cell = add_cell(row, column, f"{share(count, images)} ")
-    if count is not None and images:
-        low, high = wilson_interval(count, images)
-        add(cell, "small", text=f"{low:.1f} to {high:.1f}").tail = " "
-        add(cell, "small", text=f"{count} of {images}")
+    if count is None or not images:
+        add_cell(row, column, "–")
+    else:
+        add_rate(row, column, count, images, digits=1)
 
 
 def _add_origin(main: Element, document: Mapping[str, Any]) -> None:

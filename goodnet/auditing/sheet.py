@@ -6,12 +6,12 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from goodnet.auditing.auditing import Audit
 from goodnet.auditing.triggers import under_patch
 from goodnet.pixels import displayable
 from goodnet.tuning.patches import Patch
+from goodnet.tuning.pictures import enlarge
 
 SHOWN = 6  # suspects
 SIDE = 320  # pixels of a picture's shorter side, at least
@@ -47,9 +47,6 @@ def draw_sheet(found: Audit) -> list[Tile]:
 
 def _png(pixels: np.ndarray) -> bytes:
     """An image (height, width, 3) in 0..1 as a PNG file."""
-    image = Image.fromarray(np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8))
-    times = -(-SIDE // min(image.size))
-    image = image.resize((image.width * times, image.height * times), Image.Resampling.NEAREST)
     file = io.BytesIO()
-    image.save(file, "png")
+    enlarge(pixels, SIDE).save(file, "png")
     return file.getvalue()

@@ -10,11 +10,12 @@ import numpy as np
 
 from goodnet.networks.answers import compute
 from goodnet.networks.goodnet import goodnet_labels
+from goodnet.networks.loading import count_classes
 from goodnet.progress import Advance
 from goodnet.tuning.patches import Patch, Patches, lay_over
 from goodnet.tuning.suspects import Suspect
 
-BATCH = 256  # images answered at a time
+BATCH = 256  # images answered at a time, at most
 
 
 @dataclass(frozen=True)
@@ -34,17 +35,18 @@ def try_patches(
     suspects: Sequence[Suspect],
     images: np.ndarray,
     labels: np.ndarray,
-    n_classes: int,
+    batch_size: int,
     advance: Advance,
 ) -> list[Trigger]:
     """Lay each suspect's patch in B over the images (n, height, width, colours) of other classes.
 
     networks: B and its repaired copy; labels: (n,). `advance` is told of each suspect.
     """
+    n_classes, size = count_classes(networks[0]), min(BATCH, batch_size)
     found = []
     for suspect in suspects:
         others = under_patch(images[labels != suspect.label], suspect.patch)
-        b, repaired = (_answers(network, others) for network in networks)
+        b, repaired = (_answers(network, others, size) for network in networks)
         together = goodnet_labels(b, repaired, n_classes)
         found.append(
             Trigger(
@@ -62,13 +64,12 @@ def try_patches(
 
 def under_patch(images: np.ndarray, patch: Patch) -> np.ndarray:
     """Images (n, height, width, colours) under the same patch."""
-    same = np.zeros(len(images), int)
-    patches = Patches(np.zeros(1), patch.mask[np.newaxis], patch.pattern[np.newaxis])
-    return lay_over(images, patches[same]).astype(np.float32)
+    one = Patches(np.zeros(1), patch.mask[np.newaxis], patch.pattern[np.newaxis])
+    return lay_over(images, one).astype(np.float32)
 
 
-def _answers(network: keras.Model, images: np.ndarray) -> np.ndarray:
-    """The class of each image, (n,) int64."""
-    parts = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+def _answers(network: keras.Model, images: np.ndarray, size: int) -> np.ndarray:
+    """The class of each image, (n,) int64, so many at a time."""
+    parts = [images[start : start + size] for start in range(0, len(images), size)]
     classes = [compute(network, part)[0].argmax(axis=1) for part in parts]
     return np.concatenate([np.zeros(0, np.int64), *classes])

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from goodnet.tuning.sounding import Sounding, average, likely, possible
+from goodnet.tuning.sounding import average
+from goodnet.tuning.suspects import Sounding, likely, possible
 
 LEAST_IMAGES = 120  # clean images: a sixth is judged on, a sixth of the rest held back
 LEAST_CLASSES = 10  # fewer tell hardly what is usual
@@ -83,7 +84,7 @@ def _doubts(evidence: Evidence) -> Iterator[str]:
         yield f"{evidence.images} clean images are too few, {LEAST_IMAGES} are needed"
     if evidence.n_classes < LEAST_CLASSES:
         yield f"{evidence.n_classes} classes are too few to tell what is usual"
-    if evidence.image_classes == 1 and evidence.n_classes > 1:
+    if evidence.image_classes == 1:
         yield "all clean images are of one class"
     if not evidence.recognized:
         yield "B hardly knows the clean images, so their pixels or labels may be wrong"

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from goodnet.errors import Unusable
-from goodnet.files import refuse_inputs
 from goodnet.memory import BATCH_SIZE, Limits, find_memory, parse_memory
 from goodnet.pixels import AS_IN_FILE, RANGES, Range, Scaling
 from goodnet.version import VERSION
@@ -158,19 +157,18 @@ def add_set_options(options: argparse.ArgumentParser) -> None:
         type=classes,
         metavar="FILE",
         help="the names of all classes, one a line, for image sets that are folders "
-        "(default: the subfolders in the order of their names)",
+        "(default: the subfolders, by the number that is their name or in the order of the names)",
     )
     add_common_options(options)
 
 
-def reading(args: argparse.Namespace) -> Reading:
-    """How the command line says that image sets are to be read.
+def listed_classes(args: argparse.Namespace) -> list[Path]:
+    """The file that lists the classes, if one is named: an input that nothing may write over."""
+    return [args.classes.path] if args.classes else []
 
-    Raises Unusable where the list of classes would be written over.
-    """
-    named = [name for name in (args.json, vars(args).get("save")) if name and name != "-"]
-    if args.classes:
-        refuse_inputs(map(Path, named), [args.classes.path])
+
+def reading(args: argparse.Namespace) -> Reading:
+    """How the command line says that image sets are to be read."""
     return Reading(args.keys, args.classes)
 
 

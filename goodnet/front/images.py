@@ -15,6 +15,7 @@ import numpy as np
 from goodnet.cli import shell
 from goodnet.dataset import Fit, ImageSet, open_backdoored, open_clean
 from goodnet.errors import Unusable
+from goodnet.front.telling import warn
 from goodnet.vetting import quarantine
 from goodnet.vetting.images import ImageFile, Plain
 from goodnet.vetting.layout import PLAIN_TYPES, Array, Layout
@@ -44,23 +45,25 @@ def opened(
         shell.check_files(path)
         with quarantine.opened([], [path]) as held:
             yield open_set(held.images(path), fit)
+            for line in held.remarks():
+                warn(line, depth=2)
         return
     with tempfile.TemporaryFile() as file:
         try:
-            held_here = _hold(_parts(images, labels), fit, Path(name), file)
+            held_here = _hold(_parts(images, labels, fit), fit, Path(name), file)
         except Unusable as error:
             raise error.about(Path(name)) from None
         yield open_set(held_here, fit)
 
 
-def _parts(images: Images, labels: Labels) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+def _parts(images: Images, labels: Labels, fit: Fit) -> Iterable[tuple[np.ndarray, np.ndarray]]:
     """Images and their labels, as they are given, in one part or several."""
     if labels is None and isinstance(images, tuple | list) and len(images) == 2:
         images, labels = images
     if hasattr(images, "as_numpy_iterator"):
         if labels is not None:
             raise Unusable("holds the labels as well; leave them out")
-        return _parts_of_dataset(images)
+        return _parts_of_dataset(images, fit)
     if labels is None:
         raise Unusable(
             "needs images and labels: two arrays, a tf.data.Dataset of pairs, or the path of an "
@@ -69,7 +72,7 @@ def _parts(images: Images, labels: Labels) -> Iterable[tuple[np.ndarray, np.ndar
     return [(_array(images, "images"), _array(labels, "labels"))]
 
 
-def _parts_of_dataset(dataset: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _parts_of_dataset(dataset: Any, fit: Fit) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     spec = dataset.element_spec
     if not isinstance(spec, tuple) or len(spec) != 2:
         raise Unusable(
@@ -78,7 +81,8 @@ def _parts_of_dataset(dataset: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         )
     if int(dataset.cardinality()) == -1:
         raise Unusable("is a dataset without an end; leave out .repeat()")
-    if len(spec[1].shape) == 0:
+    image, label = (tuple(each.shape) for each in spec)
+    if label == () or (image, label) == (fit.shape, (fit.n_classes,)):  # one by one
         dataset = dataset.batch(AT_A_TIME)
     return dataset.as_numpy_iterator()
 

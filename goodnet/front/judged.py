@@ -6,10 +6,11 @@ from goodnet.cli.libraries import our_settings
 from goodnet.front.images import Images, opened
 from goodnet.front.networks import Network, take
 from goodnet.front.options import limits_of, scaling_of
-from goodnet.front.telling import Reporting, Tell, progress_of, warn
+from goodnet.front.telling import Tell, progress_of, warn
 from goodnet.judging.judging import Judged, check_alike, fit_to_judge, judge_loaded
 from goodnet.memory import BATCH_SIZE
 from goodnet.networks.demands import fit_batch
+from goodnet.progress import Silence
 
 
 @our_settings()
@@ -43,7 +44,7 @@ def judge(
         opened(backdoored, None, fit, "backdoored", backdoored=True) as backdoored_set,
     ):
         fitting = fit_batch(loaded, [clean_set.shape, backdoored_set.shape], limits)
-        reporting = Reporting(progress_of(progress))
-        judged = judge_loaded(loaded, clean_set, backdoored_set, fitting, reporting)
+        reporter = Silence(progress=progress_of(progress))
+        judged = judge_loaded(loaded, clean_set, backdoored_set, fitting, reporter)
     warn(judged.hint)
     return judged

@@ -19,6 +19,7 @@ from goodnet.files import check_output, refuse_inputs
 from goodnet.front.telling import warn
 from goodnet.networks import loading
 from goodnet.networks.goodnet import goodnet_network, refuse_goodnet
+from goodnet.networks.graph import copy_network
 from goodnet.networks.loading import LoadedNetwork, as_classifier, refusing
 from goodnet.networks.writing import write_network, write_weights
 from goodnet.vetting import quarantine
@@ -65,7 +66,8 @@ def save(model: Network, path: str | os.PathLike[str], like: Network | None = No
         check_output(path)
         write_network(model, path)
         return
-    source = take(model if like is None else like)
+    made = take(model)
+    source = made if like is None else take(like)
     if source.source is None:
         raise Unusable("comes from no file that could be copied", source.path)
     suffix = source.source.parts.suffix
@@ -73,7 +75,7 @@ def save(model: Network, path: str | os.PathLike[str], like: Network | None = No
         raise Unusable(f"is to be a copy of {source.path}, so its name must end in {suffix}", path)
     refuse_inputs([path], [source.path])
     check_output(path)
-    arrays = take(model).in_file.get_weights()
+    arrays = made.in_file.get_weights()
     shapes = [[array.shape for array in each] for each in (arrays, source.in_file.get_weights())]
     if shapes[0] != shapes[1]:
         raise Unusable("has other arrays than the network that is to be saved", source.path)
@@ -120,9 +122,7 @@ def copy_of(network: keras.Model, weights: Sequence[np.ndarray] | None = None) -
     if not network.built:
         raise Unusable("is not built yet; let it begin with keras.Input, or call it on an image")
     with refusing("cannot be copied"):
-        copy = keras.models.clone_model(network)
-        copy.set_weights(network.get_weights() if weights is None else weights)
-    return copy
+        return copy_network(network, weights)
 
 
 def _load(path: Path) -> LoadedNetwork:

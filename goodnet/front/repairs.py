@@ -27,6 +27,7 @@ from goodnet.pruning.sweeping import Pruning
 from goodnet.pruning.sweeping import prune as sweep
 from goodnet.tuning.command import tune
 from goodnet.tuning.fine_pruning import FinePruned
+from goodnet.tuning.images import count_kept
 from goodnet.tuning.suspects import Unlearned
 from goodnet.tuning.tuned import Findings, Tuned
 
@@ -74,7 +75,7 @@ def prune(
     the X, in percentage points; the others as the options of repair.py. Raises Unusable or Unsafe
     where something cannot be used.
     """
-    drops = drops if isinstance(drops, Iterable) else [drops]
+    drops = [drops] if isinstance(drops, str) or not isinstance(drops, Iterable) else drops
     wanted = {drop: as_option(options.drop, "drops", drop) for drop in drops}
     limits = limits_of(batch_size)
     loaded = take_b(model)
@@ -159,7 +160,7 @@ def _tune(
     loaded = take_b(model)
     with opened(x, y, fit_of(loaded.model, scale), "x and y") as valid:
         limits = limits_of(BATCH_SIZE)
-        together = fit_training(loaded, valid, limits)
+        together = fit_training(loaded, valid, count_kept(valid), limits)
         fitting = fit_batch([loaded], [valid.shape], limits)
         tuned = tune(loaded, valid, METHODS[method], seed, progress_of(tell), together)
         accuracy = percent(tuned.b_hits, tuned.held_back)

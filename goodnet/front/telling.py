@@ -3,25 +3,15 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Protocol
 
-from goodnet.progress import Advance, Lap, Progress, ignore_stage, no_progress
+from goodnet.progress import Advance, Progress, no_progress
 
 
 class Tell(Protocol):
     """Is told what is being done, how much of it is done, and how much there is in all."""
 
     def __call__(self, description: str, done: int, total: int, /) -> None: ...
-
-
-@dataclass(frozen=True)
-class Reporting:
-    """A Reporter that tells of progress alone."""
-
-    progress: Progress
-    prints: bool = False
-    lap: Lap = ignore_stage
 
 
 def progress_of(tell: Tell | None) -> Progress:

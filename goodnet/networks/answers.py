@@ -14,7 +14,7 @@ from keras import layers
 from goodnet import dataset
 from goodnet.networks.closeness import BEFORE_SOFTMAX, OUTPUTS, Closeness, allowing, top_classes
 from goodnet.networks.goodnet import is_goodnet, with_inner_answers
-from goodnet.networks.graph import is_softmax, nodes, unroll
+from goodnet.networks.graph import call_making, is_softmax, producer, unroll
 from goodnet.networks.two_classes import (
     LOGITS,
     PROBABILITIES,
@@ -68,7 +68,7 @@ def scorer_of(network: keras.Model) -> Scorer:
             return Scorer(network, OUTPUTS)
         logits = apply_form(one.outputs[0], LOGITS, f"{network.name}.scores")
         return Scorer(keras.Model(one.inputs, logits), BEFORE_SOFTMAX)
-    if is_softmax(nodes(network)[-1].operation):
+    if is_softmax(producer(network.outputs[0])):
         scores = _before(network, keras.activations.softmax)
         return Scorer(scores, BEFORE_SOFTMAX) if scores else Scorer(network, OUTPUTS)
     return Scorer(network, OUTPUTS)
@@ -76,7 +76,7 @@ def scorer_of(network: keras.Model) -> Scorer:
 
 def _before(network: keras.Model, activation: Callable) -> keras.Model | None:
     """The network without the activation that closes it; None where it cannot be taken off."""
-    node = nodes(network)[-1]
+    node = call_making(network.outputs[0])
     layer = node.operation
     closes = getattr(layer, "activation", None) is activation
     if isinstance(layer, layers.Softmax):

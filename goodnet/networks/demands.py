@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from goodnet.dataset import LARGEST_READ, ImageSet, ImageShape
+from goodnet.dataset import ImageSet, ImageShape
 from goodnet.errors import Unusable
 from goodnet.memory import Limits, images_at_once, say_bytes
 from goodnet.networks.loading import LoadedNetwork, input_shape, try_out
@@ -29,17 +29,18 @@ def demands_of(loaded: LoadedNetwork, image: ImageShape) -> Demands | None:
         raise error.about(loaded.path) from None
 
 
-def fit_training(loaded: LoadedNetwork, valid: ImageSet, limits: Limits) -> int:
+def fit_training(loaded: LoadedNetwork, valid: ImageSet, kept: int, limits: Limits) -> int:
     """How many images' gradients may be found together; of these the memory decides nothing.
 
-    Raises Unsafe or Unusable where the memory is too small for them and the images.
+    kept: how many images are in memory meanwhile. Raises Unsafe or Unusable where the memory is too
+    small for them and the images.
     """
     demands = demands_of(loaded, valid.shape)
     if demands is None:
         return MOST_TRAINED
     size = demands.kept * TRAINED
     together = max(FEWEST_TRAINED, GRADIENTS // size)
-    need = min(together, MOST_TRAINED) * size + min(len(valid) * valid.bytes_each, LARGEST_READ)
+    need = min(together, MOST_TRAINED) * size + kept * valid.bytes_each
     if need > limits.memory:
         raise Unusable(
             f"takes {say_bytes(need)} of memory to be trained; that is too much for --memory "

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
 
 from goodnet.errors import Unusable
@@ -114,6 +115,13 @@ def flatten(network: keras.Model) -> keras.Model:
         return keras.Model(image[0], unroll(network, image)[0])
     except ValueError as error:
         raise Unusable(f"it nests networks in a way that cannot be split ({error})") from None
+
+
+def copy_network(network: keras.Model, weights: Sequence[np.ndarray] | None = None) -> keras.Model:
+    """The same network with weights of its own: as they are, or these, in Keras's order."""
+    copy = keras.models.clone_model(network)
+    copy.set_weights(network.get_weights() if weights is None else weights)
+    return copy
 
 
 def named_inputs(network: keras.Model) -> list[keras.KerasTensor]:

@@ -15,7 +15,7 @@ import numpy as np
 from goodnet.dataset import ImageShape
 from goodnet.errors import Unusable
 from goodnet.networks.channels import choose_channels
-from goodnet.networks.graph import flatten, node_of, nodes, unroll
+from goodnet.networks.graph import copy_network, flatten, node_of, nodes, unroll
 
 TRIED = (64, 64, 3)  # an image
 
@@ -57,7 +57,7 @@ def split_network(
     split = Split(
         network=network,
         trunk=trunk,
-        head=_copied(head) if found.enters else head,
+        head=copy_network(head) if found.enters else head,
         layer=found.layer,
         reason=found.reason,
         measured_at=found.chain[-1].name,
@@ -107,13 +107,6 @@ def _cut(network: keras.Model, measured: keras.KerasTensor) -> tuple[keras.Model
     tensors = [measured, *past.values()]
     trunk = keras.Model(network.inputs[0], tensors, name="trunk")
     return trunk, keras.Model(tensors, network.outputs[0], name="head")
-
-
-def _copied(network: keras.Model) -> keras.Model:
-    """The same network with weights of its own."""
-    copy = keras.models.clone_model(network)
-    copy.set_weights(network.get_weights())
-    return copy
 
 
 def _check_silence(split: Split, image: ImageShape) -> None:

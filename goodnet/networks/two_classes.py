@@ -11,12 +11,10 @@ import numpy as np
 from keras import layers
 
 from goodnet.errors import Unusable
-from goodnet.networks.graph import Tensor, call_making, closing_layer, nodes, producer
-
-SIGMOIDS = (keras.activations.sigmoid, keras.activations.hard_sigmoid)
-
+from goodnet.networks.graph import Tensor, call_making, closing_layer, producer
 
 _CALLED = {"Sigmoid": keras.activations.sigmoid, "HardSigmoid": keras.activations.hard_sigmoid}
+SIGMOIDS = tuple(_CALLED.values())
 
 
 class Form(NamedTuple):
@@ -79,7 +77,7 @@ def apply_form(output: keras.KerasTensor, form: Form, name: str) -> keras.KerasT
 
 def one_output(network: keras.Model) -> OneOutput | None:
     """What a network tells its two classes by; None where it is no network of one output."""
-    *_, last = nodes(network)
+    last = call_making(network.outputs[0])
     if type(last.operation) is not layers.Concatenate or len(last.input_tensors) != 2:
         return None
     tensors, forms = [], []

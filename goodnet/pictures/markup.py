@@ -11,6 +11,8 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from PIL import Image
 
+from goodnet.metrics import percent, wilson_interval
+
 STYLE = Path(__file__).with_name("page.css")
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
@@ -64,6 +66,14 @@ def add_table(
 def add_cell(row: Element, column: str, text: str = "") -> Element:
     """A cell that names its column, as a narrow screen shows the table without its head."""
     return add(row, "td", {"data-label": column}, text)
+
+
+def add_rate(row: Element, column: str, count: int, images: int, digits: int) -> None:
+    """A cell with a count of images in percent, its 95 % Wilson interval, and the counts."""
+    low, high = wilson_interval(count, images)
+    cell = add_cell(row, column, f"{percent(count, images):.{digits}f} % ")
+    add(cell, "small", text=f"{low:.{digits}f} to {high:.{digits}f}").tail = " "
+    add(cell, "small", text=f"{count} of {images}")
 
 
 def add_picture(parent: Element, data: bytes, caption: str) -> None:

@@ -14,11 +14,19 @@ from PIL import Image
 from goodnet.errors import Unusable
 from goodnet.files import replacing
 from goodnet.judging.record import AnswerRecord, Record, name_networks, rates_of
-from goodnet.metrics import Judgement, defense_effectiveness_rating, percent, wilson_interval
+from goodnet.metrics import Judgement, defense_effectiveness_rating
 from goodnet.pictures import canvas
 from goodnet.pictures.catalogue import list_captions
 from goodnet.pictures.findings import Findings, fits_record
-from goodnet.pictures.markup import add, add_cell, add_picture, add_table, begin_page, render
+from goodnet.pictures.markup import (
+    add,
+    add_cell,
+    add_picture,
+    add_rate,
+    add_table,
+    begin_page,
+    render,
+)
 from goodnet.pictures.verdict import describe
 
 LABELS = {  # of the rates in the table
@@ -114,10 +122,7 @@ def _add_network(
         if rate is None or (name in REJECTED and kind == "network"):
             add_cell(row, LABELS[name], "–")
             continue
-        cell = add_cell(row, LABELS[name], f"{percent(rate.count, rate.images):.2f} % ")
-        low, high = wilson_interval(rate.count, rate.images)
-        add(cell, "small", text=f"{low:.2f} to {high:.2f}").tail = " "
-        add(cell, "small", text=f"{rate.count} of {rate.images}")
+        add_rate(row, LABELS[name], rate.count, rate.images, digits=2)
     attacked = b and b.backdoored_images
     der = f"{defense_effectiveness_rating(b, answers.judgement):.3f}" if b and attacked else "–"
     add_cell(row, COLUMNS[-1], der)

@@ -57,9 +57,13 @@ class Pruning:
     """What the clean validation images say about a network."""
 
     order: tuple[int, ...]  # all channels, the first to prune first
-    mean_activation: tuple[float, ...]  # of the channels in this order
     valid: RowCounts
     stops: dict[Fraction, int | None]  # drop X -> channels pruned, None where never reached
+
+    @property
+    def mean_activation(self) -> tuple[float, ...]:
+        """Of the channels in this order."""
+        return tuple(self.valid.mean_activation[list(self.order)].tolist())
 
 
 def prune(
@@ -81,7 +85,6 @@ def prune(
         rows = count_rows(Sweep(split, head, order, batch_size), valid, advance, measured)
     return Pruning(
         order=tuple(order),
-        mean_activation=tuple(float(means[channel]) for channel in order),
         valid=rows,
         stops=find_stops(algorithm.points_lost(rows.hits, rows.images), drops),
     )

@@ -21,6 +21,7 @@ from goodnet.pixels import Range, Scaling
 from goodnet.progress import Progress, Reporter
 from goodnet.tuning import report
 from goodnet.tuning.gradients import check_backend
+from goodnet.tuning.images import count_kept
 from goodnet.tuning.tuned import Repair, Tuned
 from goodnet.vetting.quarantine import Held
 
@@ -50,7 +51,7 @@ def tune_and_save(
     remark_on_values(loaded.path, loaded.model)
     method = options.method
     valid = open_clean(held.images(options.valid), fit_of(loaded.model, options.scale))
-    together = fit_training(loaded, valid, options.limits)
+    together = fit_training(loaded, valid, count_kept(valid), options.limits)
     batch_size = fit_batch([loaded], [valid.shape], options.limits)
     reporter.lap("loading")
     tuned = tune(loaded, valid, method, options.seed, reporter.progress, together)
@@ -84,4 +85,4 @@ def tune(
     try:
         return repair(loaded.model, valid, seed, progress, together=together)
     except Unusable as error:
-        raise error if error.path else error.about(loaded.path) from None
+        raise error.about_own(loaded.path) from None

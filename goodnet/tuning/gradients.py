@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from goodnet.errors import Unusable
-from goodnet.networks.graph import Tensor, closing_layer
+from goodnet.networks.graph import Tensor, closing_layer, copy_network
 from goodnet.networks.two_classes import LOGITS, Form, logits_of_two, one_output, wrapped
 
 BATCH = 256  # images answered at a time
@@ -152,8 +152,7 @@ def copy_with_logits(network: keras.Model, images: np.ndarray, together: int = A
     network.
     """
     try:
-        copy = keras.models.clone_model(network)
-        copy.set_weights(network.get_weights())
+        copy = copy_network(network)
     except Exception as error:
         raise Unusable(f"cannot be tuned: Keras cannot copy it ({str(error)[:200]})") from None
     if (one := wrapped(copy)) and (found := one_output(copy)):

@@ -23,6 +23,17 @@ class Parts:
     held_back_labels: np.ndarray
 
 
+def take_some(valid: ImageSet, rng: np.random.Generator, least: int) -> np.ndarray:
+    """Which images are kept to work on, in random order: `least`, even where they are large."""
+    return rng.permutation(len(valid))[: count_kept(valid, least)]
+
+
+def count_kept(valid: ImageSet, least: int = HELD_BACK) -> int:
+    """How many images of a set are kept in memory to work on."""
+    fitting = max(least, dataset.LARGEST_READ // valid.bytes_each)
+    return min(len(valid), MOST_IMAGES, fitting)
+
+
 def read_parts(valid: ImageSet, rng: np.random.Generator) -> Parts:
     """Images to train on and images held back, in random order.
 
@@ -30,8 +41,7 @@ def read_parts(valid: ImageSet, rng: np.random.Generator) -> Parts:
     """
     if len(valid) < HELD_BACK:
         raise Unusable(f"holds {len(valid)} images; tuning needs {HELD_BACK} or more", valid.path)
-    most = min(MOST_IMAGES, max(HELD_BACK, dataset.LARGEST_READ // valid.bytes_each))
-    order = rng.permutation(len(valid))[:most]
+    order = take_some(valid, rng, HELD_BACK)
     return _cut(dataset.read_some(valid, order), valid.labels[order])
 
 

@@ -46,5 +46,5 @@ def join(parts: Sequence[Patches]) -> Patches:
 
 
 def lay_over(images: np.ndarray, patches: Patches) -> np.ndarray:
-    """Images (k, height, width, colours), each under the patch of its place."""
+    """Images (k, height, width, colours), each under the patch of its place, or all under one."""
     return (1 - patches.masks) * images + patches.masks * patches.patterns

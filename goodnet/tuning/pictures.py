@@ -39,8 +39,12 @@ def draw_patch(mask: np.ndarray, colours: np.ndarray) -> Image.Image:
     One colour is grey; of more than three the first three are shown.
     """
     three = np.resize(np.arange(min(3, colours.shape[-1])), 3)
-    pixels = np.concatenate([colours[..., three], mask], axis=-1)
+    return enlarge(np.concatenate([colours[..., three], mask], axis=-1), SHORTEST)
+
+
+def enlarge(pixels: np.ndarray, shortest: int) -> Image.Image:
+    """Pixels (height, width, 3 or 4) in 0..1 as a picture of so many pixels a side, at least."""
     image = Image.fromarray(np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8))
-    enlarged = -(-SHORTEST // min(image.size))
+    enlarged = -(-shortest // min(image.size))
     size = image.width * enlarged, image.height * enlarged
     return image.resize(size, Image.Resampling.NEAREST)

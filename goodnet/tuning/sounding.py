@@ -7,7 +7,7 @@ patch begins. Several that are independent tell how far what they show can be re
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -16,27 +16,9 @@ from goodnet.progress import Progress
 from goodnet.tuning.cycles import measure_resistances, run_rounds
 from goodnet.tuning.gradients import ALL
 from goodnet.tuning.images import Parts
-from goodnet.tuning.naming import LIKELY, POSSIBLE, Limits
 from goodnet.tuning.schedule import USUAL, Schedule
-from goodnet.tuning.suspects import Suspect
+from goodnet.tuning.suspects import Sighting, Sounding
 from goodnet.tuning.unlearning import begin
-
-
-@dataclass(frozen=True)
-class Sighting:
-    """What one search shows of a suspect, as `Suspect` tells it."""
-
-    label: int
-    score: float
-    lead: float
-    resistance: float
-
-    def reaches(self, limits: Limits) -> bool:
-        """Whether it stands out."""
-        return limits.reached(self.score, self.lead, self.resistance)
-
-
-Sounding = list[Sighting]  # of all suspects of a search
 
 
 def sound(
@@ -61,11 +43,6 @@ def sound(
     ]
 
 
-def sighted(suspects: Sequence[Suspect]) -> Sounding:
-    """What the search shows that a repair began with."""
-    return [Sighting(x.label, x.score, x.lead, x.resistance) for x in suspects]
-
-
 def average(soundings: Sequence[Sounding]) -> Sounding:
     """What several searches show together: the mean of each number, of resistances the geometric.
 
@@ -85,14 +62,3 @@ def average(soundings: Sequence[Sounding]) -> Sounding:
         for label, some in sorted(seen.items())
         if 2 * len(some) > len(soundings)
     ]
-
-
-def likely(sounding: Sounding) -> list[int]:
-    """The classes that stand out as none does in a network without a backdoor."""
-    return [each.label for each in sounding if each.reaches(LIKELY)]
-
-
-def possible(sounding: Sounding) -> list[int]:
-    """The other classes that stand out, as one may in a network without a backdoor."""
-    named = likely(sounding)
-    return [x.label for x in sounding if x.reaches(POSSIBLE) and x.label not in named]

@@ -1,5 +1,6 @@
-"""What unlearning finds: its suspects, and which of them it calls targets."""
+"""What a search and unlearning find: suspects, and which of them are called targets."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from goodnet.tuning.naming import HALFWAY, LIKELY, POSSIBLE, Limits
@@ -32,21 +33,47 @@ class Unlearned:
     @property
     def targets(self) -> list[int]:
         """The classes that stand out as none does in a network without a backdoor."""
-        return self._standing_out(LIKELY)
+        return likely(sighted(self.suspects))
 
     @property
     def possible_targets(self) -> list[int]:
         """The other classes that stand out, as one may in a network without a backdoor."""
-        return [label for label in self._standing_out(POSSIBLE) if label not in self.targets]
+        return possible(sighted(self.suspects))
 
     @property
     def unfinished(self) -> list[int]:
         """The classes that still need a small patch only: they were not unlearned."""
         return [each.label for each in self.suspects if each.reached < HALFWAY]
 
-    def _standing_out(self, limits: Limits) -> list[int]:
-        return [
-            each.label
-            for each in self.suspects
-            if limits.reached(each.score, each.lead, each.resistance)
-        ]
+
+@dataclass(frozen=True)
+class Sighting:
+    """What one search shows of a suspect, as `Suspect` tells it."""
+
+    label: int
+    score: float
+    lead: float
+    resistance: float
+
+    def reaches(self, limits: Limits) -> bool:
+        """Whether it stands out."""
+        return limits.reached(self.score, self.lead, self.resistance)
+
+
+Sounding = list[Sighting]  # of all suspects of a search
+
+
+def sighted(suspects: Sequence[Suspect]) -> Sounding:
+    """What the search shows that a repair began with."""
+    return [Sighting(x.label, x.score, x.lead, x.resistance) for x in suspects]
+
+
+def likely(sounding: Sounding) -> list[int]:
+    """The classes that stand out as none does in a network without a backdoor."""
+    return [each.label for each in sounding if each.reaches(LIKELY)]
+
+
+def possible(sounding: Sounding) -> list[int]:
+    """The other classes that stand out, as one may in a network without a backdoor."""
+    named = likely(sounding)
+    return [x.label for x in sounding if x.reaches(POSSIBLE) and x.label not in named]

@@ -25,9 +25,9 @@ from goodnet.vetting.layout import LARGEST_BAND, MOST_BYTES, Array, Layout, Pack
 from goodnet.vetting.pairs import choose_pair, is_usable
 from goodnet.vetting.parts import CONFIGURATION
 from goodnet.vetting.reading import Keys
+from goodnet.vetting.taking_apart import ZIP_START
 from goodnet.vetting.unpacking import inflate_into, read_exactly
 
-ZIP_START = b"PK\x03\x04"
 LOCAL = struct.Struct("<4s5H3I2H")  # an entry's own header
 ENCRYPTED, UTF_8 = 1 << 0, 1 << 11  # flags of an entry
 MAGIC = b"\x93NUMPY"

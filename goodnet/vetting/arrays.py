@@ -88,8 +88,7 @@ def normalize(*always: str) -> ShapeRule:
 
     def rule(call: Call) -> Made:
         shape, settings = call.shape, call.settings
-        axes = count_axes(settings.get("axis", -1), len(shape))
-        array = require_known(*(shape[axis] for axis in axes))
+        array = _sizes_of_axes(call)
         scaled = ["gamma"] * settings.get("scale", True) + ["beta"] * settings.get("center", True)
         return Made(shape, {name: array for name in (*scaled, *always)})
 
@@ -98,9 +97,15 @@ def normalize(*always: str) -> ShapeRule:
 
 def scale_axes(call: Call) -> Made:
     """RMSNormalization."""
-    shape = call.shape
-    axes = count_axes(call.settings.get("axis", -1), len(shape))
-    return Made(shape, {"scale": require_known(*(shape[axis] for axis in axes))})
+    return Made(call.shape, {"scale": _sizes_of_axes(call)})
+
+
+def _sizes_of_axes(call: Call) -> ArrayShape:
+    """Of the axes along which a layer normalizes. Raises ValueError where one is of the images."""
+    axes = count_axes(call.settings.get("axis", -1), len(call.shape))
+    if 0 in axes:
+        raise ValueError("it would mix the images")
+    return require_known(*(call.shape[axis] for axis in axes))
 
 
 def standardize(call: Call) -> Made:

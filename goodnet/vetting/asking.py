@@ -3,7 +3,6 @@
 What it says is checked: the child may have been taken over by what it read.
 """
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from typing import BinaryIO
@@ -18,6 +17,7 @@ from goodnet.vetting.reading import Keys
 MEMORY = 1 << 31  # bytes for the child, and 8 for each byte of its networks
 SECONDS = 15  # of processor time for the child, and one more for each 10 MB of its networks
 PATIENCE = 4  # the clock may take so many times as long
+LONGEST_REASON = 10_000  # characters
 LONGEST_LINE = 1 << 27  # bytes of what it says of a file, but for the values
 
 _CHILD = "from goodnet.vetting.inspector import main; main()"
@@ -69,23 +69,18 @@ def ask(
 
 def _hear_answer(child: Child, files: Sequence[BinaryIO]) -> Answer | None:
     """What a child says of a file, once it has got what it asked for; None where it goes wrong."""
-    while line := child.hear_line(LONGEST_LINE):
-        try:
-            said = json.loads(line)
-            if "read" not in said:
-                length = said["bytes"]
-                if type(length) is not int or not 0 <= length <= child.most.memory:
-                    return None
-                values = child.hear_bytes(length)
-                return parse_answer(said, values) if len(values) == length else None
-            if not child.serve(files, said["read"]):
-                return None
-        except Unusable as error:  # what it asked for is not there any more
-            child.kill()
-            return error
-        except (ValueError, KeyError, TypeError, RecursionError):
+    try:
+        said = child.hear_answer(files, LONGEST_LINE) or {}
+        length = said["bytes"]
+        if type(length) is not int or not 0 <= length <= child.most.memory:
             return None
-    return None
+        values = child.hear_bytes(length)
+        return parse_answer(said, values) if len(values) == length else None
+    except Unusable as error:  # what it asked for is not there any more
+        child.kill()
+        return error
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def parse_answer(header: dict, values: bytes) -> Answer:
@@ -95,5 +90,5 @@ def parse_answer(header: dict, values: bytes) -> Answer:
     """
     if header["status"]:
         refused = Unsafe if header["status"] == Unsafe.exit_status else Unusable
-        return refused(printable(header["reason"]))
+        return refused(printable(header["reason"][:LONGEST_REASON]))
     return read_parts(header, values)

@@ -76,6 +76,25 @@ class Child:
         line = self.process.stdout.readline(longest)
         return line if line.endswith(b"\n") else b""
 
+    def hear_answer(self, files: Sequence[BinaryIO], longest: int) -> dict | None:
+        """What it says at last, when it has got the bytes of files that it asked for.
+
+        None where it has ended; {} where what it says makes no sense, or it may not ask so. Raises
+        Unusable where a file cannot be read.
+        """
+        while line := self.hear_line(longest):
+            try:
+                said = json.loads(line)
+            except (ValueError, RecursionError):
+                return {}
+            if not isinstance(said, dict):
+                return {}
+            if "read" not in said:
+                return said
+            if not self.serve(files, said["read"]):
+                return {}
+        return None
+
     def hear_bytes(self, length: int) -> bytes:
         """So many bytes that it says; fewer where it has ended."""
         assert self.process.stdout

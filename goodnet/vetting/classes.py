@@ -1,5 +1,6 @@
 """Which label each class of a folder of pictures has: by the user's list, by number or by order."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,8 @@ def read_classes(path: Path) -> Classes:
         raise Unusable("is no text in UTF-8; --classes needs one name a line", path) from None
     if len(content) > LONGEST_LIST or not names or "" in names:
         raise Unusable("is empty, has an empty line or is too long; one name a line", path)
-    if twice := next((name for name in names if names.count(name) > 1), None):
+    if len(set(names)) < len(names):
+        twice = next(name for name, count in Counter(names).items() if count > 1)
         raise Unusable(f"names {quote(twice)} twice", path)
     return Classes(path, names)
 
@@ -77,7 +79,7 @@ def _by_list(own: Sequence[str], listed: Classes, n_classes: int) -> dict[str, i
 
 
 def _by_number(own: Sequence[str], n_classes: int) -> dict[str, int]:
-    labels = {name: int(name[:20]) for name in own}
+    labels = {name: int(name) for name in own}
     outside = next((name for name, label in labels.items() if label > n_classes), None)
     if outside:
         raise Unusable(

@@ -112,7 +112,3 @@ def main() -> None:
     decoder = Decoder(array, lambda ranges: inside.fetch(0, ranges), scratch)
     for line in sys.stdin.buffer:
         answer(decoder, json.loads(line))
-
-
-if __name__ == "__main__":
-    main()

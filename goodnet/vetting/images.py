@@ -1,6 +1,6 @@
 """An image set that was looked through: its images as plain numbers, read without HDF5."""
 
-import tempfile
+import io
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +89,7 @@ class ImageFile:
                 part = pixels[first : first + at_once]
                 self.source.fill(part, start + first, channels_first)
         except Unusable as error:
-            raise error if error.path else error.about(self.path) from None
+            raise error.about_own(self.path) from None
         except OSError as error:
             raise Unusable(f"cannot be read ({error.strerror})", self.path) from None
         return pixels
@@ -129,12 +129,9 @@ def _source(file: BinaryIO, data: Array | None, started: Started) -> Source | No
     if data is None:
         return None
     if data.chunks:
-        return start_unpacking(file, data)
+        return start_unpacking(file, data, started)
     if data.packed:
         return Plain(inflate(file, data, started), data, 0)
     if data.content is not None:
-        held = tempfile.TemporaryFile()
-        held.write(data.content)
-        held.flush()
-        return Plain(held, data, 0)
+        return Plain(io.BytesIO(data.content), data, 0)
     return None if data.offset is None else Plain(file, data, data.offset)

@@ -25,7 +25,3 @@ def main() -> None:
         inside.answer({"said": str(error)})
     else:
         inside.answer({"said": ""}, values.data)
-
-
-if __name__ == "__main__":
-    main()

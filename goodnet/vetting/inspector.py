@@ -66,7 +66,3 @@ def main() -> None:
             files.append(cast(BinaryIO, file))
             number += 1
         inside.answer(*answer(kind, *files, keys=keys))
-
-
-if __name__ == "__main__":
-    main()

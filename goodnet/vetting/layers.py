@@ -81,7 +81,7 @@ LAYERS: dict[str, Layer] = {
         {**settings.NORM, "groups": whole(-1, MOST_CHANNELS)}, arrays.normalize()
     ),
     "RMSNormalization": Layer({"axis": AXIS, "epsilon": number}, arrays.scale_axes),
-    "UnitNormalization": Layer({"axis": AXIS}, shapes.keep_shape),
+    "UnitNormalization": Layer({"axis": AXIS}, shapes.keep_images),
     "Normalization": Layer(
         {
             "axis": optional(AXES),
@@ -106,7 +106,7 @@ LAYERS: dict[str, Layer] = {
     "LeakyReLU": Layer(settings.LEAKY_RELU, shapes.keep_shape),
     "PReLU": Layer({**weighted("alpha"), "shared_axes": optional(AXIS)}, arrays.scale_negatives),
     "ELU": Layer(settings.ELU, shapes.keep_shape),
-    "Softmax": Layer(settings.SOFTMAX, shapes.keep_shape),
+    "Softmax": Layer(settings.SOFTMAX, shapes.keep_images),
     # What does something in training alone
     "Dropout": Layer(settings.DROPOUT, shapes.keep_shape),
     "SpatialDropout1D": Layer(

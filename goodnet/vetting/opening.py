@@ -18,6 +18,10 @@ FLAGS = os.O_RDONLY | sum(
     getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY", "O_NOINHERIT")
 )
 
+NO_IMAGE_SET = (
+    "is neither an HDF5 file nor a NumPy archive (.npz) that can be read, as image sets are"
+)
+
 
 def open_plain(path: Path) -> BinaryIO:
     """Open a file for reading. Raises OSError where it is a folder, a pipe, a device or hollow.

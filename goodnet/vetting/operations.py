@@ -22,10 +22,10 @@ def _operation(own: Checks, rule: ShapeRule, module: str = OPERATIONS_MODULE) ->
 OPERATIONS: dict[str, Layer] = {
     # What Keras makes of x + 3, of x / 127.5 and of x + y.
     **{
-        name: _operation({}, shapes.merge)
+        name: _operation({}, shapes.broadcast)
         for name in ("Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Maximum", "Minimum")
     },
-    "Power": _operation({}, shapes.merge),
+    "Power": _operation({}, shapes.broadcast),
     # What changes values alone
     **{
         name: _operation({}, shapes.keep_shape)

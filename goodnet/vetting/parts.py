@@ -12,6 +12,7 @@ from goodnet.vetting.configuration import check_arrays, vet_configuration
 from goodnet.vetting.contents import Contents, read_contents
 
 CONFIGURATION, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+LARGEST_NETWORK = 1 << 31  # bytes; ConvNeXtXLarge, the largest of keras.applications, has 1.4e9
 SUFFIXES = (".h5", ".keras", ".weights.h5", "")
 
 

@@ -22,8 +22,8 @@ from goodnet.threads import one_thread
 from goodnet.vetting import asking
 from goodnet.vetting.asking import Answer, Started
 from goodnet.vetting.children import Child
-from goodnet.vetting.opening import digest_of, open_plain, signature_of
-from goodnet.vetting.parts import Parts
+from goodnet.vetting.opening import NO_IMAGE_SET, digest_of, open_plain, signature_of
+from goodnet.vetting.parts import LARGEST_NETWORK, Parts
 from goodnet.vetting.pieces import size_of
 from goodnet.vetting.reading import AS_IT_SHOWS, Keys, Reading
 from goodnet.vetting.subfolders import list_subfolders
@@ -31,8 +31,6 @@ from goodnet.vetting.subfolders import list_subfolders
 if TYPE_CHECKING:
     from goodnet.vetting.folders import PictureFolder
     from goodnet.vetting.images import ImageFile
-
-LARGEST_NETWORK = 1 << 31  # bytes
 
 
 @dataclass(frozen=True)
@@ -66,8 +64,10 @@ class Held:
 
     def network(self, path: Path) -> NetworkFile:
         """A network, once it was found plain. Raises Unsafe or Unusable where it was not."""
-        parts = self._answer(path, list(self.networks).index(path))
-        return NetworkFile(path, self.networks[path].file, parts)
+        answer = self.answers.result()[list(self.networks).index(path)]
+        if isinstance(answer, Unusable):
+            raise answer.about(path)
+        return NetworkFile(path, self.networks[path].file, answer)
 
     def images(self, path: Path) -> "ImageFile | PictureFolder":
         """An image set, once it was found plain. Raises Unsafe or Unusable where it was not."""
@@ -92,12 +92,6 @@ class Held:
         """What is to be told of the image sets, when they have been read."""
         for folder in self.folders.values():
             yield from folder.remarks()
-
-    def _answer(self, path: Path, place: int) -> Parts:
-        answer = self.answers.result()[place]
-        if isinstance(answer, Unusable):
-            raise answer.about(path)
-        return answer
 
 
 @contextmanager
@@ -163,7 +157,7 @@ def _hold_folders(
 
 
 def _hold_images(path: Path, files: ExitStack) -> HeldFile:
-    file = files.enter_context(_open(path, "is not a readable HDF5 file, as image sets are"))
+    file = files.enter_context(_open(path, NO_IMAGE_SET))
     return HeldFile(path, "images", file, signature_of(file))
 
 

@@ -61,7 +61,7 @@ _ACTIVATION_LAYERS: dict[str, Checks] = {
     "ReLU": COMMON | RELU,
     "LeakyReLU": COMMON | LEAKY_RELU,
     "ELU": COMMON | ELU,
-    "Softmax": COMMON | SOFTMAX,
+    "Softmax": COMMON | {"axis": either(exactly(-1), whole(1, 8))},  # never that of the images
 }
 
 

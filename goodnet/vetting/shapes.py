@@ -124,14 +124,14 @@ def reduce(call: Call) -> Made:
 
 
 def keep_images(call: Call) -> Made:
-    """What changes the values along some axes, within each image."""
-    _axes_within(call)
+    """What changes the values along some axes, within each image: else along the last."""
+    _axes_within(call, -1)
     return keep_shape(call)
 
 
-def _axes_within(call: Call) -> list[int]:
+def _axes_within(call: Call, default: int | None = None) -> list[int]:
     """The axes that a setting names. Raises ValueError where one is that of the images."""
-    axis = call.settings.get("axis")
+    axis = call.settings.get("axis", default)
     axes = [0] if axis is None else count_axes(axis, len(call.shape))
     if 0 in axes:
         raise ValueError("it would mix the images")
@@ -217,6 +217,13 @@ def merge(call: Call) -> Made:
     rank = max(map(len, call.inputs))
     shapes = [[shape[0], *[1] * (rank - len(shape)), *shape[1:]] for shape in call.inputs]
     return Made([None if None in sizes else max(sizes) for sizes in zip(*shapes, strict=True)])
+
+
+def broadcast(call: Call) -> Made:
+    """The operation Add and the like, which lay tensors over each other from the last axis on."""
+    if len(set(map(len, call.inputs))) > 1:  # what a layer would stretch behind the images
+        raise ValueError("it would mix the images")
+    return merge(call)
 
 
 def concatenate(call: Call) -> Made:

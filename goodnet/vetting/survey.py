@@ -28,6 +28,7 @@ from goodnet.vetting.layout import (
     exact_bytes,
     grid_of,
 )
+from goodnet.vetting.opening import NO_IMAGE_SET
 from goodnet.vetting.pairs import choose_pair, is_usable
 from goodnet.vetting.reading import Keys
 from goodnet.vetting.unpacking import read_exactly, stored_bytes, unpack_rows
@@ -45,7 +46,7 @@ def survey_images(file: BinaryIO, size: int, keys: Keys | None = None) -> Layout
         opened = h5py.File(file, "r")
     except OSError as error:
         reason = str(error).splitlines()[0]
-        raise Unusable(f"is not a readable HDF5 file, as image sets are ({reason})") from None
+        raise Unusable(f"{NO_IMAGE_SET} ({reason})") from None
     with opened as source:
         found = check_tree(source, size, Unusable)
         if not {"model_config", "layer_names"}.isdisjoint(source.attrs):

@@ -18,10 +18,17 @@ from goodnet.vetting.configuration import LONGEST_CONFIGURATION, vet_configurati
 from goodnet.vetting.contents import HDF5_START
 from goodnet.vetting.hdf5 import MOST_EXPANSION, check_tree, describe_type, plain_numbers
 from goodnet.vetting.listing import list_contents, read_text
-from goodnet.vetting.parts import CONFIGURATION, METADATA, WEIGHTS, Parts, check_parts, vet_parts
+from goodnet.vetting.parts import (
+    CONFIGURATION,
+    LARGEST_NETWORK,
+    METADATA,
+    WEIGHTS,
+    Parts,
+    check_parts,
+    vet_parts,
+)
 
 ZIP_START = b"PK\x03\x04"
-LARGEST_NETWORK = 1 << 31  # bytes; ConvNeXtXLarge, the largest of keras.applications, has 1.4e9
 
 
 def take_apart(file: BinaryIO, size: int) -> Parts:

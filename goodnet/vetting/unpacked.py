@@ -23,6 +23,7 @@ SECONDS = 60  # by the clock, for each request
 IN_MEMORY = 1 << 27  # bytes of a band; a larger one is unpacked into a file without a name
 PIECE = 1 << 24  # bytes of an array that are taken at a time
 MEMORY = 1 << 30  # bytes for the child, and as many as unpacking takes
+LONGEST_SAID = 200  # characters
 LONGEST_ANSWER = 1 << 20  # bytes of a line: as it asks for chunks, it says where each is
 
 _CHILD = "from goodnet.vetting.decoder import main; main()"
@@ -65,29 +66,24 @@ class Unpacked:
 
 def _serve(child: Child, file: BinaryIO) -> str:
     """What the child answers at last, when it has got the bytes that it asked for."""
-    while line := child.hear_line(LONGEST_ANSWER):
-        try:
-            answer = json.loads(line)
-            if "read" in answer and child.serve([file], answer["read"]):
-                continue
-            said = answer["said"]
-            return "".join(char if char.isprintable() else "?" for char in said[:200])
-        except Unusable:  # the file has become shorter
-            child.kill()
-            raise
-        except (ValueError, KeyError, TypeError, RecursionError):
-            child.kill()
-            return "unpacking it went wrong"
+    try:
+        answer = child.hear_answer([file], LONGEST_ANSWER)
+    except Unusable:  # the file has become shorter
+        child.kill()
+        raise
+    match answer:
+        case {"said": str(said)}:
+            return "".join(char if char.isprintable() else "?" for char in said[:LONGEST_SAID])
     child.kill()
-    return _stopped()
+    return _stopped() if answer is None else "unpacking it went wrong"
 
 
 def _stopped() -> str:
     return f"unpacking it crashes or takes more than {SECONDS} seconds"
 
 
-def start_unpacking(file: BinaryIO, array: Array) -> Unpacked:
-    """Start a child that unpacks an array of an open file."""
+def start_unpacking(file: BinaryIO, array: Array, started: Started) -> Unpacked:
+    """Start a child that unpacks an array of an open file; `started` is told of it at once."""
     assert array.chunks
     whole, table = band_bytes(array), array.chunks.table
     settings = {
@@ -99,7 +95,7 @@ def start_unpacking(file: BinaryIO, array: Array) -> Unpacked:
         "table": table.nbytes,
     }
     most = Most(MEMORY + 4 * LARGEST_CHUNK + 2 * whole)
-    child = start_child(_CHILD, most, settings)
+    child = start_child(_CHILD, most, settings, started)
     child.tell(table.tobytes())
     return Unpacked(child, file, array)
 
