@@ -82,7 +82,7 @@ def main() -> None:
 
             keep(judged, kept, now.digests)
         now.lap("writing")
-        now.write_json({"networks": judged_json(judged.networks)})
+        now.write_json({"networks": judged_json(judged)})
     shell.hint(judged.hint)
 
 

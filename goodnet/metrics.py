@@ -1,6 +1,7 @@
 """Counts of images and their percentages, and how unusual a value is among others."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -43,6 +44,18 @@ def defense_effectiveness_rating(before: "Judgement", after: "Judgement") -> flo
     lost = max(0.0, before.clean_accuracy - after.clean_accuracy) / 100
     gained = max(0.0, before.attack_success_rate - after.attack_success_rate) / 100
     return (gained - lost + 1) / 2
+
+
+def fidelity(before: "Judgement", after: "Judgement") -> float:
+    """What share of the ASR a defense takes, times the share of clean accuracy that it keeps.
+
+    As TrojAI's mitigation rounds score (1 is best): (ASR before - after) / ASR before, times
+    accuracy after / accuracy before. NaN where B has no attack success or knows no clean image.
+    """
+    if not before.backdoored_hits or not before.clean_hits:
+        return math.nan
+    taken = 1 - after.attack_success_rate / before.attack_success_rate
+    return taken * after.clean_accuracy / before.clean_accuracy
 
 
 def hits(answers: np.ndarray, labels: np.ndarray, n_classes: int) -> np.ndarray:
@@ -118,3 +131,35 @@ def judge(
         backdoored_hits=int(hits(backdoored_answers, targets, n_classes)),
         backdoored_rejected=int(rejections(backdoored_answers, n_classes)),
     )
+
+
+@dataclass(frozen=True)
+class Robust:
+    """Backdoored images of other classes than the target, by what a network calls them."""
+
+    images: int
+    right: int  # given their true class: robust accuracy, as BackdoorBench (2022) defines it
+    instead: int | None  # the class that the others are given most often; None: all are right
+    given_instead: int  # images that are given it
+
+
+def count_robust(
+    answers: Sequence[np.ndarray], true: np.ndarray, targets: np.ndarray
+) -> list[Robust]:
+    """The counts of each network's answers (n,) to backdoored images with these classes (n,)."""
+    others = true != targets
+    found = []
+    for each in answers:
+        given, wanted = each[others], true[others]
+        wrong = given[given != wanted]
+        classes, images = np.unique(wrong, return_counts=True)
+        most = int(images.argmax()) if len(wrong) else None
+        found.append(
+            Robust(
+                images=len(given),
+                right=len(given) - len(wrong),
+                instead=None if most is None else int(classes[most]),
+                given_instead=0 if most is None else int(images[most]),
+            )
+        )
+    return found

@@ -6,7 +6,7 @@ from pathlib import Path
 from goodnet.cli.session import Session
 from goodnet.cli.shell import notice
 from goodnet.judging.judging import Judged, judge_networks
-from goodnet.judging.report import print_judged
+from goodnet.judging.report import print_judged, print_robust
 from goodnet.memory import Limits
 from goodnet.pixels import Range, Scaling
 
@@ -26,6 +26,7 @@ def judge_and_print(
     judged = judge_networks(now.held, clean, backdoored, networks, scale, limits, now)
     if now.prints:
         print_judged(judged.networks)
+        print_robust(judged.networks, judged.robust)
     labels = set(judged.clean.labels.tolist())
     if len(labels) == 1 and judged.n_classes > 1 and len(judged.clean) > 1:
         notice(

@@ -19,7 +19,7 @@ from goodnet.judging.record import (
     rates_of,
 )
 from goodnet.lab import MOST_KEPT
-from goodnet.metrics import Judgement, percent, wilson_interval
+from goodnet.metrics import Judgement, Robust, percent, wilson_interval
 from goodnet.printable import printable
 
 
@@ -38,6 +38,7 @@ def write_record(path: Path, record: Record) -> None:
                 "file": asdict(network.file),
                 "itself": _answers_json(network.itself),
                 "goodnet": network.goodnet and _answers_json(network.goodnet),
+                "robust": network.robust and asdict(network.robust),
             }
             for network in record.networks
         ],
@@ -98,7 +99,21 @@ def _network(network: object, n_classes: int) -> NetworkRecord:
         _file(_get(network, "file", dict)),
         _answers(_get(network, "itself", dict), n_classes),
         _answers(goodnet, n_classes) if goodnet else None,
+        _robust(network, n_classes),
     )
+
+
+def _robust(network: object, n_classes: int) -> Robust | None:
+    """None in files of earlier versions, too."""
+    if not isinstance(network, dict) or network.get("robust") is None:
+        return None
+    content = _get(network, "robust", dict)
+    images, right, given = (_count(content, name) for name in ("images", "right", "given_instead"))
+    instead = None if content.get("instead") is None else _count(content, "instead")
+    fits = (instead is None) == (given == 0) and (instead or 0) < n_classes
+    if not fits or not images or right + given > images:
+        raise ValueError("its counts of robust images do not add up")
+    return Robust(images, right, instead, given)
 
 
 def _answers(content: dict, n_classes: int) -> AnswerRecord:

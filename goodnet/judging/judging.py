@@ -10,8 +10,9 @@ import numpy as np
 from goodnet.cli.values import remark_on_values
 from goodnet.dataset import Fit, ImageSet, open_backdoored, open_clean
 from goodnet.errors import Unusable
+from goodnet.judging.robust import true_classes
 from goodnet.memory import Limits
-from goodnet.metrics import Judgement, judge
+from goodnet.metrics import Judgement, Robust, count_robust, judge
 from goodnet.networks.answers import classify
 from goodnet.networks.demands import fit_batch
 from goodnet.networks.goodnet import goodnet_labels, is_goodnet, refuse_goodnet
@@ -50,6 +51,7 @@ class Judged:
     n_classes: int
     models: tuple[keras.Model, ...]
     networks: tuple[JudgedNetwork, ...]  # the same, in the same order
+    robust: tuple[Robust, ...]  # of each network; none where true classes are not known
     hint: str | None  # at the pixels, where B hardly knows its clean images
 
 
@@ -142,12 +144,15 @@ def judge_loaded(
     for each, answers in zip(loaded[1:], others, strict=True):
         together = _goodnet_answers(b, answers, n_classes)
         judged.append(JudgedNetwork(each.path, count(answers), answers, count(together), together))
+    true = true_classes(clean, backdoored) if backdoored and others else None
+    answered = [each.answers.backdoored for each in judged]
     return Judged(
         clean=clean,
         backdoored=backdoored,
         n_classes=n_classes,
         models=tuple(models),
         networks=tuple(judged),
+        robust=() if true is None else tuple(count_robust(answered, true, targets)),
         hint=hint_at_pixels(models[0], clean, judged[0].itself.clean_accuracy, batch_size),
     )
 

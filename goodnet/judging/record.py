@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from goodnet.metrics import Judgement
+from goodnet.metrics import Judgement, Robust
 
 if TYPE_CHECKING:  # it imports Keras, which plot.py does without
     from goodnet.judging.judging import Answers, Judged
@@ -40,6 +41,7 @@ class NetworkRecord:
     file: FileRecord
     itself: AnswerRecord
     goodnet: AnswerRecord | None
+    robust: Robust | None = None  # None: the true classes of backdoored images are not known
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,9 @@ def record_of(judged: "Judged", digests: Mapping[Path, str]) -> Record:
                 _answer_record(network.goodnet, network.goodnet_answers)
                 if network.goodnet and network.goodnet_answers
                 else None,
+                robust if robust and robust.images else None,
             )
-            for network in judged.networks
+            for network, robust in zip_longest(judged.networks, judged.robust)
         ),
     )
 

@@ -1,11 +1,12 @@
 """What eval.py and Geval.py print: the course's lines and a table; and their JSON."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from goodnet.cli.table import Direction, print_table
-from goodnet.judging.judging import JudgedNetwork
-from goodnet.metrics import Judgement
+from goodnet.judging.judging import Judged, JudgedNetwork
+from goodnet.metrics import Judgement, Robust, fidelity, percent
 from goodnet.printable import printable
 
 
@@ -28,6 +29,9 @@ COLUMNS = (
     Column("G rejects clean", "down", "clean_rejected_rate", True, False),
     Column("G rejects backdoored", "up", "backdoored_rejected_rate", True, True),
 )
+
+ROBUST = ("true class", "most often instead", "so often", "fidelity, of 1", "network")
+TITLE = "backdoored images of other classes are called, in percent"
 
 
 def course_lines(judgement: Judgement) -> str:
@@ -81,16 +85,49 @@ def print_judged(networks: Sequence[JudgedNetwork]) -> None:
         print_networks(networks)
 
 
-def judged_json(networks: Sequence[JudgedNetwork]) -> list[dict]:
+def print_robust(networks: Sequence[JudgedNetwork], robust: Sequence[Robust]) -> None:
+    """A table of what networks call backdoored images, where their true classes are known."""
+    if not robust or not robust[0].images:
+        return
+    rows = []
+    for network, found in zip(networks, robust, strict=True):
+        kept = fidelity(networks[0].itself, network.itself)
+        rows.append(
+            [
+                f"{percent(found.right, found.images):.2f}",
+                "" if found.instead is None else str(found.instead),
+                f"{percent(found.given_instead, found.images):.2f}",
+                "" if math.isnan(kept) else f"{kept:.2f}",
+                str(network.path),
+            ]
+        )
+    print()
+    better: dict[str, Direction] = {ROBUST[0]: "up", ROBUST[3]: "up"}
+    print_table(f"What the {robust[0].images} {TITLE}", ROBUST, rows, better)
+
+
+def judged_json(judged: Judged) -> list[dict]:
     """The same as plain values: counts, and the percentages made of them."""
     return [
         {
             "network": str(network.path),
             "itself": _judgement_json(network.itself),
             "goodnet": network.goodnet and _judgement_json(network.goodnet),
+            "robust": _robust_json(judged, place),
         }
-        for network in networks
+        for place, network in enumerate(judged.networks)
     ]
+
+
+def _robust_json(judged: Judged, place: int) -> dict | None:
+    if not judged.robust or not judged.robust[place].images:
+        return None
+    found = judged.robust[place]
+    kept = fidelity(judged.networks[0].itself, judged.networks[place].itself)
+    return asdict(found) | {
+        "robust_accuracy": percent(found.right, found.images),
+        "fidelity": None if math.isnan(kept) else kept,
+    }
 
 
 def _judgement_json(judgement: Judgement) -> dict:

@@ -4,6 +4,7 @@ markup.py has the parts that it is put together from.
 """
 
 import io
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -14,7 +15,7 @@ from PIL import Image
 from goodnet.errors import Unusable
 from goodnet.files import replacing
 from goodnet.judging.record import AnswerRecord, Record, name_networks, rates_of
-from goodnet.metrics import Judgement, defense_effectiveness_rating
+from goodnet.metrics import Judgement, defense_effectiveness_rating, fidelity, percent
 from goodnet.pictures import canvas
 from goodnet.pictures.catalogue import list_captions
 from goodnet.pictures.findings import Findings, fits_record
@@ -41,6 +42,10 @@ LETTERS = (
     "where they agree, that is its answer, and where they differ it rejects the image. X: how many "
     "points of clean accuracy pruning may cost."
 )
+ROBUST = (
+    *("Network", "True class\u00a0↑", "Most often instead", "Fidelity\u00a0↑"),
+    "Rejected by its G\u00a0↑",
+)
 COLUMNS = ["Network", *LABELS.values(), "DER\u00a0↑"]
 
 
@@ -60,6 +65,7 @@ def write_page(
     if record:
         add(main, "h2", text="Networks")
         _add_networks(main, record, names)
+        _add_robust(main, record, names)
     add(main, "h2", text="Pictures")
     _add_pictures(main, figures, samples)
     if record:
@@ -126,6 +132,38 @@ def _add_network(
     attacked = b and b.backdoored_images
     der = f"{defense_effectiveness_rating(b, answers.judgement):.3f}" if b and attacked else "–"
     add_cell(row, COLUMNS[-1], der)
+
+
+def _add_robust(main: Element, record: Record, names: list[str]) -> None:
+    """What becomes of backdoored images, where their true classes are known."""
+    b = record.networks[0]
+    if not b.robust or not b.robust.images:
+        return
+    add(main, "h2", text="What backdoored images are called")
+    body = add_table(main, ROBUST)
+    for number, (name, network) in enumerate(zip(names, record.networks, strict=True)):
+        found = network.robust
+        if not found:
+            continue
+        row = add(body, "tr")
+        add_cell(row, ROBUST[0], f"B' {number}: {name}" if number else f"B: {name}")
+        add_rate(row, ROBUST[1], found.right, found.images, digits=2)
+        share = f"{percent(found.given_instead, found.images):.2f} % class {found.instead}"
+        add_cell(row, ROBUST[2], "–" if found.instead is None else share)
+        kept = fidelity(b.itself.judgement, network.itself.judgement)
+        add_cell(row, ROBUST[3], f"{kept:.3f}" if number and not math.isnan(kept) else "–")
+        rejected = network.goodnet and network.goodnet.judgement.backdoored_rejected_rate
+        add_cell(row, ROBUST[4], "–" if rejected is None else f"{rejected:.2f} %")
+    add(
+        main,
+        "p",
+        {"class": "note"},
+        "Of backdoored images of other classes than the target: the backdoored images are the "
+        "clean ones with the trigger, in the same order, so their true classes are known. True "
+        "class: robust accuracy (RA). An ASR near 0 is not all: an image may be given a wrong "
+        "class all the same, where G rejects it. Fidelity, from 0 to 1: the share of B's ASR that "
+        "is gone, times the share of its clean accuracy that is kept.",
+    )
 
 
 def _add_pictures(main: Element, figures: Mapping[str, Figure], samples: Path | None) -> None:
