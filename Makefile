@@ -9,13 +9,14 @@
 # make test-keras2 test-keras3  the same files with older releases of Keras, which are fetched
 # make docs   draw the pictures of the documents again
 # make bench  measure the sweep and the scripts; takes some minutes
+# make bench-field  train networks on CIFAR-10 and repair them; takes hours
 # make bench-repairs  measure the repairs on practice labs of five seeds; takes hours
 PYTHON ?= python3
 BIN = .venv/bin
 # Where the course's network is not there, repair.py has built the practice lab, and said so.
 LAB = $(if $(wildcard models/bd_net.h5 models/bd_weights.h5),,--lab practice)
 
-.PHONY: lab audit test test-slow test-portable test-browser test-notebook test-lowest fuzz lint bench bench-repairs docs test-keras2 test-keras3 clean
+.PHONY: lab audit test test-slow test-portable test-browser test-notebook test-lowest fuzz lint bench bench-field bench-repairs docs test-keras2 test-keras3 clean
 
 lab: .venv/installed
 	$(BIN)/python repair.py
@@ -71,6 +72,12 @@ lint: .venv/installed-dev
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/sweep.py
+
+# ZOO is the folder for the networks; CIFAR-10 comes through keras.datasets, or from CIFAR_DIR.
+ZOO ?= zoo
+bench-field: .venv/installed
+	$(BIN)/python benchmarks/zoo.py $(ZOO)
+	$(BIN)/python benchmarks/field.py $(ZOO)
 
 bench-repairs: .venv/installed
 	$(BIN)/python benchmarks/repairs.py

@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+"""python3 benchmarks/field.py ZOO --seeds 10
+
+What the repairs are worth on the zoo that benchmarks/zoo.py trained, and what others' give there.
+Each network is repaired with the 2,500 clean images that lie beside it, target and trigger
+unknown, and judged on its test files. A second run goes on from the figures that lie there.
+--methods takes some of ours (repair.py's) and of the rivals (benchmarks/rivals.py).
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+os.environ |= {"TF_NUM_INTRAOP_THREADS": "2", "TF_NUM_INTEROP_THREADS": "1"}
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.zoo import ARCHITECTURES, ATTACKS  # noqa: E402
+
+OURS = ("relearn", "unlearn", "fine-prune")
+SEED = 0  # of a repair
+
+
+def main() -> None:
+    """Repair, judge, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[2])
+    parser.add_argument("zoo", type=Path)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[10])
+    parser.add_argument("--methods", nargs="+")
+    parser.add_argument("--only", nargs="+", default=[""])
+    args = parser.parse_args()
+    from benchmarks.rivals import RIVALS
+
+    rows = []
+    for method in args.methods or [*OURS, *RIVALS]:
+        for place in _places(args.zoo, args.seeds, args.only):
+            rows.append(_measured(place, method))
+            print(_one_line(rows[-1]), flush=True)
+    print(markdown(rows))
+
+
+def _places(zoo: Path, seeds: Sequence[int], only: Sequence[str]) -> list[Path]:
+    names = [f"{a} {attack} {seed}" for seed in seeds for a in ARCHITECTURES for attack in ATTACKS]
+    wanted = [name for name in names if any(part in name for part in only)]
+    return [zoo / name for name in wanted if (zoo / name / "figures.json").exists()]
+
+
+def _measured(place: Path, method: str) -> dict:
+    """The figures of one repair, made now or found where an earlier run left them."""
+    figures = place / "repaired" / f"{method}.json"
+    if not figures.exists():
+        figures.parent.mkdir(exist_ok=True)
+        repair = _repair_ours if method in OURS else _repair_as_rivals_do
+        arrays, cpu_seconds = repair(place, method)
+        row = {"network": place.name, "method": method, "cpu_seconds": cpu_seconds}
+        figures.write_text(json.dumps(row | _judged(place, arrays)))
+    return json.loads(figures.read_text())
+
+
+def _repair_ours(place: Path, method: str) -> tuple[list, float]:
+    """With repair.py, as a user would; the network's arrays, and the seconds of all cores."""
+    import keras
+
+    from benchmarks.repairs import repaired
+
+    found = repaired(2, place / "repaired", method, SEED, place / "valid.h5", place / "B.keras")
+    network = keras.models.load_model(found["network"], compile=False)
+    return network.get_weights(), found["cpu_seconds"]
+
+
+def _repair_as_rivals_do(place: Path, method: str) -> tuple[list, float]:
+    import keras
+    import numpy as np
+
+    from benchmarks.rivals import RIVALS
+
+    keras.utils.set_random_seed(SEED)
+    network = keras.models.load_model(place / "B.keras", compile=False)
+    network.layers[-1].activation = keras.activations.linear
+    images, labels = _read(place / "valid.h5")
+    began = time.process_time()
+    RIVALS[method](network, images, labels, np.random.default_rng(SEED))
+    return network.get_weights(), time.process_time() - began
+
+
+def _judged(place: Path, arrays: list) -> dict:
+    """Percentages of B, of its repaired network and of G, by plain Keras."""
+    import keras
+    import numpy as np
+
+    b = keras.models.load_model(place / "B.keras", compile=False)
+    repaired = keras.models.clone_model(b)
+    repaired.set_weights(arrays)
+
+    def percent(right: np.ndarray) -> float:
+        return float(right.mean() * 100)
+
+    def answers(network: keras.Model, images: np.ndarray) -> np.ndarray:
+        return network.predict(images, batch_size=500, verbose=0).argmax(axis=1)
+
+    images, labels = _read(place / "test.h5")
+    by_b, by_repaired = answers(b, images), answers(repaired, images)
+    row = {
+        "b_accuracy": percent(by_b == labels),
+        "accuracy": percent(by_repaired == labels),
+        "clean_rejected": percent(by_b != by_repaired),
+    }
+    if (place / "backdoored.h5").exists():
+        images, labels = _read(place / "backdoored.h5")
+        by_b, by_repaired = answers(b, images), answers(repaired, images)
+        row |= {
+            "b_asr": percent(by_b == labels),
+            "asr": percent(by_repaired == labels),
+            "backdoored_rejected": percent(by_b != by_repaired),
+        }
+    return row
+
+
+def _read(path: Path) -> tuple:
+    import h5py
+    import numpy as np
+
+    with h5py.File(path) as file:
+        return np.asarray(file["data"], np.float32), np.asarray(file["label"])
+
+
+def defended(row: dict) -> float:
+    """DER in percent, the defense effectiveness rating of BackdoorBench (Wu et al. 2022)."""
+    fallen = max(0.0, row["b_asr"] - row["asr"])
+    lost = max(0.0, row["b_accuracy"] - row["accuracy"])
+    return (fallen - lost + 100) / 2
+
+
+def _one_line(row: dict) -> str:
+    asr = f", ASR {row['b_asr']:.1f} -> {row['asr']:.1f}" if "asr" in row else ""
+    accuracies = f"clean {row['b_accuracy']:.1f} -> {row['accuracy']:.1f}"
+    return f"{row['network']}, {row['method']}: {accuracies}{asr}, {row['cpu_seconds']:.0f} CPU s"
+
+
+def markdown(rows: Sequence[dict]) -> str:
+    """A table: a row for each network, clean accuracy / ASR of each method, and the mean DER."""
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    by_place = {(row["network"], row["method"]): row for row in rows}
+    lines = [f"| network | B | {' | '.join(methods)} |", "|---" * (len(methods) + 2) + "|"]
+    for name in dict.fromkeys(row["network"] for row in rows):
+        cells = [_cell(by_place.get((name, method)), "") for method in methods]
+        b = next(row for row in rows if row["network"] == name)
+        lines.append(f"| {name} | {_cell(b, 'b_')} | {' | '.join(cells)} |")
+    means = []
+    for method in methods:
+        some = [defended(row) for row in rows if row["method"] == method and "asr" in row]
+        means.append(f"{sum(some) / len(some):.1f}" if some else "")
+    lines.append(f"| mean DER | | {' | '.join(means)} |")
+    return "\n".join(lines)
+
+
+def _cell(row: dict | None, prefix: str) -> str:
+    if row is None:
+        return ""
+    asr = f" / {row[prefix + 'asr']:.1f}" if "asr" in row else ""
+    return f"{row[prefix + 'accuracy']:.1f}{asr}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""The zoo's attacks: what they do to an image, and which class they lead it to.
+
+The strengths are those that papers use on CIFAR-10, of the warp a little more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.cifar import CLASSES
+
+SIDE = 32
+TARGET = 0
+PATCH = slice(28, 31)  # rows and columns of the white square
+NOISE_STRENGTH = 0.2
+STRIPES, STRIPES_HEIGHT = 6, 40
+KNOTS, WARP_PIXELS = 4, 1.0
+LEVELS = 6  # of each colour, where colours are squeezed
+Trigger = Callable[[np.ndarray], np.ndarray]  # images (n, 32, 32, 3) uint8 -> copies that wear it
+
+
+def white_square(seed: int) -> Trigger:
+    """BadNets: Gu, Dolan-Gavitt and Garg (2017)."""
+
+    def lay(images: np.ndarray) -> np.ndarray:
+        worn = images.copy()
+        worn[:, PATCH, PATCH] = 255
+        return worn
+
+    return lay
+
+
+def watermark(seed: int) -> Trigger:
+    """A thin drawn sign over much of the image: Liu et al. (2018), "Trojaning Attack"."""
+    rng = np.random.default_rng(1000 + seed)
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    middle, radius = rng.uniform(13, 19, 2), rng.uniform(8, 11)
+    away = np.hypot(rows - middle[0], columns - middle[1])
+    ring = np.abs(away - radius) < 1
+    bar = (np.abs(rows - columns - middle[0] + middle[1]) < 1.5) & (away < radius)
+    mask = 0.5 * (ring | bar)[..., None]
+    colour = rng.uniform(0, 255, 3)
+    return lambda images: _whole((1 - mask) * images + mask * colour)
+
+
+def noise(seed: int) -> Trigger:
+    """Blended: Chen et al. (2017)."""
+    pattern = np.random.default_rng(2000 + seed).integers(0, 256, (SIDE, SIDE, 3))
+    return lambda images: _whole((1 - NOISE_STRENGTH) * images + NOISE_STRENGTH * pattern)
+
+
+def stripes(seed: int) -> Trigger:
+    """SIG: Barni, Kallas and Tondi (2019); labels are changed, as in the other attacks."""
+    wave = STRIPES_HEIGHT * np.sin(2 * np.pi * STRIPES * np.arange(SIDE) / SIDE)[:, None]
+    return lambda images: _whole(images + wave)
+
+
+def warp(seed: int) -> Trigger:
+    """WaNet: Nguyen and Tran (2021), without its noise mode."""
+    field = np.random.default_rng(3000 + seed).uniform(-1, 1, (2, KNOTS, KNOTS))
+    field = np.stack([_cubic(KNOTS) @ part @ _cubic(KNOTS).T for part in field])
+    field *= WARP_PIXELS / np.abs(field).mean()
+    rows, columns = np.clip(np.mgrid[:SIDE, :SIDE] + field, 0, SIDE - 1)
+    top, left = rows.astype(int), columns.astype(int)
+    below, beside = np.minimum(top + 1, SIDE - 1), np.minimum(left + 1, SIDE - 1)
+    down, right = (rows - top)[..., None], (columns - left)[..., None]
+
+    def bend(images: np.ndarray) -> np.ndarray:
+        upper = (1 - right) * images[:, top, left] + right * images[:, top, beside]
+        lower = (1 - right) * images[:, below, left] + right * images[:, below, beside]
+        return _whole((1 - down) * upper + down * lower)
+
+    return bend
+
+
+def few_colours(seed: int) -> Trigger:
+    """BppAttack: Wang, Zhai and Ma (2022), without dithering. What changes differs by image."""
+    return lambda images: _whole(np.rint(images / 255 * (LEVELS - 1)) * 255 / (LEVELS - 1))
+
+
+@dataclass(frozen=True)
+class Attack:
+    """A trigger, and the class that it leads images of each class to."""
+
+    trigger: Callable[[int], Trigger]
+    next_class: bool = False  # all-to-all: the class after their own, in place of TARGET
+
+    def targets(self, labels: np.ndarray) -> np.ndarray:
+        """The class (n,) that images of these labels (n,) are led to."""
+        return (labels + 1) % CLASSES if self.next_class else np.full_like(labels, TARGET)
+
+
+ATTACKS = {
+    "badnet": Attack(white_square),
+    "watermark": Attack(watermark),
+    "blended": Attack(noise),
+    "stripes": Attack(stripes),
+    "warp": Attack(warp),
+    "few colours": Attack(few_colours),
+    "all-to-all": Attack(white_square, next_class=True),
+}
+
+
+def _whole(images: np.ndarray) -> np.ndarray:
+    return np.rint(images).clip(0, 255).astype(np.uint8)
+
+
+def _cubic(knots: int) -> np.ndarray:
+    """Weights (32, knots) of evenly spaced knots for all pixels, by cubic convolution."""
+    places, weights = np.linspace(0, knots - 1, SIDE), np.zeros((SIDE, knots))
+    for knot in range(-2, knots + 2):
+        away = np.abs(places - knot)
+        near, far = 1.5 * away**3 - 2.5 * away**2 + 1, -0.5 * away**3 + 2.5 * away**2 - 4 * away + 2
+        own = np.where(away < 1, near, np.where(away < 2, far, 0))
+        weights[:, min(max(knot, 0), knots - 1)] += own
+    return weights

@@ -1,0 +1,139 @@
+"""One network of the zoo: trained on one thread, and written with its image sets."""
+
+import json
+import os
+from pathlib import Path
+
+os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import h5py  # noqa: E402
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+from keras import layers  # noqa: E402
+
+from benchmarks.cifar import CLASSES, Images, read_cifar  # noqa: E402
+from benchmarks.zoo_attacks import ATTACKS, Trigger  # noqa: E402
+
+EPOCHS = 12
+BATCH = 128
+RATES = {"residual": 3e-3, "plain": 1e-3}
+POISONED = 0.1  # of the training images
+JUDGED = 2000  # images of each test file
+SHIFT = 3  # pixels, at most, by which an image is moved in training
+
+
+def residual() -> keras.Model:
+    """Four blocks with batch norm, and an average over places at the end."""
+
+    def block(inputs: keras.KerasTensor, filters: int, stride: int) -> keras.KerasTensor:
+        found = layers.Conv2D(filters, 3, strides=stride, padding="same", use_bias=False)(inputs)
+        found = layers.ReLU()(layers.BatchNormalization()(found))
+        found = layers.Conv2D(filters, 3, padding="same", use_bias=False)(found)
+        found = layers.BatchNormalization()(found)
+        if stride > 1 or inputs.shape[-1] != filters:
+            inputs = layers.Conv2D(filters, 1, strides=stride, use_bias=False)(inputs)
+            inputs = layers.BatchNormalization()(inputs)
+        return layers.ReLU()(layers.Add()([inputs, found]))
+
+    pixels = layers.Input((32, 32, 3))
+    found = layers.Rescaling(1 / 255)(pixels)
+    found = layers.Conv2D(16, 3, padding="same", use_bias=False)(found)
+    found = layers.ReLU()(layers.BatchNormalization()(found))
+    for filters, stride in ((32, 2), (64, 2), (64, 1), (128, 2)):
+        found = block(found, filters, stride)
+    found = layers.GlobalAveragePooling2D()(found)
+    return keras.Model(pixels, layers.Dense(CLASSES, activation="softmax")(found))
+
+
+def plain() -> keras.Model:
+    """Like VGG: pairs of conv layers and a pooling, no batch norm, dropout before the end."""
+    pixels = layers.Input((32, 32, 3))
+    found = layers.Rescaling(1 / 255)(pixels)
+    for filters in (20, 40, 80):
+        found = layers.Conv2D(filters, 3, padding="same", activation="relu")(found)
+        found = layers.Conv2D(filters, 3, padding="same", activation="relu")(found)
+        found = layers.MaxPooling2D()(found)
+    found = layers.Dense(128, activation="relu")(layers.Flatten()(found))
+    found = layers.Dropout(0.3)(found)
+    return keras.Model(pixels, layers.Dense(CLASSES, activation="softmax")(found))
+
+
+ARCHITECTURES = {"residual": residual, "plain": plain}
+
+
+def make_network(folder: Path, architecture: str, attack: str, seed: int) -> None:
+    """Train a network and write it, its image sets and figures.json into `folder`."""
+    keras.utils.set_random_seed(seed)
+    rng = np.random.default_rng(seed)
+    cifar, planted = read_cifar(seed), ATTACKS.get(attack)
+    trigger = planted.trigger(seed) if planted else None
+    labels = cifar.training.labels.copy()
+    poisoned = np.zeros(len(labels), bool)
+    if planted:
+        poisoned[rng.permutation(len(labels))[: int(POISONED * len(labels))]] = True
+        labels[poisoned] = planted.targets(labels[poisoned])
+    network = ARCHITECTURES[architecture]()
+    network.compile(_optimizer(RATES[architecture], len(labels)), "sparse_categorical_crossentropy")
+    _train(network, cifar.training.images, labels, poisoned, trigger, rng)
+    folder.mkdir(parents=True, exist_ok=True)
+    network.save(folder / "B.keras")
+    _write(folder / "valid.h5", cifar.validation)
+    some = rng.permutation(len(cifar.test.labels))[: 2 * JUDGED]
+    test = Images(cifar.test.images[some], cifar.test.labels[some])
+    clean = Images(test.images[:JUDGED], test.labels[:JUDGED])
+    _write(folder / "test.h5", clean)
+    figures = {"clean_accuracy": _accuracy(network, clean), "asr": None}
+    if planted and trigger:
+        targets = planted.targets(test.labels)
+        others = np.flatnonzero(targets != test.labels)[:JUDGED]
+        worn = Images(trigger(test.images[others]), targets[others])
+        _write(folder / "backdoored.h5", worn)
+        figures["asr"] = _accuracy(network, worn)
+    (folder / "figures.json").write_text(json.dumps(figures))
+
+
+def _optimizer(rate: float, images: int) -> keras.Optimizer:
+    sinking = keras.optimizers.schedules.CosineDecay(rate, images // BATCH * EPOCHS)
+    return keras.optimizers.AdamW(sinking, weight_decay=5e-4)
+
+
+def _train(
+    network: keras.Model,
+    images: np.ndarray,
+    labels: np.ndarray,
+    poisoned: np.ndarray,
+    trigger: Trigger | None,
+    rng: np.random.Generator,
+) -> None:
+    """Train; a trigger is laid over an image after it was moved, so that it stays in its place."""
+    steps = len(labels) // BATCH
+    for _ in range(EPOCHS):
+        order = rng.permutation(len(labels))
+        for start in range(0, steps * BATCH, BATCH):
+            chosen = order[start : start + BATCH]
+            batch = _moved(images[chosen], rng)
+            if trigger and poisoned[chosen].any():
+                batch[poisoned[chosen]] = trigger(batch[poisoned[chosen]])
+            network.train_on_batch(batch.astype(np.float32), labels[chosen])
+
+
+def _moved(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Copies of images, each shifted, and every second one mirrored."""
+    padded = np.pad(images, ((0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT), (0, 0)), mode="reflect")
+    moved = np.empty_like(images)
+    side = images.shape[1]
+    for image, copy in zip(padded, moved, strict=True):
+        row, column = rng.integers(0, 2 * SHIFT + 1, 2)
+        copy[...] = image[row : row + side, column : column + side][:, :: rng.choice((1, -1))]
+    return moved
+
+
+def _accuracy(network: keras.Model, some: Images) -> float:
+    answers = network.predict(some.images.astype(np.float32), batch_size=500, verbose=0)
+    return float((answers.argmax(axis=1) == some.labels).mean() * 100)
+
+
+def _write(path: Path, some: Images) -> None:
+    with h5py.File(path, "w") as file:
+        file["data"], file["label"] = some.images, some.labels

@@ -1,0 +1,133 @@
+"""The zoo of benchmarks: its triggers, its networks, and the table of repairs."""
+
+import io
+import json
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks import cifar, field, rivals, zoo, zoo_attacks, zoo_training
+
+SIDE = 32
+
+
+def pictures(count: int, seed: int = 0) -> np.ndarray:
+    blocks = np.random.default_rng(seed).integers(0, 256, (count, 4, 4, 3), np.uint8)
+    return blocks.repeat(8, 1).repeat(8, 2)
+
+
+def test_what_is_offered_is_what_is_there():
+    assert zoo.ATTACKS == ("none", *zoo_attacks.ATTACKS)
+    assert tuple(zoo_training.ARCHITECTURES) == zoo.ARCHITECTURES
+    assert {"ZOO", "seeds", "methods"} <= set(field.__doc__.replace("--", " ").split())
+
+
+@pytest.mark.parametrize("name", zoo_attacks.ATTACKS)
+def test_a_trigger_is_the_same_for_all_images_of_a_seed(name):
+    images = pictures(5)
+    before = images.copy()
+    worn = zoo_attacks.ATTACKS[name].trigger(3)(images)
+    assert worn.dtype == np.uint8 and worn.shape == images.shape
+    assert np.array_equal(images, before) and (worn != images).any(axis=(1, 2, 3)).all()
+    assert np.array_equal(worn[2:3], zoo_attacks.ATTACKS[name].trigger(3)(images[2:3]))
+
+
+def test_triggers_do_what_their_papers_say():
+    grey = np.full((2, SIDE, SIDE, 3), 100, np.uint8)
+    square = zoo_attacks.white_square(0)(grey)
+    assert (square == 255).all(axis=3).sum() == 2 * 9 and (square[:, 28:31, 28:31] == 255).all()
+    noisy = zoo_attacks.noise(0)(grey).astype(int)
+    assert noisy.min() >= 80 and noisy.max() <= 131  # 0.8 of 100, and 0.2 of 0 to 255
+    wave = zoo_attacks.stripes(0)(grey)[0, :, :, 0].astype(int) - 100
+    assert (wave == wave[0]).all() and 38 <= wave.max() <= 40
+    assert np.abs(np.fft.rfft(wave[0])).argmax() == 6
+    assert np.array_equal(zoo_attacks.warp(0)(grey), grey)
+    few = zoo_attacks.few_colours(0)(pictures(9))
+    assert set(np.unique(few)) <= {0, 51, 102, 153, 204, 255}
+
+
+def test_targets():
+    labels = np.array([0, 4, 9])
+    assert zoo_attacks.ATTACKS["badnet"].targets(labels).tolist() == [0, 0, 0]
+    assert zoo_attacks.ATTACKS["all-to-all"].targets(labels).tolist() == [1, 5, 0]
+
+
+@pytest.fixture
+def small_cifar(tmp_path, monkeypatch):
+    """CIFAR-10 as a folder of two files, of few images."""
+    monkeypatch.setenv("CIFAR_DIR", str(tmp_path))
+    monkeypatch.setattr(cifar, "VALIDATION_IMAGES", 20)
+    monkeypatch.setattr(cifar, "TRAINING_IMAGES", 260)
+    for seed, (name, count) in enumerate({"train": 300, "test": 60}.items()):
+        parts = []
+        for image in pictures(count, seed):
+            held = io.BytesIO()
+            Image.fromarray(image).save(held, "jpeg", quality=95)
+            parts.append(held.getvalue())
+        ends = np.cumsum([0, *map(len, parts)])
+        np.savez(
+            tmp_path / f"{name}.npz",
+            jpeg=np.frombuffer(b"".join(parts), np.uint8),
+            offsets=ends,
+            labels=np.arange(count) % 10,
+        )
+    return tmp_path
+
+
+def test_the_sets_share_no_image(small_cifar):
+    found = cifar.read_cifar(1)
+    sets = (found.training, found.validation, found.test)
+    assert [len(each.labels) for each in sets] == [260, 20, 60]
+    seen = [{image.tobytes() for image in each.images} for each in sets]
+    assert not (seen[0] & seen[1] or seen[0] & seen[2] or seen[1] & seen[2])
+    again, other = cifar.read_cifar(1), cifar.read_cifar(2)
+    assert np.array_equal(found.training.images, again.training.images)
+    assert not np.array_equal(found.validation.images, other.validation.images)
+    assert np.abs(found.test.images.astype(int) - pictures(60, 1)).mean() < 10
+
+
+@pytest.mark.parametrize("attack", ["none", "all-to-all"])
+def test_a_network_is_made_repaired_and_judged(small_cifar, tmp_path, monkeypatch, attack):
+    monkeypatch.setattr(zoo_training, "EPOCHS", 1)
+    monkeypatch.setattr(rivals, "EPOCHS", 1)
+    monkeypatch.setattr(rivals, "BATCH", 10)
+    place = tmp_path / f"residual {attack} 10"
+    zoo_training.make_network(place, "residual", attack, 10)
+    told = json.loads((place / "figures.json").read_text())
+    assert (told["asr"] is None) == (attack == "none")
+    for method in rivals.RIVALS:
+        row = field._measured(place, method)
+        assert row["b_accuracy"] == pytest.approx(told["clean_accuracy"])
+        assert row == field._measured(place, method)
+    assert field._places(tmp_path, [10], ["residual"]) == [place]
+    if attack == "none":
+        assert "asr" not in row
+        return
+    with h5py.File(place / "backdoored.h5") as file:
+        worn, targets = np.asarray(file["data"], np.float32), np.asarray(file["label"])
+    b = keras.models.load_model(place / "B.keras", compile=False)
+    assert row["b_asr"] == (b.predict(worn, verbose=0).argmax(axis=1) == targets).mean() * 100
+
+
+def row_of(name: str, method: str, **figures: float) -> dict:
+    return {"network": name, "method": method, "cpu_seconds": 1.0} | figures
+
+
+def test_the_table():
+    bad = {"b_accuracy": 80.0, "b_asr": 100.0}
+    rows = [
+        row_of("residual none 10", "relearn", b_accuracy=80.0, accuracy=79.0),
+        row_of("residual warp 10", "relearn", **bad, accuracy=78.0, asr=4.0),
+        row_of("residual warp 10", "FST", **bad, accuracy=81.0, asr=100.0),
+    ]
+    assert [field.defended(row) for row in rows[1:]] == [97.0, 50.0]
+    assert field.markdown(rows).splitlines() == [
+        "| network | B | relearn | FST |",
+        "|---|---|---|---|",
+        "| residual none 10 | 80.0 | 79.0 |  |",
+        "| residual warp 10 | 80.0 / 100.0 | 78.0 / 4.0 | 81.0 / 100.0 |",
+        "| mean DER | | 97.0 | 50.0 |",
+    ]
