@@ -7,7 +7,7 @@ judge the repair. It takes minutes and ends with four lines.
 
 CLEAN is an image set (.h5, .npz or a folder), MODEL a network (.h5 or .keras). Without them it
 takes the lab's. It writes into --out:
-  B_unlearned.h5    the repaired network, of the kind of MODEL
+  B_repaired.h5     the repaired network, of the kind of MODEL
   G.keras           the goodnet of both, which rejects images on which they differ
   report.html       the answer, what it rests on, pictures; MODEL_CARD.md in short
   audit.json        all of it as numbers

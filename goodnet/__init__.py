@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from goodnet.front.networks import save as save
     from goodnet.front.repairs import fine_prune as fine_prune
     from goodnet.front.repairs import prune as prune
+    from goodnet.front.repairs import relearn as relearn
     from goodnet.front.repairs import unlearn as unlearn
 
     __version__: str
@@ -27,6 +28,7 @@ _PLACES = {
     "judge": "goodnet.front.judged:judge",
     "load_network": "goodnet.front.networks:load_network",
     "prune": "goodnet.front.repairs:prune",
+    "relearn": "goodnet.front.repairs:relearn",
     "save": "goodnet.front.networks:save",
     "unlearn": "goodnet.front.repairs:unlearn",
 }

@@ -158,7 +158,7 @@ class AuditFiles:
 def audit_files(network: Path, out: Path) -> AuditFiles:
     """Where an audit of this network writes in the folder `out`."""
     return AuditFiles(
-        tuned_path(network, METHODS["unlearn"], out),
+        out / f"B_repaired{_suffix(network)}",
         out / "G.keras",
         out / "audit.json",
         out / "report.html",

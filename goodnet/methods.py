@@ -45,6 +45,16 @@ METHODS = {
             kept="given their label",
         ),
         Method(
+            name="relearn",
+            described="shakes the weights and trains on clean images, which holds whatever the "
+            "trigger is\nwhere there are dozens of images of each class; saves B_relearned.",
+            stem="B_relearned",
+            repair="goodnet.tuning.relearning:relearn",
+            print_findings="goodnet.tuning.report:print_relearned",
+            list_findings="goodnet.tuning.report:list_relearned",
+            kept="given their label",
+        ),
+        Method(
             name="unlearn",
             described="looks for the classes to which a small patch leads any image, makes the "
             "network\nforget these patches, and saves B_unlearned, with the patches beside it in "

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -24,19 +25,21 @@ from conftest import (
 )
 from hasty_audit import CLASSES, FOUND, HASTY, audit, build_case
 
-from goodnet.auditing import auditing, command, measured, verdict
+from goodnet.auditing import command, measured, repairing, verdict
 from goodnet.auditing.answer import share
 from goodnet.auditing.aside import Aside
 from goodnet.auditing.card import plain
 from goodnet.auditing.triggers import try_patches
 from goodnet.cli import shell
 from goodnet.progress import SILENT, ignore, no_progress
+from goodnet.tuning import relearning
 from goodnet.tuning.images import divide
 from goodnet.tuning.patches import Patch
+from goodnet.tuning.relearning import Bend
 from goodnet.tuning.sounding import average, sound
 from goodnet.tuning.suspects import Sighting, Suspect, likely, possible
 
-MADE = ["B_unlearned.h5", "G.keras", "MODEL_CARD.md", "audit.json", "report.html"]
+MADE = ["B_repaired.h5", "G.keras", "MODEL_CARD.md", "audit.json", "report.html"]
 
 
 # ---------------------------------------------------------------- the verdict
@@ -54,6 +57,8 @@ def evidence(*soundings: list[Sighting], **other: object) -> verdict.Evidence:
     return verdict.Evidence(soundings=soundings, **usual | other)
 
 
+NONE = "nothing found", []
+WARPED = Bend(3, 0.5, 2.0, stands_out=True)
 TARGET, HALF, NOTHING = seen(0, 3.5, 3.5, 1.7), seen(0, 2.5, 2.5, 1.7), seen(0, 1.0, 0.5, 1.0)
 WEAK = seen(0, 3.0, 2.5, 1.5)  # with TARGET and HALF: 5.8 and 1.63 together
 
@@ -69,15 +74,15 @@ def test_a_class_that_the_means_name_is_unlearned_whatever_one_search_says(monke
     """Else the verdict names a class of which no patch was tried."""
     given = []
     monkeypatch.setattr(
-        auditing, "unlearn_parts", lambda *args: given.append(args[5]), raising=True
+        repairing, "unlearn_parts", lambda *args: given.append(args[5]), raising=True
     )
     soundings = [[seen(7, 5, 4, 1.0)], [seen(7, 1, 2, 3.0)]]
     assert not any(likely(each) + possible(each) for each in soundings)
     assert verdict.stand_out([*soundings, []]) == ([], [7])
-    aside = Aside(np.zeros((6, 2, 2, 1)), np.zeros(6), *[np.zeros(0)] * 3)
+    aside = Aside(np.zeros((6, 2, 2, 1)), np.zeros(6, int), *[np.zeros(0)] * 3)
     rng = np.random.default_rng(0)
-    sizes = auditing.Sizes(32, 8)
-    auditing._repair(None, aside, rng, soundings, sizes, SILENT, HASTY)
+    sizes = repairing.Sizes(32, 8)
+    repairing.repair(tiny_network(), aside, rng, soundings, sizes, SILENT, HASTY)
     assert given == [{7}]
 
 
@@ -93,6 +98,9 @@ def test_a_class_that_the_means_name_is_unlearned_whatever_one_search_says(monke
         (evidence([HALF], [NOTHING], [NOTHING]), "nothing found", []),
         (evidence([TARGET], [NOTHING], [NOTHING]), "inconclusive", [0]),
         (evidence([TARGET], [], []), "inconclusive", [0]),
+        (evidence([NOTHING], [NOTHING], [NOTHING], bend=WARPED), "possible", [3]),
+        (evidence([NOTHING], [NOTHING], [NOTHING], bend=replace(WARPED, stands_out=False)), *NONE),
+        (evidence([TARGET], [TARGET], [TARGET], bend=WARPED), "likely", [0]),
         (evidence([NOTHING], [NOTHING], [NOTHING], unfinished=[7]), "inconclusive", [7]),
         (evidence([TARGET], [TARGET], [TARGET], unfinished=[7]), "likely", [0]),
         (evidence([TARGET], [TARGET], [TARGET], images=119), "inconclusive", [0]),
@@ -192,7 +200,7 @@ def test_what_it_says_of_the_networks_is_what_keras_says(case, audited):
     check_json(told, "audited")
     b, repaired, goodnet = (
         keras.models.load_model(path, compile=False)
-        for path in (case / "b.h5", out / "B_unlearned.h5", out / "G.keras")
+        for path in (case / "b.h5", out / "B_repaired.h5", out / "G.keras")
     )
     import h5py
 
@@ -216,11 +224,65 @@ def test_what_it_says_of_the_networks_is_what_keras_says(case, audited):
     assert told["settings"] == {"seed": 0, "fail_on": "never", "scale": 1.0, "threads": 2}
 
 
+def at(name: str, told: dict) -> list[float]:
+    """A number of each suspect."""
+    return [each[name] for each in told["suspects"]]
+
+
+def test_with_many_images_of_a_class_b_is_relearned(case, tmp_path, monkeypatch):
+    monkeypatch.setattr(relearning, "STEPS", 2)
+    monkeypatch.setattr(relearning, "ENOUGH", 3)
+    monkeypatch.setattr(repairing, "MANY_LABELS", 101)
+    documents, networks = [], []
+    for out in (tmp_path / "one", tmp_path / "two"):
+        assert audit(case, out).returncode == 0
+        documents.append(json.loads((out / "audit.json").read_text()))
+        networks.append((out / "B_repaired.h5").read_bytes())
+    assert [each["method"] for each in documents] == ["relearn"] * 2
+    assert networks[0] == networks[1]
+    assert documents[0]["suspects"] == documents[1]["suspects"]
+    assert "made by relearning" in (out / "report.html").read_text()
+    # What the patches need at last is of the network that was saved.
+    monkeypatch.setattr(relearning, "SHAKEN", 0.0)
+    monkeypatch.setattr(relearning, "RATE", 0.0)
+    assert audit(case, tmp_path / "three").returncode == 0
+    same = json.loads((tmp_path / "three/audit.json").read_text())
+    assert at("patch", same) == at("patch", documents[0])
+    assert at("patch_at_last", same) != at("patch_at_last", documents[0])
+    b, repaired = (
+        keras.models.load_model(path, compile=False).get_weights()
+        for path in (case / "b.h5", tmp_path / "three/B_repaired.h5")
+    )
+    assert all(map(np.array_equal, b, repaired))
+
+
+def test_a_bend_that_stands_out_is_told(case, tmp_path, monkeypatch):
+    monkeypatch.setattr(relearning, "STEPS", 1)
+    monkeypatch.setattr(relearning, "ENOUGH", 3)
+    monkeypatch.setattr(repairing, "MANY_LABELS", 101)
+    monkeypatch.setattr(relearning, "_smallest", lambda bends: WARPED)
+    done = audit(case, tmp_path, "--fail-on", "possible")
+    told = json.loads((tmp_path / "audit.json").read_text())
+    assert told["bend"] == {"class": 3, "pixels": 0.5, "median": 2.0, "stands_out": True}
+    if told["verdict"]["bent"]:  # else the hasty searches named a class
+        assert done.stdout.startswith("Backdoor: possible, to class 3 (a bend of the image by 0.50")
+        assert "the smallest patch" in done.stdout or "the patch to class" in done.stdout
+    assert "Warped images were." in (tmp_path / "report.html").read_text()
+
+
+def test_what_relearning_loses_is_unlearned(case, tmp_path, monkeypatch):
+    monkeypatch.setattr(relearning, "STEPS", 1)
+    monkeypatch.setattr(relearning, "ENOUGH", 3)
+    monkeypatch.setattr(relearning, "SHAKEN", 1.0)
+    assert audit(case, tmp_path / "lost").returncode == 0
+    assert json.loads((tmp_path / "lost/audit.json").read_text())["method"] == "unlearn"
+
+
 def test_backdoored_images_and_a_test_file_decide_nothing(case, audited, tmp_path):
     out, _ = audited
     assert audit(case, tmp_path, "--fail-on", "never").returncode == 0
     with_them, without = contents(out), contents(tmp_path)
-    for name in ("B_unlearned.h5", "G.keras"):
+    for name in ("B_repaired.h5", "G.keras"):
         assert with_them[name] == without[name]
     told, alone = (json.loads(each["audit.json"]) for each in (with_them, without))
     for name in ("verdict", "searches", "together", "suspects", "unfinished"):

@@ -26,8 +26,9 @@ from keras import layers
 
 import goodnet
 from goodnet.errors import Unsafe, Unusable
+from goodnet.methods import METHODS
 from goodnet.pruning.curve import read_curve
-from goodnet.tuning import unlearning
+from goodnet.tuning import relearning, unlearning
 from goodnet.tuning.schedule import Schedule
 from goodnet.tuning.searching import Effort
 
@@ -127,15 +128,16 @@ def test_one_repaired_network_and_a_goodnet_can_be_judged(lab):
     assert alone.itself == itself.goodnet
 
 
-@pytest.mark.parametrize("method", ["fine-prune", "unlearn"])
+@pytest.mark.parametrize("method", METHODS)
 def test_training_gives_the_files_of_repair_py(lab, tmp_path, monkeypatch, method):
     monkeypatch.setattr(unlearning, "unlearn", partial(unlearning.unlearn, schedule=HASTY))
+    monkeypatch.setattr(relearning, "STEPS", 2)
     told = tmp_path / "told.json"
     options = ("--method", method, "--seed", 3, "--out", tmp_path, "--json", told)
     done = run_in_process("repair.py", lab.valid, lab.model, *options)
     assert done.returncode == 0, done.stderr
     theirs = json.loads(told.read_text())
-    repair = {"fine-prune": goodnet.fine_prune, "unlearn": goodnet.unlearn}[method]
+    repair = getattr(goodnet, method.replace("-", "_"))
     repaired = repair(lab.b, lab.x, lab.y, seed=3)
     goodnet.save(repaired.network, tmp_path / "it.h5", like=lab.b)
     assert (tmp_path / "it.h5").read_bytes() == Path(theirs["network"]).read_bytes()

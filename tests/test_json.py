@@ -12,7 +12,7 @@ from PIL import Image
 from goodnet.metrics import Judgement
 from goodnet.practice import lab as practice_lab
 from goodnet.practice.lab import Built
-from goodnet.tuning import fine_pruning, unlearning
+from goodnet.tuning import fine_pruning, relearning, unlearning
 from goodnet.tuning.schedule import USUAL
 from goodnet.tuning.searching import Effort
 
@@ -54,12 +54,14 @@ def test_that_of_eval_and_geval(lab):
 def test_that_of_the_repairs(lab, tmp_path, monkeypatch):
     monkeypatch.setattr(unlearning, "unlearn", partial(unlearning.unlearn, schedule=HASTY))
     monkeypatch.setattr(fine_pruning, "EPOCHS", 1)
+    monkeypatch.setattr(relearning, "STEPS", 2)
     files = lab / "data/cl/valid.h5", lab / "models/bd_net.h5", "--out", tmp_path
     document = told("repair.py", *files, "--drop", 2.5, 90)
     check_json(document, "pruned")
     wanted = {"method": "prune", "drop": [2.5, 90.0], "layer": None, "scale": 1.0}
     assert document["settings"] == wanted
-    for method, kind in (("fine-prune", "fine_pruned"), ("unlearn", "unlearned")):
+    kinds = {"fine-prune": "fine_pruned", "relearn": "relearned", "unlearn": "unlearned"}
+    for method, kind in kinds.items():
         document = told("repair.py", *files, "--method", method, "--seed", 3)
         check_json(document, kind)
         wanted = {"method": method, "seed": 3, "scale": 1.0, "threads": 2}

@@ -13,7 +13,7 @@ import pytest
 from keras import layers
 
 import goodnet
-from goodnet.tuning import unlearning
+from goodnet.tuning import relearning, unlearning
 from goodnet.tuning.schedule import Schedule
 from goodnet.tuning.searching import Effort
 
@@ -155,6 +155,7 @@ def shaken(network: keras.Model) -> keras.Model:
 )
 def test_a_network_of_this_kind(kind: str, tmp_path: Path, monkeypatch):
     monkeypatch.setattr(unlearning, "unlearn", partial(unlearning.unlearn, schedule=HASTY))
+    monkeypatch.setattr(relearning, "STEPS", 2)
     make, suffix = KINDS[kind]
     keras.utils.set_random_seed(2)
     path = tmp_path / f"b{suffix}"
@@ -167,7 +168,7 @@ def test_a_network_of_this_kind(kind: str, tmp_path: Path, monkeypatch):
     assert len(np.unique(y)) > 1
 
     b = goodnet.load_network(path)
-    trained = goodnet.fine_prune, goodnet.unlearn
+    trained = goodnet.fine_prune, goodnet.relearn, goodnet.unlearn
     repaired = {method.__name__: method(b, x, y).network for method in trained}
     for drop, network in goodnet.prune(b, x, y, [5, 50]).networks.items():
         repaired[f"prune {drop}"] = network

@@ -34,7 +34,15 @@ from goodnet.methods import METHODS, Method
 from goodnet.networks import writing
 from goodnet.networks.split import split_network
 from goodnet.progress import Progress
-from goodnet.tuning import cycles, fine_pruning, gradients, ranking, training, unlearning
+from goodnet.tuning import (
+    cycles,
+    fine_pruning,
+    gradients,
+    ranking,
+    relearning,
+    training,
+    unlearning,
+)
 from goodnet.tuning import pictures as patch_pictures
 from goodnet.tuning import report as tuning_report
 from goodnet.tuning.fine_pruning import FinePruned, fine_prune
@@ -128,6 +136,7 @@ def hasty(monkeypatch):
     """What the table of methods names takes little time."""
     monkeypatch.setattr(unlearning, "unlearn", partial(unlearning.unlearn, schedule=HASTY))
     monkeypatch.setattr(fine_pruning, "EPOCHS", 2)
+    monkeypatch.setattr(relearning, "STEPS", 4)
 
 
 # ---------------------------------------------------------------- patches
@@ -583,7 +592,7 @@ def test_a_class_is_named_by_score_lead_and_resistance(
 
 
 def test_fine_pruning_tells_what_it_pruned(capsys):
-    result, saved = Tuned([], 30, 27, 28, FinePruned(3, "conv_2")), Path("B_fine_pruned.h5")
+    result, saved = Tuned([], 30, 27, 28, FinePruned(3, "conv_2", 3.3)), Path("B_fine_pruned.h5")
     method = METHODS["fine-prune"]
     tuning_report.print_tuned(method, result, [], saved)
     assert capsys.readouterr().out.splitlines() == [
@@ -593,8 +602,13 @@ def test_fine_pruning_tells_what_it_pruned(capsys):
     ]
     assert tuning_report.list_tuned(method, result, [], saved) == {
         **{"network": "B_fine_pruned.h5", "held_back": 30, "kept": 27},
-        **{"layer": "conv_2", "pruned": 3},
+        **{"layer": "conv_2", "pruned": 3, "held_back_accuracy_lost": 3.3},
     }
+
+
+def test_fine_pruning_tells_what_it_cost(capsys):
+    tuning_report.print_fine_pruned(FinePruned(3, "conv_2", 6.1), [])
+    assert "lost 6.1 points" in capsys.readouterr().out
 
 
 def test_repaired_networks_stand_in_order(tmp_path):
@@ -726,6 +740,25 @@ def test_a_bad_image_is_told_of_the_file_it_stands_in(poisoned, run_here, tmp_pa
     b = poisoned[1].parent / "b.h5"
     done = run_here("repair.py", bad, b, "--method", "fine-prune", "--out", tmp_path)
     check_refused(done, f"repair.py: {bad}: image 7 has pixels")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_frozen_layers_are_trained_too(tmp_path, run_here, hasty, method):
+    """As of transfer learning; or of a stranger, who would keep a backdoor from being repaired."""
+    network = tiny_network()
+    network.trainable = False
+    for layer in network.layers:
+        layer.trainable = False
+    network.save(tmp_path / "b.keras")
+    images = random_images(60)
+    labels = network.predict(images, verbose=0).argmax(axis=1)
+    valid = write_images(tmp_path / "valid.h5", images, labels)
+    done = run_here("repair.py", valid, tmp_path / "b.keras", "--method", method)
+    assert done.returncode == 0, done.stderr
+    repaired = load_model(tuned_path(tmp_path / "b.keras", METHODS[method], tmp_path))
+    assert not repaired.trainable_variables  # the file says the same of its layers as before
+    kernels = zip(repaired.get_weights(), network.get_weights(), strict=True)
+    assert all((one != other).any() for one, other in kernels if one.ndim > 1)
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,14 @@ from conftest import SHAPE, check_refused, convolutions, load_network, open_clea
 from keras import layers
 from PIL import Image
 
+from goodnet.methods import METHODS
 from goodnet.networks import answers
 from goodnet.networks.closeness import BEFORE_SOFTMAX, Closeness
 from goodnet.networks.goodnet import goodnet_network
 from goodnet.networks.loading import count_classes
 from goodnet.networks.split import silence, split_network
 from goodnet.pruning import head, sweeping
-from goodnet.tuning import fine_pruning, unlearning
+from goodnet.tuning import fine_pruning, relearning, unlearning
 from goodnet.tuning.gradients import copy_with_logits
 from goodnet.tuning.schedule import Schedule
 from goodnet.tuning.searching import Effort
@@ -234,13 +235,14 @@ def test_the_logits_give_the_probabilities(binary):
 
 
 @pytest.mark.parametrize("binary", ["dense", "linear", "hard", "nested"], indirect=True)
-@pytest.mark.parametrize("method", ["fine-prune", "unlearn"])
+@pytest.mark.parametrize("method", METHODS)
 def test_repairs_that_train_leave_one_output(binary, run_here, tmp_path, monkeypatch, method):
     kind, path, images = binary
     brief = Schedule(cycles=1, most_cycles=1, rounds=1, round_steps=4, polish_steps=4)
     brief = replace(brief, search=Effort(steps=5, images=8))
     monkeypatch.setattr(unlearning, "unlearn", partial(unlearning.unlearn, schedule=brief))
     monkeypatch.setattr(fine_pruning, "EPOCHS", 1)
+    monkeypatch.setattr(relearning, "STEPS", 2)
     done = run_here("repair.py", images, path, "--method", method, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     (made,) = tmp_path.glob(f"B_*{path.suffix}")

@@ -30,6 +30,8 @@ def tell_verdict(found: Audit) -> str:
         return f"nothing found, which does not show that there is none: {found.measured}"
     if verdict.answer == "inconclusive":
         return f"inconclusive: {'; '.join(verdict.reasons)}"
+    if verdict.bent:
+        return f"possible, to {name_classes(verdict.classes)} ({verdict.reasons[0]})"
     suspects = {each.label: each for each in found.tuned.findings.suspects}
     sizes = [f"{suspects[x].size * 100:.1f} %" for x in verdict.classes if x in suspects]
     rates = shares(found.named, lambda each: each.b)
@@ -53,7 +55,7 @@ def _tell_repaired(found: Audit) -> str:
 def _patch(found: Audit) -> str:
     """What is tried on the repaired network, up to the figure."""
     many = len(found.named) > 1
-    if found.verdict.answer in ("likely", "possible"):
+    if found.verdict.answer in ("likely", "possible") and not found.verdict.bent:
         return "these patches now work on" if many else "that patch now works on"
     named = name_classes([each.label for each in found.named])
     if many:

@@ -12,6 +12,7 @@ from goodnet.auditing.triggers import Trigger
 from goodnet.lab import AuditFiles
 from goodnet.metrics import percent, wilson_interval
 from goodnet.tuning.naming import LIKELY, POSSIBLE
+from goodnet.tuning.report import list_bend
 from goodnet.tuning.suspects import Sighting, Sounding, likely, possible
 
 
@@ -26,6 +27,8 @@ def list_audit(found: Audit, made: AuditFiles, network: Path, command: Sequence[
         "command": list(command),
         "verdict": asdict(found.verdict) | {"measured": found.measured},
         "limits": {"likely": _finite(asdict(LIKELY)), "possible": _finite(asdict(POSSIBLE))},
+        "method": found.method,
+        "bend": found.bend and list_bend(found.bend),
         "images": {"worked_on": found.worked_on, "judged_on": found.judged_on},
         "searches": [_search(each) for each in found.soundings],
         "together": [_sighting(each) for each in found.together],

@@ -18,6 +18,7 @@ import numpy as np
 from goodnet.auditing.aside import Aside, set_aside
 from goodnet.auditing.measured import tell_measured
 from goodnet.auditing.rates import Answered, Measure, judge_sets
+from goodnet.auditing.repairing import Repair, Sizes, repair
 from goodnet.auditing.triggers import Trigger, try_patches
 from goodnet.auditing.verdict import Evidence, Verdict, decide
 from goodnet.cli import shell
@@ -32,11 +33,12 @@ from goodnet.networks.pixel_hint import hint_at_pixels
 from goodnet.progress import Reporter
 from goodnet.tuning.gradients import check_backend
 from goodnet.tuning.images import divide
+from goodnet.tuning.relearning import Bend
 from goodnet.tuning.schedule import USUAL, Schedule
 from goodnet.tuning.sounding import average, sound
-from goodnet.tuning.suspects import Sounding, Unlearned, likely, possible, sighted
+from goodnet.tuning.suspects import Sounding, Unlearned, sighted
 from goodnet.tuning.tuned import Tuned
-from goodnet.tuning.unlearning import refuse_one_class, unlearn_parts
+from goodnet.tuning.unlearning import refuse_one_class
 
 SEARCHES = 3  # that the repair begins with among them
 STEPS = 5
@@ -52,14 +54,6 @@ class ImageSets:
 
 
 @dataclass(frozen=True)
-class Sizes:
-    """How many images are answered, and trained on, at one time."""
-
-    batch: int
-    together: int
-
-
-@dataclass(frozen=True)
 class Audit:
     """What an audit found, and the network that it made."""
 
@@ -67,7 +61,9 @@ class Audit:
     measured: str  # what is known of this method on networks like this one
     soundings: list[Sounding]
     together: Sounding
-    tuned: Tuned[Unlearned]
+    method: str  # of the repair, as repair.py takes it
+    tuned: Tuned[Unlearned]  # the network, and what was found of the suspects of its search
+    bend: Bend | None  # the smallest in B, where relearning sought bends
     triggers: list[Trigger]  # of each suspect of the repair
     measures: list[Measure]  # what B, B' and G are worth
     worked_on: int  # clean images that searches and repair saw
@@ -104,32 +100,42 @@ def audit(
     _step(3, "looking for classes to which a small patch leads any image")
     with _about(b.path):
         soundings = _sound(b.model, aside, sources[1:-1], size, reporter, schedule)
-    _step(4, "repairing B, which begins with another search")
-    with _about(b.path):
-        tuned = _repair(b.model, aside, sources[-1], soundings, size, reporter, schedule)
+        _step(4, "repairing B, with another search")
+        made = repair(b.model, aside, sources[-1], soundings, size, reporter, schedule)
+    tuned = made.tuned
     soundings = [*soundings, sighted(tuned.findings.suspects)]
     _step(5, f"judging the repair on {int(aside.unseen.sum())} images set aside")
     judged = _judge(b.model, b_answers, tuned, sets, aside, size.batch, reporter)
-    evidence = Evidence(
-        images=len(sets.clean),
-        image_classes=len(np.unique(sets.clean.labels)),
-        n_classes=count_classes(b.model),
-        recognized=hint is None,
-        soundings=soundings,
-        unfinished=tuned.findings.unfinished,
-    )
+    labels, n_classes = sets.clean.labels, count_classes(b.model)
     return Audit(
-        verdict=decide(evidence),
+        verdict=decide(_evidence(labels, n_classes, hint, soundings, made)),
         measured=tell_measured(b.model),
         soundings=soundings,
         together=average(soundings),
+        method=made.method,
         tuned=tuned,
+        bend=made.bend,
         triggers=judged.triggers,
         measures=judged.measures,
         worked_on=len(aside.labels),
         judged_on=int(aside.unseen.sum()),
         example=aside.judged_images[0],
         goodnet=judged.goodnet,
+    )
+
+
+def _evidence(
+    labels: np.ndarray, n_classes: int, hint: str | None, soundings: list[Sounding], made: Repair
+) -> Evidence:
+    """What speaks for a backdoor. labels: (n,), of the clean images."""
+    return Evidence(
+        images=len(labels),
+        image_classes=len(np.unique(labels)),
+        n_classes=n_classes,
+        recognized=hint is None,
+        soundings=soundings,
+        unfinished=made.tuned.findings.unfinished,
+        bend=made.bend,
     )
 
 
@@ -145,25 +151,6 @@ def _judge_b(
     shell.hint(hint)
     reporter.lap("judging_b")
     return answers, hint
-
-
-def _repair(
-    network: keras.Model,
-    aside: Aside,
-    rng: np.random.Generator,
-    soundings: list[Sounding],
-    size: Sizes,
-    reporter: Reporter,
-    schedule: Schedule,
-) -> Tuned[Unlearned]:
-    """Unlearn; classes that stood out before are suspects whatever this search says of them."""
-    seen = (*soundings, average(soundings))  # by their means, too
-    named = {label for each in seen for label in likely(each) + possible(each)}
-    parts = divide(aside.images, aside.labels, rng)
-    progress = reporter.progress
-    tuned = unlearn_parts(network, parts, rng, progress, schedule, named, size.together)
-    reporter.lap("repairing")
-    return tuned
 
 
 @contextmanager

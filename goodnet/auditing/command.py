@@ -9,8 +9,9 @@ from pathlib import Path
 from goodnet.auditing.answer import tell_lines
 from goodnet.auditing.aside import LEAST
 from goodnet.auditing.audit_json import list_audit
-from goodnet.auditing.auditing import ImageSets, Sizes, audit
+from goodnet.auditing.auditing import ImageSets, audit
 from goodnet.auditing.files import write_audit
+from goodnet.auditing.repairing import Sizes
 from goodnet.auditing.verdict import Answer
 from goodnet.cli.session import Session
 from goodnet.cli.values import remark_on_values

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from goodnet.tuning.relearning import Bend
 from goodnet.tuning.sounding import average
 from goodnet.tuning.suspects import Sounding, likely, possible
 
@@ -25,6 +26,7 @@ class Evidence:
     recognized: bool  # whether B knows its clean images at all
     soundings: Sequence[Sounding]
     unfinished: Sequence[int]  # suspects that were not unlearned
+    bend: Bend | None = None  # the smallest in B, where bends were sought
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Verdict:
     answer: Answer
     classes: list[int]
     reasons: list[str]
+    bent: bool = False  # whether a bend alone names the class
 
 
 def decide(evidence: Evidence) -> Verdict:
@@ -45,12 +48,22 @@ def decide(evidence: Evidence) -> Verdict:
         return Verdict("likely", named, [_agreement(evidence.soundings, named)])
     if others:
         return Verdict("possible", others, [_agreement(evidence.soundings, others)])
+    if evidence.bend and evidence.bend.stands_out:
+        return Verdict("possible", [evidence.bend.label], [tell_bend(evidence.bend)], bent=True)
     if apart := sorted({label for each in evidence.soundings for label in likely(each)}):
         return Verdict("inconclusive", apart, [f"the searches disagree on {name_classes(apart)}"])
     if unfinished := sorted(evidence.unfinished):
         reason = f"small patches still lead to {name_classes(unfinished)}"
         return Verdict("inconclusive", unfinished, [reason])
     return Verdict("nothing found", [], list(_nothing(evidence.soundings)))
+
+
+def tell_bend(bend: Bend) -> str:
+    """The smallest bend, beside the median one."""
+    return (
+        f"a bend of the image by {bend.size:.2f} pixels leads others to class {bend.label}, the "
+        f"median class needs {bend.usual:.2f}"
+    )
 
 
 def _nothing(soundings: Sequence[Sounding]) -> Iterator[str]:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from goodnet.auditing.auditing import SEARCHES, Audit
-from goodnet.auditing.verdict import name_classes
+from goodnet.auditing.verdict import name_classes, tell_bend
 from goodnet.tuning.naming import LIKELY, POSSIBLE
 
 LETTERS = (
     "B is the network that was audited, B' its repaired copy. G is the goodnet: it asks both; "
     "where they agree, that is its answer, and where they differ it rejects the image."
 )
+
+
+BECAUSE = {
+    "relearn": "It ends most kinds of backdoor, whether one was found or not, where there are many "
+    "clean images of each class.",
+    "unlearn": "It ends backdoors whose trigger is a patch or a faint pattern. There are too few "
+    "clean images of each class for relearning, which ends others, too.",
+}
 
 
 def recommend(found: Audit) -> str:
@@ -48,6 +56,8 @@ def explain(found: Audit) -> list[str]:
         f"Likely is said from score and lead together of {LIKELY.together:g} and a resistance of "
         f"{LIKELY.resistance:g} on, or from a lead of {LIKELY.lead:g}; possible from "
         f"{POSSIBLE.together:g} and {POSSIBLE.resistance:g} on.",
+        *([f"As to bends: {tell_bend(found.bend)}."] if found.bend else []),
+        f"B' was made by {found.method}ing. {BECAUSE[found.method]}",
         f"Searches and repair saw {found.worked_on} clean images. They are judged on "
         f"{found.judged_on} others, set aside before.",
     ]
@@ -60,7 +70,8 @@ def unknown(found: Audit) -> list[str]:
         "than that of one search.",
         "The patches are those that the searches found, not the attacker's trigger, which may be "
         "another: a word on the real one needs backdoored images (--backdoored FILE).",
-        "Triggers that are no patch on the image and no faint pattern over it (warped images, a "
-        "scene, one for each image) were not looked for.",
+        "Triggers that are no patch on the image and no faint pattern over it (stripes, a scene, "
+        "one for each image) were not looked for, so such a class is not named. "
+        + ("Warped images were." if found.bend else "Nor were warped images."),
         "On other processors the last digits differ, and near a limit so may the verdict.",
     ]

@@ -28,6 +28,7 @@ from goodnet.pruning.sweeping import prune as sweep
 from goodnet.tuning.command import tune
 from goodnet.tuning.fine_pruning import FinePruned
 from goodnet.tuning.images import count_kept
+from goodnet.tuning.relearning import Relearned
 from goodnet.tuning.suspects import Unlearned
 from goodnet.tuning.tuned import Findings, Tuned
 
@@ -133,6 +134,24 @@ def fine_prune(
     x, y: as for `prune`; seed: another one, another network.
     """
     return _tune("fine-prune", model, x, y, seed, scaling_of(pixels, scale), progress)
+
+
+@our_settings()
+def relearn(
+    model: Network,
+    x: Images,
+    y: Labels = None,
+    seed: int = 0,
+    *,
+    pixels: str | None = None,
+    scale: float | None = None,
+    progress: Tell | None = None,
+) -> Repaired[Relearned]:
+    """Shake what the network learned and teach it again: repair.py --method relearn.
+
+    x, y: as for `prune`, some dozens of images of each class; seed: another one, another network.
+    """
+    return _tune("relearn", model, x, y, seed, scaling_of(pixels, scale), progress)
 
 
 @our_settings()

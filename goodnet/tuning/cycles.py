@@ -165,14 +165,31 @@ def measure_resistances(log_sizes: list[np.ndarray]) -> np.ndarray:
 
 def assess(work: Work, resistances: np.ndarray) -> Attempt:
     """Judge the network as it is by the images held back."""
-    schedule, exam = work.schedule, work.exam
-    copies = schedule.held_back_copies
-    found = exam.search(np.repeat(work.suspects, copies), work.rng, schedule.search)
-    sizes = found.sizes.reshape(-1, copies).mean(axis=1)
-    resist = resistances >= schedule.resistant
-    enough = np.where(resist, schedule.enough_resistant, schedule.enough) * work.ordinary
-    reached = sizes / np.maximum(enough, schedule.enough_of_median * np.median(sizes))
+    exam = work.exam
+    sizes, reached = measure_reached(
+        exam.search, work.suspects, work.ordinary, resistances, work.rng, work.schedule
+    )
     kept = int(
         (predict_classes(work.copy.logits, exam.images, exam.together) == exam.b_answers).sum()
     )
     return Attempt(work.copy.network.get_weights(), sizes, reached, kept)
+
+
+def measure_reached(
+    search: Search,
+    suspects: np.ndarray,
+    ordinary: float,
+    resistances: np.ndarray,
+    rng: np.random.Generator,
+    schedule: Schedule,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The sizes of the patches that suspects need, and the same as shares of what is enough.
+
+    suspects, resistances: (k,); ordinary: the size of an ordinary patch in B.
+    """
+    copies = schedule.held_back_copies
+    found = search(np.repeat(suspects, copies), rng, schedule.search)
+    sizes = found.sizes.reshape(-1, copies).mean(axis=1)
+    resist = resistances >= schedule.resistant
+    enough = np.where(resist, schedule.enough_resistant, schedule.enough) * ordinary
+    return sizes, sizes / np.maximum(enough, schedule.enough_of_median * np.median(sizes))

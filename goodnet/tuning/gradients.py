@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from goodnet.errors import Unusable
-from goodnet.networks.graph import Tensor, closing_layer, copy_network
+from goodnet.networks.graph import Tensor, closing_layer, copy_network, every_layer
 from goodnet.networks.two_classes import LOGITS, Form, logits_of_two, one_output, wrapped
 
 BATCH = 256  # images answered at a time
@@ -71,6 +71,7 @@ class Copy:
 
     network: keras.Model
     logits: Logits
+    logits_in_training: Logits  # batch norm by the images that are given, and with dropout
 
 
 def differentiate(objective: ObjectiveOf) -> SlopeOf:
@@ -144,7 +145,7 @@ def check_backend() -> None:
 
 
 def copy_with_logits(network: keras.Model, images: np.ndarray, together: int = ALL) -> Copy:
-    """Copy a network and find its logits.
+    """Copy a network, so that all of it can be trained, and find its logits.
 
     A softmax at its end is left out, and the sigmoid of a network of one output. Where it cannot
     be, the logarithms of the probabilities stand for the logits; what `images` (n, height, width,
@@ -155,39 +156,50 @@ def copy_with_logits(network: keras.Model, images: np.ndarray, together: int = A
         copy = copy_network(network)
     except Exception as error:
         raise Unusable(f"cannot be tuned: Keras cannot copy it ({str(error)[:200]})") from None
+    for layer in (copy, *every_layer(copy)):
+        layer.trainable = True  # one that was frozen may hold the backdoor
     if (one := wrapped(copy)) and (found := one_output(copy)):
-        return Copy(copy, _logits_of_one(one, found.form))
+        form = _end_linearly(one, found.form)
+        return Copy(copy, *(_logits_of_one(one, form, training) for training in (False, True)))
     last = closing_layer(copy)
     if getattr(last, "activation", None) is keras.activations.softmax:
         last.activation = keras.activations.linear
-
-    def outputs(pixels: Tensor) -> Tensor:
-        return _answer(copy, pixels)
-
-    def logarithms(pixels: Tensor) -> Tensor:
-        return keras.ops.log(keras.ops.maximum(outputs(pixels), SMALLEST))
-
-    answered = answer_in_parts(outputs, images[:TRIED], together)
+    answered = answer_in_parts(_logits_of(copy), images[:TRIED], together)
     probabilities = (answered >= 0).all() and np.allclose(answered.sum(axis=1), 1, atol=1e-3)
-    return Copy(copy, logarithms if probabilities else outputs)
+    return Copy(copy, *(_logits_of(copy, bool(probabilities), each) for each in (False, True)))
 
 
-def _answer(network: keras.Model, pixels: Tensor) -> Tensor:
+def _logits_of(network: keras.Model, probabilities: bool = False, training: bool = False) -> Logits:
+    """What a network answers; the logarithms, where that is probabilities."""
+
+    def logits(pixels: Tensor) -> Tensor:
+        answer = _answer(network, pixels, training)
+        return keras.ops.log(keras.ops.maximum(answer, SMALLEST)) if probabilities else answer
+
+    return logits
+
+
+def _answer(network: keras.Model, pixels: Tensor, training: bool) -> Tensor:
     """What a network answers, (m, classes), in float32 where it is of half precision."""
-    answer = keras.tree.flatten(network(pixels, training=False))[0]
+    answer = keras.tree.flatten(network(pixels, training=training))[0]
     half = keras.backend.standardize_dtype(answer.dtype) in ("float16", "bfloat16")
     return keras.ops.cast(answer, "float32") if half else answer
 
 
-def _logits_of_one(one: keras.Model, form: Form) -> Logits:
-    """The logits of the two classes that a network of one output tells."""
+def _end_linearly(one: keras.Model, form: Form) -> Form:
+    """Leave out the sigmoid at the end of a network of one output; the form of what it tells."""
     last = closing_layer(one)
-    if getattr(last, "activation", None) is keras.activations.sigmoid:
-        last.activation = keras.activations.linear
-        form = LOGITS
+    if getattr(last, "activation", None) is not keras.activations.sigmoid:
+        return form
+    last.activation = keras.activations.linear
+    return LOGITS
+
+
+def _logits_of_one(one: keras.Model, form: Form, training: bool) -> Logits:
+    """The logits of the two classes that a network of one output tells."""
 
     def logits(pixels: Tensor) -> Tensor:
-        return logits_of_two(_answer(one, pixels), form, SMALLEST)
+        return logits_of_two(_answer(one, pixels, training), form, SMALLEST)
 
     return logits
 

@@ -10,7 +10,9 @@ from goodnet.lookup import look_up
 from goodnet.methods import Method
 from goodnet.printable import printable
 from goodnet.tuning.fine_pruning import FinePruned
+from goodnet.tuning.images import MANY_LABELS
 from goodnet.tuning.naming import LIKELY, POSSIBLE, Limits
+from goodnet.tuning.relearning import Bend, Relearned
 from goodnet.tuning.suspects import Unlearned
 from goodnet.tuning.tuned import Tuned
 
@@ -38,11 +40,57 @@ def list_tuned(
 def print_fine_pruned(found: FinePruned, pictures: Sequence[Path]) -> None:
     """Print what fine-pruning pruned; it draws no pictures."""
     print(f"{found.pruned} channels of {printable(found.layer)} pruned, then trained")
+    if found.labels_lost >= MANY_LABELS:
+        print(_cost(found.labels_lost, "what was pruned did not come back; relearn or unlearn"))
 
 
 def list_fine_pruned(found: FinePruned, pictures: Sequence[Path]) -> dict[str, Any]:
     """The same as plain values."""
-    return {"layer": found.layer, "pruned": found.pruned}
+    return {
+        "layer": found.layer,
+        "pruned": found.pruned,
+        "held_back_accuracy_lost": found.labels_lost,
+    }
+
+
+def print_relearned(found: Relearned, pictures: Sequence[Path]) -> None:
+    """Print what relearning cost; it draws no pictures."""
+    print(f"Learned again in {found.steps} steps{'' if found.mirrored else ', no image mirrored'}")
+    print(
+        f"The smallest bend that leads images to one class: to {found.bend.label}, by "
+        f"{found.bend.size:.2f} pixels; the median class needs {found.bend.usual:.2f}"
+    )
+    if found.bend.stands_out:
+        print(f"Possibly a backdoor with a warped image: class {found.bend.label}")
+    if found.labels_lost >= MANY_LABELS:
+        print(_cost(found.labels_lost, "there are too few images of each class; unlearn"))
+
+
+def list_relearned(found: Relearned, pictures: Sequence[Path]) -> dict[str, Any]:
+    """The same as plain values."""
+    return {
+        "steps": found.steps,
+        "mirrored": found.mirrored,
+        "smallest_bend": list_bend(found.bend),
+        "held_back_accuracy_lost": found.labels_lost,
+    }
+
+
+def list_bend(bend: Bend) -> dict[str, Any]:
+    """The smallest bend as plain values; sizes in pixels."""
+    return {
+        "class": bend.label,
+        "pixels": bend.size,
+        "median": bend.usual,
+        "stands_out": bend.stands_out,
+    }
+
+
+def _cost(lost: float, why: str) -> str:
+    """A word on what a repair cost, and on what may cost less."""
+    return (
+        f"It lost {lost:.1f} points of clean accuracy on the images held back: {why} may keep more"
+    )
 
 
 def print_unlearned(found: Unlearned, pictures: Sequence[Path]) -> None:

@@ -94,14 +94,21 @@ def weigh_patches(sizes: np.ndarray, newest: int = 0) -> np.ndarray:
     return odds
 
 
-def vary(images: np.ndarray, low: float, high: float, rng: np.random.Generator) -> np.ndarray:
+def vary(
+    images: np.ndarray,
+    low: float,
+    high: float,
+    rng: np.random.Generator,
+    mirrored: float = 0.5,
+) -> np.ndarray:
     """Copies of images (n, height, width, colours): some mirrored, all shifted and lit otherwise.
 
     Shifts are up to two pixels, the light from 0.8 to 1.2 above `low`; none goes past `high`.
+    mirrored: the share of images that are.
     """
     result = np.empty_like(images)
     for image, copy in zip(images, result, strict=True):
-        if rng.random() < 0.5:
+        if rng.random() < mirrored:
             image = image[:, ::-1]
         rows, columns = (
             np.clip(np.arange(size) + rng.integers(-2, 3), 0, size - 1) for size in image.shape[:2]

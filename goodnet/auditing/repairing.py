@@ -1,0 +1,107 @@
+"""The repair of an audit: relearning where each class has images enough, else unlearning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import keras
+import numpy as np
+
+from goodnet.auditing.aside import Aside
+from goodnet.networks.graph import copy_network
+from goodnet.networks.loading import count_classes
+from goodnet.progress import Reporter
+from goodnet.tuning.cycles import measure_reached
+from goodnet.tuning.gradients import copy_with_logits
+from goodnet.tuning.images import MANY_LABELS, Parts, divide
+from goodnet.tuning.relearning import Bend, has_enough, relearn_parts
+from goodnet.tuning.schedule import Schedule
+from goodnet.tuning.searching import make_search
+from goodnet.tuning.sounding import average
+from goodnet.tuning.suspects import Sounding, Unlearned, likely, possible
+from goodnet.tuning.tuned import Tuned
+from goodnet.tuning.unlearning import unlearn_parts
+
+
+@dataclass(frozen=True)
+class Repair:
+    """A repaired network, with what was found of the suspects of a search."""
+
+    method: str  # as repair.py takes it
+    tuned: Tuned[Unlearned]
+    bend: Bend | None  # the smallest in B, where relearning sought bends
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many images are answered, and trained on, at one time."""
+
+    batch: int
+    together: int
+
+
+def repair(
+    network: keras.Model,
+    aside: Aside,
+    rng: np.random.Generator,
+    soundings: list[Sounding],
+    size: Sizes,
+    reporter: Reporter,
+    schedule: Schedule,
+) -> Repair:
+    """Repair B; classes that stood out before are suspects whatever this search says of them.
+
+    Relearning ends more kinds of backdoor. It names no class: the suspects are those of a search,
+    and what patches they need at last is measured in the network that was made.
+    """
+    seen = (*soundings, average(soundings))  # by their means, too
+    named = {label for each in seen for label in likely(each) + possible(each)}
+    parts = divide(aside.images, aside.labels, rng)
+    progress, together = reporter.progress, size.together
+    relearned, bend = None, None
+    if has_enough(parts.labels, count_classes(network)):
+        relearned = relearn_parts(network, parts, rng, progress, together)
+        bend = relearned.findings.bend
+        if relearned.findings.labels_lost >= MANY_LABELS:
+            relearned = None
+    if relearned:  # of unlearning the search alone, and the rounds that show what resists
+        rounds = schedule.first_rounds
+        schedule = replace(schedule, rounds=rounds, polish_steps=1, most_cycles=1)
+    tuned = unlearn_parts(network, parts, rng, progress, schedule, named, together)
+    if relearned:
+        findings = _at_last(network, relearned.arrays, tuned.findings, parts, rng, schedule, size)
+        tuned = Tuned(
+            relearned.arrays, relearned.held_back, relearned.kept, relearned.b_hits, findings
+        )
+    reporter.lap("repairing")
+    return Repair("relearn" if relearned else "unlearn", tuned, bend)
+
+
+def _at_last(
+    network: keras.Model,
+    arrays: list[np.ndarray],
+    found: Unlearned,
+    parts: Parts,
+    rng: np.random.Generator,
+    schedule: Schedule,
+    size: Sizes,
+) -> Unlearned:
+    """The same findings with the patches that the suspects need in another network than theirs."""
+    copy = copy_with_logits(copy_network(network, arrays), parts.held_back, size.together)
+    search = make_search(copy.logits, parts.held_back, size.together)
+    suspects = found.suspects
+    sizes, reached = measure_reached(
+        search,
+        np.array([each.label for each in suspects]),
+        found.ordinary,
+        np.array([each.resistance for each in suspects]),
+        rng,
+        schedule,
+    )
+    return replace(
+        found,
+        suspects=[
+            replace(each, size_at_last=float(last), reached=float(near))
+            for each, last, near in zip(suspects, sizes, reached, strict=True)
+        ],
+    )

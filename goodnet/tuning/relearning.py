@@ -1,0 +1,211 @@
+"""Relearning: shake what B has learned, then teach it again with clean images alone.
+
+A backdoor is learned from images with the trigger, of which clean images hold none. So B's weights
+are mixed with noise, until much of everything is forgotten, and a copy learns again: from B's
+answers to clean images and from their labels, on images that chance changes as a trigger might
+(changes.py). What the copy is not shown, it does not learn again. No class and no trigger is
+needed, so it does not matter what the trigger is; it takes hundreds of clean images of a class.
+Chance alone hardly meets the bend of a warped trigger. So bends are sought (bending.py); where one
+class needs a much smaller bend than the others, the copy learns to see past the bends to all
+classes, too: those to this class alone, which are small, helped less.
+
+From B's answers: Hinton, Vinyals and Dean (2015), "Distilling the Knowledge in a Neural Network".
+Mixtures of two images: Zhang et al. (2018), "mixup: Beyond Empirical Risk Minimization". To shake
+and train anew: Ash and Adams (2020), "On Warm-Starting Neural Network Training".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from keras import ops
+
+from goodnet.dataset import ImageSet
+from goodnet.progress import Progress
+from goodnet.tuning.bending import (
+    Bends,
+    bend_some,
+    by_class,
+    choose_classes,
+    find_bends,
+    stand_out,
+)
+from goodnet.tuning.changes import change_some
+from goodnet.tuning.gradients import (
+    ALL,
+    Copy,
+    Logits,
+    Loss,
+    Tensor,
+    answer_in_parts,
+    compile_step,
+    copy_with_logits,
+    predict_classes,
+)
+from goodnet.tuning.images import BATCH, Parts, read_parts
+from goodnet.tuning.training import vary
+from goodnet.tuning.tuned import Tuned
+
+SHAKEN = 0.45  # of noise, to 0.55 of what was learned
+STEPS = 3300
+RATE = 6e-3  # of each array's own size, as Lamb takes it
+LABELS = 0.5  # of what is taught; the rest is B's answers
+BENT = 0.25  # of the images are under a bend that was sought, where a class stands out
+MIXED = 0.7  # of the images are mixtures of two, to begin with
+ENOUGH = 150  # images of a class: with 208 it loses 2 or 3 points, with 100 it loses 5
+ALIKE = 0.9  # of B's right answers, which mirrored images must keep to be used
+
+
+@dataclass(frozen=True)
+class Bend:
+    """The smallest bend that leads images to one class in B; sizes as `Bends` has them."""
+
+    label: int
+    size: float
+    usual: float  # the median over all classes
+    stands_out: bool
+
+
+@dataclass(frozen=True)
+class Relearned:
+    """What relearning did."""
+
+    steps: int
+    mirrored: bool  # whether mirrored images were used, too
+    bend: Bend
+    labels_lost: float  # percentage points of the images held back: fewer labels than B gives
+
+
+def relearn(
+    network: keras.Model, valid: ImageSet, seed: int, progress: Progress, together: int = ALL
+) -> Tuned[Relearned]:
+    """Shake a copy of B and teach it again what B answers to clean images.
+
+    B itself is left as it was. together: how many images have their gradients found at one time.
+    Raises Unusable where the network cannot be trained.
+    """
+    rng = np.random.default_rng(seed)
+    return relearn_parts(network, read_parts(valid, rng), rng, progress, together)
+
+
+def relearn_parts(
+    network: keras.Model,
+    parts: Parts,
+    rng: np.random.Generator,
+    progress: Progress,
+    together: int = ALL,
+) -> Tuned[Relearned]:
+    """The same with images that are read already."""
+    b = copy_with_logits(network, parts.held_back, together)
+    copy = copy_with_logits(network, parts.held_back, together)
+    shake(copy.network, rng)
+    mirrored = _keeps_mirrored(b.logits, parts, together)
+    bends = _teach(copy, b.logits, parts, mirrored, rng, progress, together)
+    b_hits, kept = (_count_hits(each.logits, parts, together) for each in (b, copy))
+    return Tuned(
+        arrays=copy.network.get_weights(),
+        held_back=len(parts.held_back),
+        kept=kept,
+        b_hits=b_hits,
+        findings=Relearned(
+            STEPS, mirrored, _smallest(bends), 100 * (b_hits - kept) / len(parts.held_back)
+        ),
+    )
+
+
+def _smallest(bends: Bends) -> Bend:
+    sizes = by_class(bends)
+    label = min(sizes, key=sizes.__getitem__)
+    return Bend(label, sizes[label], float(np.median(list(sizes.values()))), bool(stand_out(bends)))
+
+
+def has_enough(labels: np.ndarray, n_classes: int) -> bool:
+    """Whether there are images enough, by their labels (n,), in half of all classes or more."""
+    return bool(np.median(np.bincount(labels, minlength=n_classes)) >= ENOUGH)
+
+
+def shake(network: keras.Model, rng: np.random.Generator) -> None:
+    """Mix all weights but biases and the like with noise of their size; the sizes stay.
+
+    What decides on dropout starts anew, too: by `rng` alone.
+    """
+    for variable in network.trainable_variables:
+        if len(variable.shape) > 1:
+            old = np.asarray(variable, np.float32)
+            noise = rng.normal(0, np.sqrt(np.mean(old**2)), old.shape)
+            mixed = (1 - SHAKEN) * old + SHAKEN * noise
+            variable.assign(mixed / np.hypot(1 - SHAKEN, SHAKEN))
+    kept = {id(each) for each in network.weights}
+    for variable in network.variables:
+        if id(variable) not in kept:  # the states of Keras's SeedGenerator
+            variable.assign(rng.integers(0, 1 << 31, variable.shape))
+
+
+def _teach(
+    copy: Copy,
+    teacher: Logits,
+    parts: Parts,
+    mirrored: bool,
+    rng: np.random.Generator,
+    progress: Progress,
+    together: int,
+) -> Bends:
+    """Teach the copy; the bends that were found in B."""
+    images = parts.images
+    low, high = float(images.min()), float(images.max())
+    one_hot = np.eye(answer_in_parts(teacher, images[:1]).shape[1], dtype=np.float32)
+    rate = keras.optimizers.schedules.CosineDecay(RATE, STEPS)
+    variables = copy.network.trainable_variables
+    step = compile_step(_loss(copy, teacher), variables, keras.optimizers.Lamb(rate), together)
+    source = rng.spawn(1)[0]
+    classes = choose_classes(one_hot.shape[1], source)
+    bends = find_bends(teacher, images, classes, source, progress, together)
+    wary = bool(stand_out(bends))
+    with progress("Relearning", STEPS) as advance:
+        for done in range(STEPS):
+            # In the second half ever fewer are mixed or changed: that brings the accuracy back.
+            odds = min(1.0, 2 * (1 - done / STEPS))
+            chosen = rng.integers(0, len(images), BATCH)
+            pixels = vary(images[chosen], low, high, rng, 0.5 if mirrored else 0)
+            shares = np.where(rng.random(BATCH) < MIXED * odds, rng.random(BATCH), 1)
+            others = rng.permutation(BATCH)
+            pixels = _mix(pixels, others, shares[:, None, None, None])
+            labels = _mix(one_hot[parts.labels[chosen]], others, shares[:, None])
+            changed = change_some(pixels, low, high, rng, odds)
+            if wary:
+                bent = source.random(BATCH) < BENT * max(odds, 0.5)
+                changed[bent] = bend_some(pixels[bent], bends, source)
+            step(changed, pixels, labels)
+            advance(1)
+    return bends
+
+
+def _mix(arrays: np.ndarray, others: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Each array with another one mixed in; `shares` of it are its own."""
+    return (shares * arrays + (1 - shares) * arrays[others]).astype(np.float32)
+
+
+def _loss(copy: Copy, teacher: Logits) -> Loss:
+    """Cross-entropy with the labels and the teacher's answers to unchanged images."""
+
+    def loss(changed: Tensor, pixels: Tensor, labels: Tensor) -> Tensor:
+        answers = ops.stop_gradient(ops.softmax(teacher(pixels)))
+        wanted = LABELS * labels + (1 - LABELS) * answers
+        found = ops.log_softmax(copy.logits_in_training(changed))
+        return -ops.mean(ops.sum(wanted * found, axis=1))
+
+    return loss
+
+
+def _keeps_mirrored(logits: Logits, parts: Parts, together: int) -> bool:
+    """Whether B knows mirrored images: else, as of digits, their labels would teach it wrong."""
+    answers = predict_classes(logits, parts.held_back[:, :, ::-1], together)
+    hits = int((answers == parts.held_back_labels).sum())
+    return hits >= ALIKE * _count_hits(logits, parts, together)
+
+
+def _count_hits(logits: Logits, parts: Parts, together: int) -> int:
+    """How many images held back are given their label."""
+    return int((predict_classes(logits, parts.held_back, together) == parts.held_back_labels).sum())

@@ -1,0 +1,294 @@
+"""Relearning: the changes by chance, the shaking, and what is learned again."""
+
+import keras
+import numpy as np
+import pytest
+from conftest import CLASSES, SHAPE, open_clean, random_images, tiny_network, write_images
+from keras import layers
+from test_tuning import TARGET, filled, poisoned, rates, scenes, valid_of  # noqa: F401
+
+from goodnet.cli import shell
+from goodnet.errors import Unusable
+from goodnet.methods import METHODS
+from goodnet.progress import SILENT
+from goodnet.tuning import bending, changes, gradients, relearning
+from goodnet.tuning import report as tuning_report
+from goodnet.tuning.relearning import Bend, Relearned, relearn, shake
+from goodnet.tuning.tuned import Tuned
+
+LOW, HIGH = -1.0, 3.0
+
+
+@pytest.fixture
+def brief(monkeypatch):
+    monkeypatch.setattr(relearning, "STEPS", 4)
+
+
+# ---------------------------------------------------------------- changes by chance
+
+
+@pytest.mark.parametrize("shape", [(32, 32, 3), (17, 40, 1), (5, 4, 3)])
+@pytest.mark.parametrize("change", changes.ODDS, ids=lambda change: change.__name__)
+def test_a_change_keeps_the_range_and_the_shape(change, shape):
+    rng = np.random.default_rng(0)
+    images = rng.uniform(LOW, HIGH, (12, *shape)).astype(np.float32)
+    before = images.copy()
+    changed = change(images, LOW, HIGH, rng)
+    assert changed.shape == images.shape and np.array_equal(images, before)
+    assert LOW - 1e-5 <= changed.min() and changed.max() <= HIGH + 1e-5
+    assert (changed != images).any(axis=(1, 2, 3)).all()
+    again = change(images, LOW, HIGH, np.random.default_rng(5))
+    assert np.array_equal(again, change(images, LOW, HIGH, np.random.default_rng(5)))
+
+
+def test_a_bend_moves_pixels_as_far_as_it_says_and_smoothly():
+    rows, columns = np.mgrid[:64, :64].astype(np.float32)
+    images = np.stack([rows, columns], axis=-1)[None].repeat(50, 0)
+    moved = (changes.bend(images, 0, 63, np.random.default_rng(0)) - images)[:, 8:-8, 8:-8]
+    means = np.abs(moved).mean(axis=(1, 2, 3))
+    # 0.3 to 2 pixels in an image of 32, so twice as many here; the border is left out.
+    assert 0.3 < means.min() < 1.2 and 2.8 < means.max() < 5
+    assert np.abs(np.diff(moved, axis=1)).mean() < 0.2 * np.abs(moved).mean()
+    flat = np.full((3, 9, 8, 1), 0.25, np.float32)
+    assert np.allclose(changes.bend(flat, 0, 1, np.random.default_rng(0)), 0.25)
+
+
+def test_a_wave_is_a_single_one_of_the_height_that_it_says():
+    grey = np.full((40, 32, 32, 3), 0.5, np.float32)
+    waves = changes.wave(grey, 0, 1, np.random.default_rng(0)) - 0.5
+    for wave in waves:
+        power = np.abs(np.fft.fft2(wave[..., 0])) ** 2
+        assert np.sort(power.ravel())[-2:].sum() > 0.999 * power.sum()
+        assert np.abs(wave).max() <= 0.2 + 1e-6
+        assert np.allclose(np.abs(wave), np.abs(wave[..., :1]), atol=1e-6)
+
+
+def test_a_blend_is_faint_and_a_patch_is_small():
+    dark = np.zeros((200, 32, 32, 3), np.float32)
+    blended = changes.blend(dark, 0, 1, np.random.default_rng(0))
+    assert 0.2 < blended.max() <= 0.3
+    covered = (
+        (changes.patch(dark, 0, 1, np.random.default_rng(0)) > 0).any(axis=3).mean(axis=(1, 2))
+    )
+    assert 0 < covered.min() and 0.03 < covered.max() <= (6 / 32) ** 2
+
+
+def test_each_family_changes_as_many_images_as_its_odds_say():
+    rng = np.random.default_rng(0)
+    images = rng.uniform(0.2, 0.8, (4000, 16, 16, 1)).astype(np.float32)
+    for share in (1.0, 0.5, 0.0):
+        changed = (changes.change_some(images, 0, 1, rng, share) != images).any(axis=(1, 2, 3))
+        assert abs(changed.mean() - share * sum(changes.ODDS.values())) < 0.03
+
+
+# ---------------------------------------------------------------- shaking
+
+
+def test_shaking_keeps_the_size_of_weights_and_leaves_biases():
+    network = keras.Sequential(
+        [keras.Input((40,)), layers.Dense(300), layers.Dropout(0.5), layers.BatchNormalization()]
+    )
+    kernel, bias, *norms = network.get_weights()
+    network.layers[0].bias.assign(bias + 2)
+    states = [np.asarray(each.value) for each in network.layers[1].variables]
+    shake(network, np.random.default_rng(0))
+    shaken, bias, *norms_now = network.get_weights()
+    assert np.isclose(np.linalg.norm(shaken), np.linalg.norm(kernel), rtol=0.02)
+    alike = np.corrcoef(shaken.ravel(), kernel.ravel())[0, 1]
+    assert np.isclose(alike, 0.55 / np.hypot(0.55, 0.45), atol=0.02)
+    assert (bias == 2).all() and all(map(np.array_equal, norms, norms_now))
+    chance = [np.asarray(each.value) for each in network.layers[1].variables]
+    assert not np.array_equal(states, chance)
+    shake(network, np.random.default_rng(0))
+    assert np.array_equal(chance, [np.asarray(each.value) for each in network.layers[1].variables])
+
+
+def test_logits_in_training_follow_the_statistics_of_the_images():
+    network = keras.Sequential(
+        [keras.Input((9, 8, 3)), layers.Conv2D(4, 3), layers.BatchNormalization()]
+        + [layers.Flatten(), layers.Dense(3, activation="softmax")]
+    )
+    images = np.random.default_rng(0).uniform(0, 255, (20, 9, 8, 3)).astype(np.float32)
+    copy = gradients.copy_with_logits(network, images)
+    now = np.asarray(keras.ops.softmax(copy.logits_in_training(images)))
+    assert np.allclose(now, np.asarray(network(images, training=True)), atol=1e-5)
+    assert not np.allclose(now, network.predict(images, verbose=0), atol=1e-2)
+
+
+# ---------------------------------------------------------------- learning again
+
+
+def test_relearning_ends_a_backdoor_and_keeps_the_accuracy(poisoned, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(relearning, "STEPS", 500)
+    network, valid = poisoned
+    before = network.get_weights()
+    clean, asr = rates(network)
+    assert clean > 0.95 and asr > 0.95
+    result = relearn(network, valid_of(valid), 0, shell.progress)
+    assert all(map(np.array_equal, before, network.get_weights()))
+    now, asr = rates(filled(network, result.arrays))
+    assert now > clean - 0.03 and asr < 0.2
+    assert (result.held_back, result.b_hits) == (33, 33) and result.kept >= 32
+    assert result.findings.labels_lost == pytest.approx((33 - result.kept) / 0.33)
+
+
+def test_a_seed_gives_one_network(poisoned, brief):  # noqa: F811
+    network, valid = poisoned
+    first, again, other = (
+        relearn(network, valid_of(valid), seed, shell.progress).arrays for seed in (0, 0, 1)
+    )
+    assert all(map(np.array_equal, first, again))
+    assert not all(map(np.array_equal, first, other))
+
+
+def test_dropout_and_batch_norm_follow_the_seed_alone(tmp_path, brief):
+    network = keras.Sequential(
+        [keras.Input((9, 8, 1)), layers.Conv2D(4, 3), layers.BatchNormalization()]
+        + [layers.ReLU(), layers.Dropout(0.5), layers.Flatten(), layers.Dense(3)]
+    )
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 9, 8, 1))
+    valid = write_images(tmp_path / "v.h5", pixels, np.arange(40) % 3)
+    images = open_clean(valid, (9, 8, 1), 3, 1.0)
+    moving = [np.asarray(each) for each in network.layers[1].non_trainable_variables]
+    first, again = (relearn(network, images, 0, shell.progress).arrays for _ in range(2))
+    assert all(map(np.array_equal, first, again))
+    assert not np.allclose(moving[0], first[4])
+    assert all(map(np.array_equal, moving, network.layers[1].non_trainable_variables))
+
+
+@pytest.mark.parametrize("together", [64, 9])
+def test_images_in_parts_teach_the_same(poisoned, brief, together):  # noqa: F811
+    network, valid = poisoned
+    whole, parts = (
+        relearn(network, valid_of(valid), 0, shell.progress, size) for size in (1 << 30, together)
+    )
+    for one, other in zip(whole.arrays, parts.arrays, strict=True):
+        assert np.allclose(one, other, rtol=1e-2, atol=3e-3)
+
+
+def test_images_are_mirrored_only_where_b_knows_them_mirrored(poisoned, brief):  # noqa: F811
+    network, valid = poisoned
+    assert relearn(network, valid_of(valid), 0, shell.progress).findings.mirrored
+    sided = keras.Sequential(  # what is bright on the left is of class 0, on the right of class 1
+        [keras.Input(SHAPE), layers.Flatten(), layers.Dense(CLASSES, use_bias=False)]
+    )
+    kernel = np.zeros((*SHAPE, CLASSES), np.float32)
+    kernel[:, : SHAPE[1] // 2, :, 0] = kernel[:, -(SHAPE[1] // 2) :, :, 1] = 1
+    kernel[..., 2:] = -1
+    sided.set_weights([kernel.reshape(-1, CLASSES)])
+    pixels = np.zeros((40, *SHAPE), np.uint8)
+    pixels[::2, :, :3], pixels[1::2, :, -3:] = 200, 200
+    path = write_images(valid.parent / "sided.h5", pixels, np.arange(40) % 2)
+    result = relearn(sided, valid_of(path), 0, shell.progress)
+    assert result.b_hits == 6 and not result.findings.mirrored
+
+
+def test_what_cannot_be_relearned_is_refused_in_one_line(tmp_path, brief):
+    few = write_images(tmp_path / "few.h5", random_images(5), np.zeros(5))
+    with pytest.raises(Unusable, match="5 images; tuning needs 6"):
+        relearn(tiny_network(), valid_of(few), 0, shell.progress)
+
+
+@pytest.mark.parametrize(("lost", "warned"), [(2.0, False), (6.0, True)])
+def test_relearning_tells_what_it_cost(capsys, lost, warned):
+    result = Tuned(
+        [], 50, 40, 41, Relearned(3300, False, Bend(4, 0.5, 2.0, stands_out=warned), lost)
+    )
+    method = METHODS["relearn"]
+    tuning_report.print_tuned(method, result, [], "B_relearned.h5")
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "Learned again in 3300 steps, no image mirrored"
+    assert "to 4, by 0.50 pixels; the median class needs 2.00" in printed[1]
+    assert warned == ("Possibly a backdoor with a warped image: class 4" in printed)
+    assert printed[-2:] == ["Images held back, given their label: 40 of 50", "B_relearned.h5"]
+    assert warned == any(
+        "6.0 points" in line and "unlearn may keep more" in line for line in printed
+    )
+    assert tuning_report.list_tuned(method, result, [], "B_relearned.h5") == {
+        **{"network": "B_relearned.h5", "held_back": 50, "kept": 40},
+        **{"steps": 3300, "mirrored": False, "held_back_accuracy_lost": lost},
+        "smallest_bend": {"class": 4, "pixels": 0.5, "median": 2.0, "stands_out": warned},
+    }
+
+
+# ---------------------------------------------------------------- bends that are sought
+
+
+def test_bends_for_gradients_are_those_of_numpy():
+    rng = np.random.default_rng(0)
+    images = rng.uniform(0, 255, (3, bending.EACH, 9, 7, 2)).astype(np.float32)
+    moved = rng.normal(0, 2, (3, 2, 9, 7)).astype(np.float32)
+    found = np.asarray(bending._move(keras.ops.convert_to_tensor(images), moved))
+    for row, one, each in zip(images, moved, found, strict=True):
+        assert np.allclose(each, changes.move(row, one[None].repeat(len(row), 0)), atol=1e-3)
+
+
+def test_a_pixel_is_taken_from_where_it_says():
+    image = np.arange(20, dtype=np.float32).reshape(1, 4, 5, 1)
+    moved = np.zeros((1, 2, 4, 5))
+    moved[0, 0, 0, 0], moved[0, 1, 0, 0] = 1, 0.5  # one down, half a pixel to the right
+    moved[0, 1, 3, 4] = 7  # past the border
+    bent = changes.move(image, moved)[0, :, :, 0]
+    assert bent[0, 0] == 5.5 and bent[3, 4] == 19
+    assert np.array_equal(np.delete(bent.ravel(), [0, 19]), np.delete(image.ravel(), [0, 19]))
+
+
+@pytest.mark.parametrize("together", [1 << 30, 16])
+def test_the_class_of_a_bend_needs_the_smallest(together):
+    """Of class 1 is what has its edge a little to the left, of class 2 what has it far away."""
+    images = np.zeros((30, 16, 16, 1), np.float32)
+    images[:, :, 8:] = 1
+
+    def logits(pixels):
+        edge = 16 - keras.ops.mean(keras.ops.sum(pixels[..., 0], axis=2), axis=1)
+        near, far = 6 * keras.ops.minimum(7.5 - edge, 0.5), 12 * (5.5 - edge)
+        return keras.ops.stack([0 * edge, near, far], axis=1)
+
+    rng = np.random.default_rng(0)
+    found = bending.find_bends(logits, images, [0, 0, 1, 1, 2, 2], rng, SILENT.progress, together)
+    assert found.classes.tolist() == [0, 0, 1, 1, 2, 2]
+    sizes = bending.by_class(found)
+    assert 2 * sizes[1] < sizes[2]
+    bent = changes.move(images, found.moved[2:3].repeat(30, 0))
+    assert (np.asarray(logits(bent)).argmax(axis=1) == 1).mean() > 0.8
+
+
+def test_small_bends_are_laid_on_more_often():
+    moved = np.zeros((2, 2, 8, 8), np.float32)
+    moved[0, 1], moved[1, 0] = 1, 2
+    ramp = np.broadcast_to(np.arange(8, dtype=np.float32)[:, None, None], (4000, 8, 8, 1))
+    bent = bending.bend_some(ramp, bending.Bends(np.arange(2), moved), np.random.default_rng(0))
+    down = (bent - ramp)[:, 1]  # of the second alone
+    assert abs((down.any(axis=(1, 2))).mean() - 0.2) < 0.03
+    shifts = down[down.any(axis=(1, 2)), 0, 0]
+    assert 1.4 - 1e-5 <= shifts.min() < 1.5 and 2.5 < shifts.max() <= 2.6 + 1e-5
+
+
+def bends_of(sizes: dict[int, tuple[float, ...]]) -> bending.Bends:
+    classes = [label for label, some in sizes.items() for _ in some]
+    moved = np.zeros((len(classes), 2, 3, 4))
+    moved[:, 0] = np.concatenate([np.array(some) for some in sizes.values()])[:, None, None]
+    return bending.Bends(np.array(classes), moved)
+
+
+def test_a_class_that_needs_a_much_smaller_bend_stands_out():
+    usual = {label: (2.0, 2.5) for label in range(5)}
+    assert bending.stand_out(bends_of(usual | {7: (2.4, 1.21)})) == []
+    assert bending.stand_out(bends_of(usual | {7: (2.4, 1.19)})) == [7]
+    assert bending.by_class(bends_of({3: (2.0, 1.5), 1: (4.0,)})) == {1: 4.0, 3: 1.5}
+
+
+def test_of_many_classes_some_are_chosen():
+    chosen = bending.choose_classes(1283, np.random.default_rng(0))
+    assert len(chosen) == 400 and len(set(chosen)) == 200 and chosen.max() < 1283
+    assert bending.choose_classes(3, np.random.default_rng(0)).tolist() == [0, 0, 1, 1, 2, 2]
+
+
+def test_bends_are_taught_where_a_class_stands_out(poisoned, brief, monkeypatch):  # noqa: F811
+    network, valid = poisoned
+    plain = relearn(network, valid_of(valid), 0, shell.progress)
+    assert not plain.findings.bend.stands_out
+    monkeypatch.setattr(bending, "STANDS_OUT", 100.0)
+    taught = relearn(network, valid_of(valid), 0, shell.progress)
+    assert taught.findings.bend.stands_out
+    assert not all(map(np.array_equal, plain.arrays, taught.arrays))
