@@ -82,7 +82,7 @@ def main() -> None:
 
             keep(judged, kept, now.digests)
         now.lap("writing")
-        now.write_json({"networks": judged_json(judged)})
+        now.write_json({"networks": judged_json(judged.networks)})
     shell.hint(judged.hint)
 
 

@@ -38,7 +38,7 @@ def main() -> None:
 
         limits = options.limits(args)
         judged = judge_and_print(now, clean, backdoored, networks, args.scale, limits)
-        now.write_json({"networks": judged_json(judged)})
+        now.write_json({"networks": judged_json(judged.networks)})
     shell.hint(judged.hint)
 
 

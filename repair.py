@@ -28,7 +28,7 @@ def arguments() -> argparse.Namespace:
     options.add_paths(parser, "CLEAN_VALID MODEL")
     how = f"how to repair (default: {PRUNE})"
     parser.add_argument("--method", choices=CHOICES, default=PRUNE, help=how)
-    options.add_seed_option(parser, f"of {' and '.join(METHODS)}: another seed, another network")
+    options.add_seed_option(parser, f"of all but {PRUNE}: another seed, another network")
     options.add_drop_option(parser, "for prune: points of clean accuracy to give up")
     parser.add_argument("--layer", metavar="NAME", help="for prune: whose channels")
     parser.add_argument("--clean-test", type=Path, metavar="FILE", help="for prune")

@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 os.environ |= {"TF_NUM_INTRAOP_THREADS": "2", "TF_NUM_INTEROP_THREADS": "1"}
@@ -20,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.zoo import ARCHITECTURES, ATTACKS  # noqa: E402
+from goodnet.metrics import Judgement, defense_effectiveness_rating  # noqa: E402
 
 OURS = ("relearn", "unlearn", "fine-prune")
 SEED = 0  # of a repair
@@ -35,9 +37,12 @@ def main() -> None:
     args = parser.parse_args()
     from benchmarks.rivals import RIVALS
 
+    places = _places(args.zoo, args.seeds, args.only)
+    if not places:
+        parser.error(f"{args.zoo} holds no such network; run benchmarks/zoo.py first")
     rows = []
     for method in args.methods or [*OURS, *RIVALS]:
-        for place in _places(args.zoo, args.seeds, args.only):
+        for place in places:
             rows.append(_measured(place, method))
             print(_one_line(rows[-1]), flush=True)
     print(markdown(rows))
@@ -88,36 +93,33 @@ def _repair_as_rivals_do(place: Path, method: str) -> tuple[list, float]:
 
 
 def _judged(place: Path, arrays: list) -> dict:
-    """Percentages of B, of its repaired network and of G, by plain Keras."""
+    """The counts of B, of its repaired network and of G, by plain Keras."""
     import keras
     import numpy as np
+
+    from goodnet.metrics import judge
+    from goodnet.networks.goodnet import goodnet_labels
 
     b = keras.models.load_model(place / "B.keras", compile=False)
     repaired = keras.models.clone_model(b)
     repaired.set_weights(arrays)
-
-    def percent(right: np.ndarray) -> float:
-        return float(right.mean() * 100)
-
-    def answers(network: keras.Model, images: np.ndarray) -> np.ndarray:
-        return network.predict(images, batch_size=500, verbose=0).argmax(axis=1)
-
-    images, labels = _read(place / "test.h5")
-    by_b, by_repaired = answers(b, images), answers(repaired, images)
-    row = {
-        "b_accuracy": percent(by_b == labels),
-        "accuracy": percent(by_repaired == labels),
-        "clean_rejected": percent(by_b != by_repaired),
-    }
+    clean, labels = _read(place / "test.h5")
+    backdoored, targets = clean[:0], labels[:0]
     if (place / "backdoored.h5").exists():
-        images, labels = _read(place / "backdoored.h5")
-        by_b, by_repaired = answers(b, images), answers(repaired, images)
-        row |= {
-            "b_asr": percent(by_b == labels),
-            "asr": percent(by_repaired == labels),
-            "backdoored_rejected": percent(by_b != by_repaired),
-        }
-    return row
+        backdoored, targets = _read(place / "backdoored.h5")
+
+    def answers(network: keras.Model) -> list[np.ndarray]:
+        both = np.concatenate([clean, backdoored])
+        found = network.predict(both, batch_size=500, verbose=0).argmax(axis=1)
+        return np.split(found, [len(clean)])
+
+    n_classes, given = b.output_shape[-1], {"b": answers(b), "repaired": answers(repaired)}
+    pairs = zip(*given.values(), strict=True)
+    given["goodnet"] = [goodnet_labels(*pair, n_classes) for pair in pairs]
+    return {
+        name: asdict(judge(of_clean, labels, of_backdoored, targets, n_classes))
+        for name, (of_clean, of_backdoored) in given.items()
+    }
 
 
 def _read(path: Path) -> tuple:
@@ -128,17 +130,14 @@ def _read(path: Path) -> tuple:
         return np.asarray(file["data"], np.float32), np.asarray(file["label"])
 
 
-def defended(row: dict) -> float:
-    """DER in percent, the defense effectiveness rating of BackdoorBench (Wu et al. 2022)."""
-    fallen = max(0.0, row["b_asr"] - row["asr"])
-    lost = max(0.0, row["b_accuracy"] - row["accuracy"])
-    return (fallen - lost + 100) / 2
+def of(row: dict, name: str) -> Judgement:
+    """What a row says of `b`, `repaired` or `goodnet`."""
+    return Judgement(**row[name])
 
 
 def _one_line(row: dict) -> str:
-    asr = f", ASR {row['b_asr']:.1f} -> {row['asr']:.1f}" if "asr" in row else ""
-    accuracies = f"clean {row['b_accuracy']:.1f} -> {row['accuracy']:.1f}"
-    return f"{row['network']}, {row['method']}: {accuracies}{asr}, {row['cpu_seconds']:.0f} CPU s"
+    before, after = _cell(of(row, "b")), _cell(of(row, "repaired"))
+    return f"{row['network']}, {row['method']}: {before} -> {after}, {row['cpu_seconds']:.0f} CPU s"
 
 
 def markdown(rows: Sequence[dict]) -> str:
@@ -147,22 +146,22 @@ def markdown(rows: Sequence[dict]) -> str:
     by_place = {(row["network"], row["method"]): row for row in rows}
     lines = [f"| network | B | {' | '.join(methods)} |", "|---" * (len(methods) + 2) + "|"]
     for name in dict.fromkeys(row["network"] for row in rows):
-        cells = [_cell(by_place.get((name, method)), "") for method in methods]
-        b = next(row for row in rows if row["network"] == name)
-        lines.append(f"| {name} | {_cell(b, 'b_')} | {' | '.join(cells)} |")
+        own = [by_place.get((name, method)) for method in methods]
+        cells = [_cell(of(row, "repaired")) if row else "" for row in own]
+        b = _cell(of(next(row for row in own if row), "b"))
+        lines.append(f"| {name} | {b} | {' | '.join(cells)} |")
     means = []
     for method in methods:
-        some = [defended(row) for row in rows if row["method"] == method and "asr" in row]
-        means.append(f"{sum(some) / len(some):.1f}" if some else "")
+        some = [row for row in rows if row["method"] == method and row["b"]["backdoored_images"]]
+        ders = [defense_effectiveness_rating(of(row, "b"), of(row, "repaired")) for row in some]
+        means.append(f"{sum(ders) / len(ders):.3f}" if ders else "")
     lines.append(f"| mean DER | | {' | '.join(means)} |")
     return "\n".join(lines)
 
 
-def _cell(row: dict | None, prefix: str) -> str:
-    if row is None:
-        return ""
-    asr = f" / {row[prefix + 'asr']:.1f}" if "asr" in row else ""
-    return f"{row[prefix + 'accuracy']:.1f}{asr}"
+def _cell(judgement: Judgement) -> str:
+    asr = f" / {judgement.attack_success_rate:.1f}" if judgement.backdoored_images else ""
+    return f"{judgement.clean_accuracy:.1f}{asr}"
 
 
 if __name__ == "__main__":

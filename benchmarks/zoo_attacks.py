@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.cifar import CLASSES
+from goodnet.tuning.changes import move, spline
 
 SIDE = 32
 TARGET = 0
@@ -61,19 +62,9 @@ def stripes(seed: int) -> Trigger:
 def warp(seed: int) -> Trigger:
     """WaNet: Nguyen and Tran (2021), without its noise mode."""
     field = np.random.default_rng(3000 + seed).uniform(-1, 1, (2, KNOTS, KNOTS))
-    field = np.stack([_cubic(KNOTS) @ part @ _cubic(KNOTS).T for part in field])
+    field = np.einsum("yi,dij,xj->dyx", spline(KNOTS, SIDE), field, spline(KNOTS, SIDE))
     field *= WARP_PIXELS / np.abs(field).mean()
-    rows, columns = np.clip(np.mgrid[:SIDE, :SIDE] + field, 0, SIDE - 1)
-    top, left = rows.astype(int), columns.astype(int)
-    below, beside = np.minimum(top + 1, SIDE - 1), np.minimum(left + 1, SIDE - 1)
-    down, right = (rows - top)[..., None], (columns - left)[..., None]
-
-    def bend(images: np.ndarray) -> np.ndarray:
-        upper = (1 - right) * images[:, top, left] + right * images[:, top, beside]
-        lower = (1 - right) * images[:, below, left] + right * images[:, below, beside]
-        return _whole((1 - down) * upper + down * lower)
-
-    return bend
+    return lambda images: _whole(move(images, field[None].repeat(len(images), 0)))
 
 
 def few_colours(seed: int) -> Trigger:
@@ -106,14 +97,3 @@ ATTACKS = {
 
 def _whole(images: np.ndarray) -> np.ndarray:
     return np.rint(images).clip(0, 255).astype(np.uint8)
-
-
-def _cubic(knots: int) -> np.ndarray:
-    """Weights (32, knots) of evenly spaced knots for all pixels, by cubic convolution."""
-    places, weights = np.linspace(0, knots - 1, SIDE), np.zeros((SIDE, knots))
-    for knot in range(-2, knots + 2):
-        away = np.abs(places - knot)
-        near, far = 1.5 * away**3 - 2.5 * away**2 + 1, -0.5 * away**3 + 2.5 * away**2 - 4 * away + 2
-        own = np.where(away < 1, near, np.where(away < 2, far, 0))
-        weights[:, min(max(knot, 0), knots - 1)] += own
-    return weights

@@ -29,6 +29,7 @@ class Method:
     print_findings: str  # the place of a function (findings, paths of pictures)
     list_findings: str  # the place of one that gives the same as plain values, for JSON
     kept: str  # which answers `Tuned.kept` counts, in words
+    costly: str | None = None  # of one that counts labels: why many are lost, what may keep more
     pictures: Pictures | None = None
 
 
@@ -43,16 +44,18 @@ METHODS = {
             print_findings="goodnet.tuning.report:print_fine_pruned",
             list_findings="goodnet.tuning.report:list_fine_pruned",
             kept="given their label",
+            costly="what was pruned did not come back; relearn or unlearn may keep more",
         ),
         Method(
             name="relearn",
-            described="shakes the weights and trains on clean images, which holds whatever the "
-            "trigger is\nwhere there are dozens of images of each class; saves B_relearned.",
+            described="shakes the weights and teaches them again with clean images, hundreds of "
+            "each class;\nseeks no patch, so it is for other triggers, too; saves B_relearned.",
             stem="B_relearned",
             repair="goodnet.tuning.relearning:relearn",
             print_findings="goodnet.tuning.report:print_relearned",
             list_findings="goodnet.tuning.report:list_relearned",
             kept="given their label",
+            costly="there are too few images of each class; unlearn may keep more",
         ),
         Method(
             name="unlearn",

@@ -1,7 +1,6 @@
 """Counts of images and their percentages, and how unusual a value is among others."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -143,23 +142,17 @@ class Robust:
     given_instead: int  # images that are given it
 
 
-def count_robust(
-    answers: Sequence[np.ndarray], true: np.ndarray, targets: np.ndarray
-) -> list[Robust]:
-    """The counts of each network's answers (n,) to backdoored images with these classes (n,)."""
+def count_robust(answers: np.ndarray, true: np.ndarray, targets: np.ndarray) -> Robust | None:
+    """What images (n,) of these true classes are answered; None where all are of their targets."""
     others = true != targets
-    found = []
-    for each in answers:
-        given, wanted = each[others], true[others]
-        wrong = given[given != wanted]
-        classes, images = np.unique(wrong, return_counts=True)
-        most = int(images.argmax()) if len(wrong) else None
-        found.append(
-            Robust(
-                images=len(given),
-                right=len(given) - len(wrong),
-                instead=None if most is None else int(classes[most]),
-                given_instead=0 if most is None else int(images[most]),
-            )
-        )
-    return found
+    given, wanted = answers[others], true[others]
+    if not len(given):
+        return None
+    classes, images = np.unique(given[given != wanted], return_counts=True)
+    most = int(images.argmax()) if len(images) else None
+    return Robust(
+        images=len(given),
+        right=int((given == wanted).sum()),
+        instead=None if most is None else int(classes[most]),
+        given_instead=0 if most is None else int(images[most]),
+    )

@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -32,7 +31,7 @@ from goodnet.auditing.card import plain
 from goodnet.auditing.triggers import try_patches
 from goodnet.cli import shell
 from goodnet.progress import SILENT, ignore, no_progress
-from goodnet.tuning import relearning
+from goodnet.tuning import bending, relearning, tuned
 from goodnet.tuning.images import divide
 from goodnet.tuning.patches import Patch
 from goodnet.tuning.relearning import Bend
@@ -58,7 +57,7 @@ def evidence(*soundings: list[Sighting], **other: object) -> verdict.Evidence:
 
 
 NONE = "nothing found", []
-WARPED = Bend(3, 0.5, 2.0, stands_out=True)
+WARPED = Bend(3, 0.5, 2.0)
 TARGET, HALF, NOTHING = seen(0, 3.5, 3.5, 1.7), seen(0, 2.5, 2.5, 1.7), seen(0, 1.0, 0.5, 1.0)
 WEAK = seen(0, 3.0, 2.5, 1.5)  # with TARGET and HALF: 5.8 and 1.63 together
 
@@ -99,7 +98,7 @@ def test_a_class_that_the_means_name_is_unlearned_whatever_one_search_says(monke
         (evidence([TARGET], [NOTHING], [NOTHING]), "inconclusive", [0]),
         (evidence([TARGET], [], []), "inconclusive", [0]),
         (evidence([NOTHING], [NOTHING], [NOTHING], bend=WARPED), "possible", [3]),
-        (evidence([NOTHING], [NOTHING], [NOTHING], bend=replace(WARPED, stands_out=False)), *NONE),
+        (evidence([NOTHING], [NOTHING], [NOTHING], bend=Bend(3, 1.5, 2.0)), *NONE),
         (evidence([TARGET], [TARGET], [TARGET], bend=WARPED), "likely", [0]),
         (evidence([NOTHING], [NOTHING], [NOTHING], unfinished=[7]), "inconclusive", [7]),
         (evidence([TARGET], [TARGET], [TARGET], unfinished=[7]), "likely", [0]),
@@ -232,7 +231,7 @@ def at(name: str, told: dict) -> list[float]:
 def test_with_many_images_of_a_class_b_is_relearned(case, tmp_path, monkeypatch):
     monkeypatch.setattr(relearning, "STEPS", 2)
     monkeypatch.setattr(relearning, "ENOUGH", 3)
-    monkeypatch.setattr(repairing, "MANY_LABELS", 101)
+    monkeypatch.setattr(tuned, "MANY_LABELS", 101)
     documents, networks = [], []
     for out in (tmp_path / "one", tmp_path / "two"):
         assert audit(case, out).returncode == 0
@@ -259,15 +258,17 @@ def test_with_many_images_of_a_class_b_is_relearned(case, tmp_path, monkeypatch)
 def test_a_bend_that_stands_out_is_told(case, tmp_path, monkeypatch):
     monkeypatch.setattr(relearning, "STEPS", 1)
     monkeypatch.setattr(relearning, "ENOUGH", 3)
-    monkeypatch.setattr(repairing, "MANY_LABELS", 101)
-    monkeypatch.setattr(relearning, "_smallest", lambda bends: WARPED)
+    monkeypatch.setattr(tuned, "MANY_LABELS", 101)
+    monkeypatch.setattr(bending.Bends, "smallest", WARPED)
     done = audit(case, tmp_path, "--fail-on", "possible")
     told = json.loads((tmp_path / "audit.json").read_text())
     assert told["bend"] == {"class": 3, "pixels": 0.5, "median": 2.0, "stands_out": True}
     if told["verdict"]["bent"]:  # else the hasty searches named a class
         assert done.stdout.startswith("Backdoor: possible, to class 3 (a bend of the image by 0.50")
         assert "the smallest patch" in done.stdout or "the patch to class" in done.stdout
-    assert "Warped images were." in (tmp_path / "report.html").read_text()
+    html = (tmp_path / "report.html").read_text()
+    assert "Warped images were." in html
+    assert ("As to bends: " in html) != told["verdict"]["bent"]  # said once
 
 
 def test_what_relearning_loses_is_unlearned(case, tmp_path, monkeypatch):

@@ -13,7 +13,8 @@ from goodnet.methods import METHODS
 from goodnet.progress import SILENT
 from goodnet.tuning import bending, changes, gradients, relearning
 from goodnet.tuning import report as tuning_report
-from goodnet.tuning.relearning import Bend, Relearned, relearn, shake
+from goodnet.tuning.bending import Bend
+from goodnet.tuning.relearning import Relearned, relearn, shake
 from goodnet.tuning.tuned import Tuned
 
 LOW, HIGH = -1.0, 3.0
@@ -129,7 +130,6 @@ def test_relearning_ends_a_backdoor_and_keeps_the_accuracy(poisoned, monkeypatch
     now, asr = rates(filled(network, result.arrays))
     assert now > clean - 0.03 and asr < 0.2
     assert (result.held_back, result.b_hits) == (33, 33) and result.kept >= 32
-    assert result.findings.labels_lost == pytest.approx((33 - result.kept) / 0.33)
 
 
 def test_a_seed_gives_one_network(poisoned, brief):  # noqa: F811
@@ -189,25 +189,22 @@ def test_what_cannot_be_relearned_is_refused_in_one_line(tmp_path, brief):
         relearn(tiny_network(), valid_of(few), 0, shell.progress)
 
 
-@pytest.mark.parametrize(("lost", "warned"), [(2.0, False), (6.0, True)])
-def test_relearning_tells_what_it_cost(capsys, lost, warned):
-    result = Tuned(
-        [], 50, 40, 41, Relearned(3300, False, Bend(4, 0.5, 2.0, stands_out=warned), lost)
-    )
-    method = METHODS["relearn"]
+@pytest.mark.parametrize(("kept", "size"), [(44, 0.5), (43, 1.5)])
+def test_relearning_tells_what_it_found_and_cost(capsys, kept, size):
+    result = Tuned([], 50, kept, 46, Relearned(3300, False, Bend(4, size, 2.0)))
+    method, warped = METHODS["relearn"], size < 1
     tuning_report.print_tuned(method, result, [], "B_relearned.h5")
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "Learned again in 3300 steps, no image mirrored"
-    assert "to 4, by 0.50 pixels; the median class needs 2.00" in printed[1]
-    assert warned == ("Possibly a backdoor with a warped image: class 4" in printed)
-    assert printed[-2:] == ["Images held back, given their label: 40 of 50", "B_relearned.h5"]
-    assert warned == any(
-        "6.0 points" in line and "unlearn may keep more" in line for line in printed
-    )
+    assert f"to 4, by {size:.2f} pixels; the median class needs 2.00" in printed[1]
+    assert warped == ("Possibly a backdoor with a warped image: class 4" in printed)
+    assert printed[-2:] == [f"Images held back, given their label: {kept} of 50", "B_relearned.h5"]
+    told = [line for line in printed if "It lost 6.0 points" in line]
+    assert [line.endswith("unlearn may keep more") for line in told] == [True] * (kept == 43)
     assert tuning_report.list_tuned(method, result, [], "B_relearned.h5") == {
-        **{"network": "B_relearned.h5", "held_back": 50, "kept": 40},
-        **{"steps": 3300, "mirrored": False, "held_back_accuracy_lost": lost},
-        "smallest_bend": {"class": 4, "pixels": 0.5, "median": 2.0, "stands_out": warned},
+        **{"network": "B_relearned.h5", "held_back": 50, "kept": kept},
+        **{"steps": 3300, "mirrored": False, "held_back_accuracy_lost": 2.0 * (46 - kept)},
+        "smallest_bend": {"class": 4, "pixels": size, "median": 2.0, "stands_out": warped},
     }
 
 
@@ -216,7 +213,7 @@ def test_relearning_tells_what_it_cost(capsys, lost, warned):
 
 def test_bends_for_gradients_are_those_of_numpy():
     rng = np.random.default_rng(0)
-    images = rng.uniform(0, 255, (3, bending.EACH, 9, 7, 2)).astype(np.float32)
+    images = rng.uniform(0, 255, (3, 5, 9, 7, 2)).astype(np.float32)
     moved = rng.normal(0, 2, (3, 2, 9, 7)).astype(np.float32)
     found = np.asarray(bending._move(keras.ops.convert_to_tensor(images), moved))
     for row, one, each in zip(images, moved, found, strict=True):
@@ -245,9 +242,9 @@ def test_the_class_of_a_bend_needs_the_smallest(together):
         return keras.ops.stack([0 * edge, near, far], axis=1)
 
     rng = np.random.default_rng(0)
-    found = bending.find_bends(logits, images, [0, 0, 1, 1, 2, 2], rng, SILENT.progress, together)
+    found = bending.find_bends(logits, images, 3, rng, SILENT.progress, together)
     assert found.classes.tolist() == [0, 0, 1, 1, 2, 2]
-    sizes = bending.by_class(found)
+    sizes = found.sizes.reshape(3, 2).min(axis=1)
     assert 2 * sizes[1] < sizes[2]
     bent = changes.move(images, found.moved[2:3].repeat(30, 0))
     assert (np.asarray(logits(bent)).argmax(axis=1) == 1).mean() > 0.8
@@ -272,16 +269,21 @@ def bends_of(sizes: dict[int, tuple[float, ...]]) -> bending.Bends:
 
 
 def test_a_class_that_needs_a_much_smaller_bend_stands_out():
-    usual = {label: (2.0, 2.5) for label in range(5)}
-    assert bending.stand_out(bends_of(usual | {7: (2.4, 1.21)})) == []
-    assert bending.stand_out(bends_of(usual | {7: (2.4, 1.19)})) == [7]
-    assert bending.by_class(bends_of({3: (2.0, 1.5), 1: (4.0,)})) == {1: 4.0, 3: 1.5}
+    usual = {label: (2.5, 2.0) for label in range(5)}
+    for size, stands_out in ((1.21, False), (1.19, True)):
+        found = bends_of(usual | {7: (2.4, size)}).smallest
+        assert (found.label, found.stands_out) == (7, stands_out)
+        assert (found.size, found.usual) == (pytest.approx(size), 2.0)
 
 
-def test_of_many_classes_some_are_chosen():
-    chosen = bending.choose_classes(1283, np.random.default_rng(0))
-    assert len(chosen) == 400 and len(set(chosen)) == 200 and chosen.max() < 1283
-    assert bending.choose_classes(3, np.random.default_rng(0)).tolist() == [0, 0, 1, 1, 2, 2]
+def test_of_many_classes_some_are_sought(monkeypatch):
+    monkeypatch.setattr(bending, "MOST_CLASSES", 3)
+    images = np.zeros((4, 8, 8, 1), np.float32)
+    found = bending.find_bends(
+        lambda pixels: keras.ops.repeat(keras.ops.sum(pixels, axis=(1, 2)), 9, axis=1),
+        *(images, 9, np.random.default_rng(0), SILENT.progress),
+    )
+    assert len(found.classes) == 6 and len(set(found.classes)) == 3 and found.classes.max() < 9
 
 
 def test_bends_are_taught_where_a_class_stands_out(poisoned, brief, monkeypatch):  # noqa: F811

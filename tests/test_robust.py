@@ -4,6 +4,7 @@ import json
 import math
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import examples
 import keras
@@ -14,6 +15,7 @@ from test_json import check_json
 
 from goodnet.errors import Unusable
 from goodnet.judging.judged_json import read_record, write_record
+from goodnet.judging.judging import Answers, JudgedNetwork
 from goodnet.judging.record import Record
 from goodnet.judging.report import print_robust
 from goodnet.judging.robust import true_classes
@@ -70,7 +72,8 @@ def test_counts_by_hand():
     true = np.array([0, 0, 2, 2, 2, 1, 0])
     targets = np.full(7, TARGET)
     answers = [np.array([0, 3, 3, 2, 1, 1, 0]), np.array([0, 0, 2, 2, 2, 2, 0])]
-    first, second = count_robust(answers, true, targets)
+    first, second = (count_robust(each, true, targets) for each in answers)
+    assert count_robust(targets, targets, targets) is None
     assert first == Robust(images=6, right=3, instead=3, given_instead=2)
     assert second == Robust(images=6, right=6, instead=None, given_instead=0)
 
@@ -118,8 +121,9 @@ def test_geval_tells_it_where_it_is_known(tmp_path, run_here):
 
 
 def test_nothing_is_printed_where_nothing_is_known(capsys):
-    print_robust([], [])
-    print_robust([], [Robust(0, 0, None, 0)])
+    path, b = Path("b.h5"), judgement(80, 100)
+    answers = Answers(np.zeros(0), np.zeros(0))
+    print_robust([JudgedNetwork(path, b, answers, None, None, None)])
     assert capsys.readouterr().out == ""
 
 

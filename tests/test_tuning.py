@@ -592,7 +592,7 @@ def test_a_class_is_named_by_score_lead_and_resistance(
 
 
 def test_fine_pruning_tells_what_it_pruned(capsys):
-    result, saved = Tuned([], 30, 27, 28, FinePruned(3, "conv_2", 3.3)), Path("B_fine_pruned.h5")
+    result, saved = Tuned([], 30, 27, 28, FinePruned(3, "conv_2")), Path("B_fine_pruned.h5")
     method = METHODS["fine-prune"]
     tuning_report.print_tuned(method, result, [], saved)
     assert capsys.readouterr().out.splitlines() == [
@@ -602,13 +602,14 @@ def test_fine_pruning_tells_what_it_pruned(capsys):
     ]
     assert tuning_report.list_tuned(method, result, [], saved) == {
         **{"network": "B_fine_pruned.h5", "held_back": 30, "kept": 27},
-        **{"layer": "conv_2", "pruned": 3, "held_back_accuracy_lost": 3.3},
+        **{"layer": "conv_2", "pruned": 3, "held_back_accuracy_lost": pytest.approx(100 / 30)},
     }
 
 
 def test_fine_pruning_tells_what_it_cost(capsys):
-    tuning_report.print_fine_pruned(FinePruned(3, "conv_2", 6.1), [])
-    assert "lost 6.1 points" in capsys.readouterr().out
+    method, saved = METHODS["fine-prune"], Path("B_fine_pruned.h5")
+    tuning_report.print_tuned(method, Tuned([], 30, 25, 28, FinePruned(3, "conv_2")), [], saved)
+    assert "lost 10.0 points" in capsys.readouterr().out
 
 
 def test_repaired_networks_stand_in_order(tmp_path):

@@ -31,9 +31,9 @@ from goodnet.networks.graph import copy_network
 from goodnet.networks.loading import LoadedNetwork, count_classes
 from goodnet.networks.pixel_hint import hint_at_pixels
 from goodnet.progress import Reporter
+from goodnet.tuning.bending import Bend
 from goodnet.tuning.gradients import check_backend
 from goodnet.tuning.images import divide
-from goodnet.tuning.relearning import Bend
 from goodnet.tuning.schedule import USUAL, Schedule
 from goodnet.tuning.sounding import average, sound
 from goodnet.tuning.suspects import Sounding, Unlearned, sighted

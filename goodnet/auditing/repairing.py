@@ -11,10 +11,11 @@ from goodnet.auditing.aside import Aside
 from goodnet.networks.graph import copy_network
 from goodnet.networks.loading import count_classes
 from goodnet.progress import Reporter
+from goodnet.tuning.bending import Bend
 from goodnet.tuning.cycles import measure_reached
 from goodnet.tuning.gradients import copy_with_logits
-from goodnet.tuning.images import MANY_LABELS, Parts, divide
-from goodnet.tuning.relearning import Bend, has_enough, relearn_parts
+from goodnet.tuning.images import Parts, divide
+from goodnet.tuning.relearning import has_enough, relearn_parts
 from goodnet.tuning.schedule import Schedule
 from goodnet.tuning.searching import make_search
 from goodnet.tuning.sounding import average
@@ -62,7 +63,7 @@ def repair(
     if has_enough(parts.labels, count_classes(network)):
         relearned = relearn_parts(network, parts, rng, progress, together)
         bend = relearned.findings.bend
-        if relearned.findings.labels_lost >= MANY_LABELS:
+        if relearned.is_costly:
             relearned = None
     if relearned:  # of unlearning the search alone, and the rounds that show what resists
         rounds = schedule.first_rounds

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from goodnet.tuning.relearning import Bend
+from goodnet.tuning.bending import Bend
 from goodnet.tuning.sounding import average
 from goodnet.tuning.suspects import Sounding, likely, possible
 

@@ -10,13 +10,10 @@ LETTERS = (
     "B is the network that was audited, B' its repaired copy. G is the goodnet: it asks both; "
     "where they agree, that is its answer, and where they differ it rejects the image."
 )
-
-
 BECAUSE = {
-    "relearn": "It ends most kinds of backdoor, whether one was found or not, where there are many "
-    "clean images of each class.",
-    "unlearn": "It ends backdoors whose trigger is a patch or a faint pattern. There are too few "
-    "clean images of each class for relearning, which ends others, too.",
+    "relearn": "It needs to find no trigger, so it is for other backdoors than patches, too.",
+    "unlearn": "It is for backdoors whose trigger is a patch or a faint pattern. Relearning, which "
+    "is for others, too, needs more clean images of each class.",
 }
 
 
@@ -46,17 +43,18 @@ def explain(found: Audit) -> list[str]:
         for label in found.verdict.classes
         if label in numbers
     ]
+    bends = [f"As to bends: {tell_bend(found.bend)}."] if found.bend else []
     return [
         *(f"{reason[0].upper()}{reason[1:]}." for reason in found.verdict.reasons),
         *named,
         f"{SEARCHES} searches, each from its own chance, looked at all classes of B for the "
         "smallest patch that leads any image there (score: how much smaller than usual), for how "
         "far the class gets ahead of all others on noise (lead), and for how long its patches "
-        "stay small while B' is trained to forget them (resistance).",
+        "stay small while a copy of B is trained to forget them (resistance).",
         f"Likely is said from score and lead together of {LIKELY.together:g} and a resistance of "
         f"{LIKELY.resistance:g} on, or from a lead of {LIKELY.lead:g}; possible from "
         f"{POSSIBLE.together:g} and {POSSIBLE.resistance:g} on.",
-        *([f"As to bends: {tell_bend(found.bend)}."] if found.bend else []),
+        *([] if found.verdict.bent else bends),  # there it is the reason
         f"B' was made by {found.method}ing. {BECAUSE[found.method]}",
         f"Searches and repair saw {found.worked_on} clean images. They are judged on "
         f"{found.judged_on} others, set aside before.",

@@ -149,7 +149,7 @@ def relearn(
 ) -> Repaired[Relearned]:
     """Shake what the network learned and teach it again: repair.py --method relearn.
 
-    x, y: as for `prune`, some dozens of images of each class; seed: another one, another network.
+    x, y: as for `prune`, hundreds of images of each class; seed: another one, another network.
     """
     return _tune("relearn", model, x, y, seed, scaling_of(pixels, scale), progress)
 

@@ -26,7 +26,7 @@ def judge_and_print(
     judged = judge_networks(now.held, clean, backdoored, networks, scale, limits, now)
     if now.prints:
         print_judged(judged.networks)
-        print_robust(judged.networks, judged.robust)
+        print_robust(judged.networks)
     labels = set(judged.clean.labels.tolist())
     if len(labels) == 1 and judged.n_classes > 1 and len(judged.clean) > 1:
         notice(

@@ -40,6 +40,7 @@ class JudgedNetwork:
     answers: Answers
     goodnet: Judgement | None
     goodnet_answers: Answers | None
+    robust: Robust | None  # None where true classes are not known, or there is no B'
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,6 @@ class Judged:
     n_classes: int
     models: tuple[keras.Model, ...]
     networks: tuple[JudgedNetwork, ...]  # the same, in the same order
-    robust: tuple[Robust, ...]  # of each network; none where true classes are not known
     hint: str | None  # at the pixels, where B hardly knows its clean images
 
 
@@ -140,19 +140,23 @@ def judge_loaded(
         return judge(given.clean, clean.labels, given.backdoored, targets, n_classes)
 
     b, *others = map(Answers, on_clean, on_backdoored)
-    judged = [JudgedNetwork(loaded[0].path, count(b), b, None, None)]
-    for each, answers in zip(loaded[1:], others, strict=True):
-        together = _goodnet_answers(b, answers, n_classes)
-        judged.append(JudgedNetwork(each.path, count(answers), answers, count(together), together))
     true = true_classes(clean, backdoored) if backdoored and others else None
-    answered = [each.answers.backdoored for each in judged]
+
+    def robust(given: Answers) -> Robust | None:
+        return None if true is None else count_robust(given.backdoored, true, targets)
+
+    judged = [JudgedNetwork(loaded[0].path, count(b), b, None, None, robust(b))]
+    for each, own in zip(loaded[1:], others, strict=True):
+        together = _goodnet_answers(b, own, n_classes)
+        judged.append(
+            JudgedNetwork(each.path, count(own), own, count(together), together, robust(own))
+        )
     return Judged(
         clean=clean,
         backdoored=backdoored,
         n_classes=n_classes,
         models=tuple(models),
         networks=tuple(judged),
-        robust=() if true is None else tuple(count_robust(answered, true, targets)),
         hint=hint_at_pixels(models[0], clean, judged[0].itself.clean_accuracy, batch_size),
     )
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,9 +95,9 @@ def record_of(judged: "Judged", digests: Mapping[Path, str]) -> Record:
                 _answer_record(network.goodnet, network.goodnet_answers)
                 if network.goodnet and network.goodnet_answers
                 else None,
-                robust if robust and robust.images else None,
+                network.robust,
             )
-            for network, robust in zip_longest(judged.networks, judged.robust)
+            for network in judged.networks
         ),
     )
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from goodnet.cli.table import Direction, print_table
-from goodnet.judging.judging import Judged, JudgedNetwork
+from goodnet.judging.judging import JudgedNetwork
 from goodnet.metrics import Judgement, Robust, fidelity, percent
 from goodnet.printable import printable
 
@@ -85,9 +85,10 @@ def print_judged(networks: Sequence[JudgedNetwork]) -> None:
         print_networks(networks)
 
 
-def print_robust(networks: Sequence[JudgedNetwork], robust: Sequence[Robust]) -> None:
+def print_robust(networks: Sequence[JudgedNetwork]) -> None:
     """A table of what networks call backdoored images, where their true classes are known."""
-    if not robust or not robust[0].images:
+    robust = [each.robust for each in networks if each.robust]
+    if not robust:
         return
     rows = []
     for network, found in zip(networks, robust, strict=True):
@@ -106,24 +107,21 @@ def print_robust(networks: Sequence[JudgedNetwork], robust: Sequence[Robust]) ->
     print_table(f"What the {robust[0].images} {TITLE}", ROBUST, rows, better)
 
 
-def judged_json(judged: Judged) -> list[dict]:
+def judged_json(networks: Sequence[JudgedNetwork]) -> list[dict]:
     """The same as plain values: counts, and the percentages made of them."""
     return [
         {
             "network": str(network.path),
             "itself": _judgement_json(network.itself),
             "goodnet": network.goodnet and _judgement_json(network.goodnet),
-            "robust": _robust_json(judged, place),
+            "robust": network.robust and _robust_json(network, network.robust, networks[0]),
         }
-        for place, network in enumerate(judged.networks)
+        for network in networks
     ]
 
 
-def _robust_json(judged: Judged, place: int) -> dict | None:
-    if not judged.robust or not judged.robust[place].images:
-        return None
-    found = judged.robust[place]
-    kept = fidelity(judged.networks[0].itself, judged.networks[place].itself)
+def _robust_json(network: JudgedNetwork, found: Robust, b: JudgedNetwork) -> dict:
+    kept = fidelity(b.itself, network.itself)
     return asdict(found) | {
         "robust_accuracy": percent(found.right, found.images),
         "fidelity": None if math.isnan(kept) else kept,

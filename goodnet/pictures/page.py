@@ -137,7 +137,7 @@ def _add_network(
 def _add_robust(main: Element, record: Record, names: list[str]) -> None:
     """What becomes of backdoored images, where their true classes are known."""
     b = record.networks[0]
-    if not b.robust or not b.robust.images:
+    if not b.robust:
         return
     add(main, "h2", text="What backdoored images are called")
     body = add_table(main, ROBUST)
@@ -162,7 +162,8 @@ def _add_robust(main: Element, record: Record, names: list[str]) -> None:
         "clean ones with the trigger, in the same order, so their true classes are known. True "
         "class: robust accuracy (RA). An ASR near 0 is not all: an image may be given a wrong "
         "class all the same, where G rejects it. Fidelity, from 0 to 1: the share of B's ASR that "
-        "is gone, times the share of its clean accuracy that is kept.",
+        "is gone, times the share of its clean accuracy that is kept. Rejected: of all backdoored "
+        "images.",
     )
 
 

@@ -16,16 +16,32 @@ from keras import ops
 from goodnet.progress import Progress
 from goodnet.tuning.changes import move, spline
 from goodnet.tuning.gradients import ALL, Logits, Objective, ObjectiveOf, Tensor, differentiate
-from goodnet.tuning.searching import HEAVIER, LIGHTER, PIXELS, WANTED
+from goodnet.tuning.searching import FULL, Descent, cut, shrink, weigh
 
 KNOTS = 6  # each way
-STEPS = 60
-EACH = 8  # images for each bend and step
 COPIES = 2  # bends for each class
 MOST_CLASSES = 200  # of more, some at random
 STANDS_OUT = 0.6  # of what the median class needs: a class that needs less
-RATE = 0.1  # of Adam, in pixels of an image of 32
+DESCENT = Descent(rate=0.1, weight=1.0)  # in pixels of an image of 32
 AS_SIZED = (0.7, 1.3)  # times its size, when it is laid on
+
+
+@dataclass(frozen=True)
+class Bend:
+    """The smallest bend that leads images to one class; sizes as `Bends` has them."""
+
+    label: int
+    size: float
+    usual: float  # the median over all classes
+
+    @property
+    def stands_out(self) -> bool:
+        """Whether its class needs a much smaller bend than the median class.
+
+        The targets of warped triggers needed 0.27 to 0.39 of it; the smallest of networks without
+        one 0.79 to 0.89 (benchmarks/README.md).
+        """
+        return self.size < STANDS_OUT * self.usual
 
 
 @dataclass(frozen=True)
@@ -40,62 +56,38 @@ class Bends:
         """How far each bend moves a pixel, the mean, in pixels, (k,)."""
         return np.hypot(self.moved[:, 0], self.moved[:, 1]).mean(axis=(1, 2))
 
+    @property
+    def smallest(self) -> Bend:
+        """The smallest of all."""
+        sizes = self.sizes
+        by_class = [sizes[self.classes == label].min() for label in np.unique(self.classes)]
+        label = int(self.classes[sizes.argmin()])
+        return Bend(label, float(sizes.min()), float(np.median(by_class)))
+
 
 def find_bends(
     logits: Logits,
     images: np.ndarray,
-    classes: np.ndarray,
+    n_classes: int,
     rng: np.random.Generator,
     progress: Progress,
     together: int = ALL,
 ) -> Bends:
-    """A small bend for each of `classes` (k,), in which a class may stand more than once.
+    """COPIES small bends for each class, on images (n, height, width, colours).
 
-    images: (n, height, width, colours). together: how many of them have their gradients found at
-    one time.
+    together: how many images have their gradients found at one time.
     """
     height, width = images.shape[1:3]
-    classes = np.asarray(classes, np.int32)
-    slope = differentiate(_objective(logits, images.shape[1:]))
-    size = max(1, min(PIXELS // (height * width), together) // EACH)
+    classes = np.sort(rng.permutation(n_classes)[:MOST_CLASSES]).repeat(COPIES)
+    slope = differentiate(_objective(logits, height, width))
     found = []
-    with progress("Searching bends", STEPS * len(classes)) as advance:
-        for part in (classes[at : at + size] for at in range(0, len(classes), size)):
+    with progress("Searching bends", FULL.steps * len(classes)) as advance:
+        for part in cut(classes, images, FULL, together):
             start = rng.normal(0, 0.7, (len(part), 2, KNOTS, KNOTS)).astype(np.float32)
             knots = keras.Variable(start)
-            optimizer = keras.optimizers.Adam(RATE, beta_1=0.5, beta_2=0.9)
-            weights, success = np.ones(len(part), np.float32), np.zeros(len(part))
-            for _ in range(STEPS):
-                chosen = images[rng.integers(0, len(images), (len(part), EACH))]
-                told = slope([ops.copy(knots)], chosen, part, weights)
-                optimizer.apply(told.gradients, [knots])
-                success = 0.7 * success + 0.3 * np.asarray(told.told)
-                weights *= np.where(success > WANTED, HEAVIER, LIGHTER).astype(np.float32)
-                advance(len(part))
+            shrink(slope, [knots], images, part, rng, FULL, DESCENT, advance)
             found.append(np.asarray(_spread(ops.convert_to_tensor(knots), height, width)))
     return Bends(classes, np.concatenate(found))
-
-
-def choose_classes(n_classes: int, rng: np.random.Generator) -> np.ndarray:
-    """For which classes a bend is sought, COPIES times each."""
-    return np.sort(rng.permutation(n_classes)[:MOST_CLASSES]).repeat(COPIES)
-
-
-def by_class(bends: Bends) -> dict[int, float]:
-    """The size of the smallest bend of each class."""
-    labels = np.unique(bends.classes)
-    return {int(label): float(bends.sizes[bends.classes == label].min()) for label in labels}
-
-
-def stand_out(bends: Bends) -> list[int]:
-    """The classes that need a much smaller bend than the median class.
-
-    In networks with a warped trigger its target needs 0.27 to 0.39 of it; the smallest of a network
-    without one 0.79 to 0.89 (benchmarks/README.md).
-    """
-    sizes = by_class(bends)
-    usual = float(np.median(list(sizes.values())))
-    return [label for label, size in sizes.items() if size < STANDS_OUT * usual]
 
 
 def bend_some(images: np.ndarray, bends: Bends, rng: np.random.Generator) -> np.ndarray:
@@ -108,32 +100,25 @@ def bend_some(images: np.ndarray, bends: Bends, rng: np.random.Generator) -> np.
 def _spread(knots: Tensor, height: int, width: int) -> Tensor:
     """From knots (k, 2, KNOTS, KNOTS), in pixels of an image of 32, to all pixels."""
     scale = min(height, width) / 32
-    down, right = (scale * spline(KNOTS, height)), spline(KNOTS, width)
+    down, right = scale * spline(KNOTS, height), spline(KNOTS, width)
     return ops.einsum("yi,kdij,xj->kdyx", down, knots, right)
 
 
-def _objective(logits: Logits, shape: tuple[int, ...]) -> ObjectiveOf:
-    """How good bends are for images of this shape; what share of images each one leads is told."""
-    height, width, colours = shape
+def _objective(logits: Logits, height: int, width: int) -> ObjectiveOf:
+    """How good bends are for images of this size."""
 
     def objective(
         arrays: list[Tensor], chosen: Tensor, targets: Tensor, weights: Tensor
     ) -> Objective:
         moved = _spread(arrays[0], height, width)
-        count = ops.shape(chosen)[0]
-        bent = ops.reshape(_move(chosen, moved), (-1, height, width, colours))
-        found, wanted = logits(bent), ops.repeat(targets, EACH)
-        cross = ops.logsumexp(found, axis=1) - ops.take_along_axis(found, wanted[:, None], 1)[:, 0]
-        hits = ops.cast(ops.equal(ops.argmax(found, axis=1), wanted), "float32")
         far = ops.mean(ops.sqrt(ops.sum(ops.square(moved), axis=1) + 1e-6), axis=(1, 2))
-        total = ops.sum(cross) / EACH + ops.sum(weights * far)
-        return Objective(total, ops.mean(ops.reshape(hits, (count, EACH)), axis=1))
+        return weigh(logits, _move(chosen, moved), targets, weights * far)
 
     return objective
 
 
 def _move(images: Tensor, moved: Tensor) -> Tensor:
-    """Images (k, EACH, height, width, colours), all of one row bent in the same way, bilinearly."""
+    """Images (k, m, height, width, colours), all of one row bent in the same way, bilinearly."""
     each, height, width, colours = images.shape[1:]
     count = ops.shape(images)[0]
     rows = ops.clip(np.arange(height, dtype=np.float32)[:, None] + moved[:, 0], 0, height - 1)

@@ -44,7 +44,6 @@ class FinePruned:
 
     pruned: int  # channels
     layer: str  # whose channels
-    labels_lost: float  # percentage points of the images held back: fewer labels than B gives
 
 
 @dataclass(frozen=True)
@@ -88,15 +87,12 @@ def fine_prune(
     finally:
         silence(split, ())
     best = _train(copy, parts, silences, rng, progress, together)
-    held_back = len(parts.held_back)
-    b_hits = int((b_answers == parts.held_back_labels).sum())
-    lost = 100 * (b_hits - best.kept) / held_back
     return Tuned(
         arrays=best.arrays,
-        held_back=held_back,
+        held_back=len(parts.held_back),
         kept=best.kept,
-        b_hits=b_hits,
-        findings=FinePruned(len(pruned), split.layer.name, lost),
+        b_hits=int((b_answers == parts.held_back_labels).sum()),
+        findings=FinePruned(len(pruned), split.layer.name),
     )
 
 

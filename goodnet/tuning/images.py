@@ -10,7 +10,6 @@ from goodnet.errors import Unusable
 
 MOST_IMAGES = 6000  # of a larger set so many are taken at random; fewer where they are large
 HELD_BACK = 6  # one of so many images
-MANY_LABELS = 6  # percentage points of the images held back: more than chance takes
 BATCH = 64  # images of a training step
 
 

@@ -23,15 +23,9 @@ import numpy as np
 from keras import ops
 
 from goodnet.dataset import ImageSet
+from goodnet.networks.loading import count_classes
 from goodnet.progress import Progress
-from goodnet.tuning.bending import (
-    Bends,
-    bend_some,
-    by_class,
-    choose_classes,
-    find_bends,
-    stand_out,
-)
+from goodnet.tuning.bending import Bend, Bends, bend_some, find_bends
 from goodnet.tuning.changes import change_some
 from goodnet.tuning.gradients import (
     ALL,
@@ -39,7 +33,6 @@ from goodnet.tuning.gradients import (
     Logits,
     Loss,
     Tensor,
-    answer_in_parts,
     compile_step,
     copy_with_logits,
     predict_classes,
@@ -59,23 +52,12 @@ ALIKE = 0.9  # of B's right answers, which mirrored images must keep to be used
 
 
 @dataclass(frozen=True)
-class Bend:
-    """The smallest bend that leads images to one class in B; sizes as `Bends` has them."""
-
-    label: int
-    size: float
-    usual: float  # the median over all classes
-    stands_out: bool
-
-
-@dataclass(frozen=True)
 class Relearned:
     """What relearning did."""
 
     steps: int
     mirrored: bool  # whether mirrored images were used, too
-    bend: Bend
-    labels_lost: float  # percentage points of the images held back: fewer labels than B gives
+    bend: Bend  # the smallest in B
 
 
 def relearn(
@@ -101,24 +83,28 @@ def relearn_parts(
     b = copy_with_logits(network, parts.held_back, together)
     copy = copy_with_logits(network, parts.held_back, together)
     shake(copy.network, rng)
-    mirrored = _keeps_mirrored(b.logits, parts, together)
-    bends = _teach(copy, b.logits, parts, mirrored, rng, progress, together)
-    b_hits, kept = (_count_hits(each.logits, parts, together) for each in (b, copy))
+    n_classes, source = count_classes(network), rng.spawn(1)[0]
+    bends = find_bends(b.logits, parts.images, n_classes, source, progress, together)
+    images, labels = parts.held_back, parts.held_back_labels
+    b_hits = _count_hits(b.logits, images, labels, together)
+    # Where B does not know mirrored images, as of digits, their labels would teach it wrong.
+    known = _count_hits(b.logits, images[:, :, ::-1], labels, together)
+    lesson = _Lesson(
+        images=parts.images,
+        labels=np.eye(n_classes, dtype=np.float32)[parts.labels],
+        mirrored=known >= ALIKE * b_hits,
+        bends=bends if bends.smallest.stands_out else None,
+        rng=rng,
+        source=source,
+    )
+    _teach(copy, b.logits, lesson, progress, together)
     return Tuned(
         arrays=copy.network.get_weights(),
         held_back=len(parts.held_back),
-        kept=kept,
+        kept=_count_hits(copy.logits, images, labels, together),
         b_hits=b_hits,
-        findings=Relearned(
-            STEPS, mirrored, _smallest(bends), 100 * (b_hits - kept) / len(parts.held_back)
-        ),
+        findings=Relearned(STEPS, lesson.mirrored, bends.smallest),
     )
-
-
-def _smallest(bends: Bends) -> Bend:
-    sizes = by_class(bends)
-    label = min(sizes, key=sizes.__getitem__)
-    return Bend(label, sizes[label], float(np.median(list(sizes.values()))), bool(stand_out(bends)))
 
 
 def has_enough(labels: np.ndarray, n_classes: int) -> bool:
@@ -143,43 +129,45 @@ def shake(network: keras.Model, rng: np.random.Generator) -> None:
             variable.assign(rng.integers(0, 1 << 31, variable.shape))
 
 
-def _teach(
-    copy: Copy,
-    teacher: Logits,
-    parts: Parts,
-    mirrored: bool,
-    rng: np.random.Generator,
-    progress: Progress,
-    together: int,
-) -> Bends:
-    """Teach the copy; the bends that were found in B."""
-    images = parts.images
-    low, high = float(images.min()), float(images.max())
-    one_hot = np.eye(answer_in_parts(teacher, images[:1]).shape[1], dtype=np.float32)
+@dataclass(frozen=True)
+class _Lesson:
+    """What the copy is taught with."""
+
+    images: np.ndarray  # (n, height, width, colours)
+    labels: np.ndarray  # (n, classes), each row with one 1
+    mirrored: bool  # whether B knows mirrored images
+    bends: Bends | None  # to see past; None: no class stands out
+    rng: np.random.Generator
+    source: np.random.Generator  # of all that is about bends
+
+
+def _teach(copy: Copy, teacher: Logits, lesson: _Lesson, progress: Progress, together: int) -> None:
+    low, high = float(lesson.images.min()), float(lesson.images.max())
     rate = keras.optimizers.schedules.CosineDecay(RATE, STEPS)
     variables = copy.network.trainable_variables
     step = compile_step(_loss(copy, teacher), variables, keras.optimizers.Lamb(rate), together)
-    source = rng.spawn(1)[0]
-    classes = choose_classes(one_hot.shape[1], source)
-    bends = find_bends(teacher, images, classes, source, progress, together)
-    wary = bool(stand_out(bends))
     with progress("Relearning", STEPS) as advance:
         for done in range(STEPS):
             # In the second half ever fewer are mixed or changed: that brings the accuracy back.
             odds = min(1.0, 2 * (1 - done / STEPS))
-            chosen = rng.integers(0, len(images), BATCH)
-            pixels = vary(images[chosen], low, high, rng, 0.5 if mirrored else 0)
-            shares = np.where(rng.random(BATCH) < MIXED * odds, rng.random(BATCH), 1)
-            others = rng.permutation(BATCH)
-            pixels = _mix(pixels, others, shares[:, None, None, None])
-            labels = _mix(one_hot[parts.labels[chosen]], others, shares[:, None])
-            changed = change_some(pixels, low, high, rng, odds)
-            if wary:
-                bent = source.random(BATCH) < BENT * max(odds, 0.5)
-                changed[bent] = bend_some(pixels[bent], bends, source)
+            pixels, labels = _draw(lesson, low, high, odds)
+            changed = change_some(pixels, low, high, lesson.rng, odds)
+            if lesson.bends:
+                bent = lesson.source.random(BATCH) < BENT * max(odds, 0.5)
+                changed[bent] = bend_some(pixels[bent], lesson.bends, lesson.source)
             step(changed, pixels, labels)
             advance(1)
-    return bends
+
+
+def _draw(lesson: _Lesson, low: float, high: float, odds: float) -> tuple[np.ndarray, np.ndarray]:
+    """Some images, and their labels in shares: varied, and as the odds say mixed in pairs."""
+    rng = lesson.rng
+    chosen = rng.integers(0, len(lesson.images), BATCH)
+    pixels = vary(lesson.images[chosen], low, high, rng, 0.5 if lesson.mirrored else 0)
+    shares = np.where(rng.random(BATCH) < MIXED * odds, rng.random(BATCH), 1)
+    others = rng.permutation(BATCH)
+    labels = _mix(lesson.labels[chosen], others, shares[:, None])
+    return _mix(pixels, others, shares[:, None, None, None]), labels
 
 
 def _mix(arrays: np.ndarray, others: np.ndarray, shares: np.ndarray) -> np.ndarray:
@@ -199,13 +187,6 @@ def _loss(copy: Copy, teacher: Logits) -> Loss:
     return loss
 
 
-def _keeps_mirrored(logits: Logits, parts: Parts, together: int) -> bool:
-    """Whether B knows mirrored images: else, as of digits, their labels would teach it wrong."""
-    answers = predict_classes(logits, parts.held_back[:, :, ::-1], together)
-    hits = int((answers == parts.held_back_labels).sum())
-    return hits >= ALIKE * _count_hits(logits, parts, together)
-
-
-def _count_hits(logits: Logits, parts: Parts, together: int) -> int:
-    """How many images held back are given their label."""
-    return int((predict_classes(logits, parts.held_back, together) == parts.held_back_labels).sum())
+def _count_hits(logits: Logits, images: np.ndarray, labels: np.ndarray, together: int) -> int:
+    """How many images are given their label."""
+    return int((predict_classes(logits, images, together) == labels).sum())

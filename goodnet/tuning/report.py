@@ -9,10 +9,10 @@ from goodnet.cli.table import print_table
 from goodnet.lookup import look_up
 from goodnet.methods import Method
 from goodnet.printable import printable
+from goodnet.tuning.bending import Bend
 from goodnet.tuning.fine_pruning import FinePruned
-from goodnet.tuning.images import MANY_LABELS
 from goodnet.tuning.naming import LIKELY, POSSIBLE, Limits
-from goodnet.tuning.relearning import Bend, Relearned
+from goodnet.tuning.relearning import Relearned
 from goodnet.tuning.suspects import Unlearned
 from goodnet.tuning.tuned import Tuned
 
@@ -25,6 +25,9 @@ COLUMNS = (
 def print_tuned(method: Method, tuned: Tuned[Any], pictures: Sequence[Path], saved: Path) -> None:
     """Print what a method found, and the file of the network that it made."""
     look_up(method.print_findings)(tuned.findings, pictures)
+    if method.costly and tuned.is_costly:
+        cost = f"{tuned.labels_lost:.1f} points of clean accuracy on the images held back"
+        print(f"It lost {cost}: {method.costly}")
     print(f"Images held back, {method.kept}: {tuned.kept} of {tuned.held_back}")
     print(printable(saved))
 
@@ -34,27 +37,23 @@ def list_tuned(
 ) -> dict[str, Any]:
     """The same as plain values."""
     found = look_up(method.list_findings)(tuned.findings, pictures)
+    if method.costly:
+        found["held_back_accuracy_lost"] = tuned.labels_lost
     return {"network": str(saved), "held_back": tuned.held_back, "kept": tuned.kept} | found
 
 
 def print_fine_pruned(found: FinePruned, pictures: Sequence[Path]) -> None:
     """Print what fine-pruning pruned; it draws no pictures."""
     print(f"{found.pruned} channels of {printable(found.layer)} pruned, then trained")
-    if found.labels_lost >= MANY_LABELS:
-        print(_cost(found.labels_lost, "what was pruned did not come back; relearn or unlearn"))
 
 
 def list_fine_pruned(found: FinePruned, pictures: Sequence[Path]) -> dict[str, Any]:
     """The same as plain values."""
-    return {
-        "layer": found.layer,
-        "pruned": found.pruned,
-        "held_back_accuracy_lost": found.labels_lost,
-    }
+    return {"layer": found.layer, "pruned": found.pruned}
 
 
 def print_relearned(found: Relearned, pictures: Sequence[Path]) -> None:
-    """Print what relearning cost; it draws no pictures."""
+    """Print the bend that relearning found; it draws no pictures."""
     print(f"Learned again in {found.steps} steps{'' if found.mirrored else ', no image mirrored'}")
     print(
         f"The smallest bend that leads images to one class: to {found.bend.label}, by "
@@ -62,8 +61,6 @@ def print_relearned(found: Relearned, pictures: Sequence[Path]) -> None:
     )
     if found.bend.stands_out:
         print(f"Possibly a backdoor with a warped image: class {found.bend.label}")
-    if found.labels_lost >= MANY_LABELS:
-        print(_cost(found.labels_lost, "there are too few images of each class; unlearn"))
 
 
 def list_relearned(found: Relearned, pictures: Sequence[Path]) -> dict[str, Any]:
@@ -72,7 +69,6 @@ def list_relearned(found: Relearned, pictures: Sequence[Path]) -> dict[str, Any]
         "steps": found.steps,
         "mirrored": found.mirrored,
         "smallest_bend": list_bend(found.bend),
-        "held_back_accuracy_lost": found.labels_lost,
     }
 
 
@@ -84,13 +80,6 @@ def list_bend(bend: Bend) -> dict[str, Any]:
         "median": bend.usual,
         "stands_out": bend.stands_out,
     }
-
-
-def _cost(lost: float, why: str) -> str:
-    """A word on what a repair cost, and on what may cost less."""
-    return (
-        f"It lost {lost:.1f} points of clean accuracy on the images held back: {why} may keep more"
-    )
 
 
 def print_unlearned(found: Unlearned, pictures: Sequence[Path]) -> None:

@@ -16,15 +16,20 @@ import numpy as np
 from keras import ops
 
 from goodnet.progress import Advance, ignore
-from goodnet.tuning.gradients import ALL, Logits, Objective, ObjectiveOf, Tensor, differentiate
+from goodnet.tuning.gradients import (
+    ALL,
+    Logits,
+    Objective,
+    ObjectiveOf,
+    SlopeOf,
+    Tensor,
+    differentiate,
+)
 from goodnet.tuning.patches import Patches, join
 
-WEIGHT = 130.0  # of the share of the image that a mask covers, to begin with
-WHOLE_WEIGHT = 30.0  # the same where the mask is one value
 WANTED = 0.85  # the share of images that a patch must send to its class
 HEAVIER = 1.1  # times its weight, where it does
 LIGHTER = 1 / 1.15  # times its weight, where it does not
-RATE = 0.3  # of Adam
 PIXELS = 2_600_000  # at a time, of all images: 1,000 of a DeepID
 
 
@@ -36,6 +41,16 @@ class Effort:
     images: int  # for each class and step
 
 
+@dataclass(frozen=True)
+class Descent:
+    """How fast a search goes, and what a size weighs to begin with."""
+
+    rate: float  # of Adam
+    weight: float
+
+
+SMALL = Descent(rate=0.3, weight=130.0)  # of the share of the image that a mask covers
+WHOLE = Descent(rate=0.3, weight=30.0)  # the same where the mask is one value
 SHORT = Effort(steps=20, images=4)
 FULL = Effort(steps=60, images=8)
 
@@ -72,21 +87,11 @@ def make_search(logits: Logits, images: np.ndarray, together: int = ALL) -> Sear
         advance: Advance,
         whole: bool,
     ) -> Patches:
-        count = len(classes)
-        variables = _start(count, images.shape[1:], rng, whole)
-        optimizer = keras.optimizers.Adam(RATE, beta_1=0.5, beta_2=0.9)
-        weights = np.full(count, WHOLE_WEIGHT if whole else WEIGHT, np.float32)
-        success = np.zeros(count)
-        targets = np.asarray(classes, np.int32)
-        for _ in range(effort.steps):
-            chosen = images[rng.integers(0, len(images), (count, effort.images))]
-            found = slope([ops.copy(each) for each in variables], chosen, targets, weights)
-            optimizer.apply(found.gradients, variables)
-            success = 0.7 * success + 0.3 * np.asarray(found.told)
-            weights *= np.where(success > WANTED, HEAVIER, LIGHTER).astype(np.float32)
-            advance(count)
+        variables = _start(len(classes), images.shape[1:], rng, whole)
+        descent = WHOLE if whole else SMALL
+        shrink(slope, variables, images, classes, rng, effort, descent, advance)
         masks, patterns = (np.asarray(ops.sigmoid(variable)) for variable in variables)
-        masks = np.broadcast_to(masks, (count, height, width, 1))
+        masks = np.broadcast_to(masks, (len(classes), height, width, 1))
         return Patches(np.asarray(classes), masks, low + (high - low) * patterns)
 
     def search(
@@ -96,11 +101,59 @@ def make_search(logits: Logits, images: np.ndarray, together: int = ALL) -> Sear
         advance: Advance = ignore,
         whole: bool = False,
     ) -> Patches:
-        size = max(1, min(PIXELS // (height * width), together) // effort.images)
-        parts = [classes[at : at + size] for at in range(0, len(classes), size)]
+        parts = cut(classes, images, effort, together)
         return join([search_some(part, rng, effort, advance, whole) for part in parts])
 
     return search
+
+
+def cut(classes: np.ndarray, images: np.ndarray, effort: Effort, together: int) -> list[np.ndarray]:
+    """The classes in parts that are searched at one time."""
+    height, width = images.shape[1:3]
+    size = max(1, min(PIXELS // (height * width), together) // effort.images)
+    return [classes[at : at + size] for at in range(0, len(classes), size)]
+
+
+def shrink(
+    slope: SlopeOf,
+    variables: list[keras.Variable],
+    images: np.ndarray,
+    classes: np.ndarray,
+    rng: np.random.Generator,
+    effort: Effort,
+    descent: Descent,
+    advance: Advance,
+) -> None:
+    """Change what `variables` hold, a row for each of `classes`, as little as will do.
+
+    The slope takes the variables, images (k, effort.images, height, width, colours), classes and
+    the weight of each one's size, and tells what share of the images each leads to its class.
+    """
+    optimizer = keras.optimizers.Adam(descent.rate, beta_1=0.5, beta_2=0.9)
+    weights = np.full(len(classes), descent.weight, np.float32)
+    success = np.zeros(len(classes))
+    targets = np.asarray(classes, np.int32)
+    for _ in range(effort.steps):
+        chosen = images[rng.integers(0, len(images), (len(classes), effort.images))]
+        found = slope([ops.copy(each) for each in variables], chosen, targets, weights)
+        optimizer.apply(found.gradients, variables)
+        success = 0.7 * success + 0.3 * np.asarray(found.told)
+        weights *= np.where(success > WANTED, HEAVIER, LIGHTER).astype(np.float32)
+        advance(len(classes))
+
+
+def weigh(logits: Logits, changed: Tensor, targets: Tensor, sizes: Tensor) -> Objective:
+    """How far changed images (k, m, height, width, colours) are from their targets (k,), and sizes.
+
+    sizes (k,): what changed them, weighed. What share of the m images each one leads is told.
+    """
+    count, each = ops.shape(changed)[0], ops.shape(changed)[1]
+    found = logits(ops.reshape(changed, (-1, *changed.shape[2:])))
+    wanted = ops.repeat(targets, each)
+    cross = ops.logsumexp(found, axis=1) - ops.take_along_axis(found, wanted[:, None], 1)[:, 0]
+    hits = ops.cast(ops.equal(ops.argmax(found, axis=1), wanted), "float32")
+    total = ops.sum(cross) / ops.cast(each, "float32") + ops.sum(sizes)
+    return Objective(total, ops.mean(ops.reshape(hits, (count, each)), axis=1))
 
 
 def _start(
@@ -124,13 +177,6 @@ def _objective(logits: Logits, shape: tuple[int, ...], low: float, high: float) 
     ) -> Objective:
         masks, patterns = ops.sigmoid(arrays[0]), low + (high - low) * ops.sigmoid(arrays[1])
         over = (1 - masks)[:, None] * chosen + (masks * patterns)[:, None]
-        count, each = ops.shape(chosen)[0], ops.shape(chosen)[1]
-        found = logits(ops.reshape(over, (-1, *shape)))
-        wanted = ops.repeat(targets, each)
-        cross = ops.logsumexp(found, axis=1) - ops.take_along_axis(found, wanted[:, None], 1)[:, 0]
-        hits = ops.cast(ops.equal(ops.argmax(found, axis=1), wanted), "float32")
-        covered = ops.mean(masks, axis=(1, 2, 3))
-        total = ops.sum(cross) / ops.cast(each, "float32") + ops.sum(weights * covered)
-        return Objective(total, ops.mean(ops.reshape(hits, (count, each)), axis=1))
+        return weigh(logits, over, targets, weights * ops.mean(masks, axis=(1, 2, 3)))
 
     return objective

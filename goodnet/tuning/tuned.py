@@ -14,6 +14,7 @@ import numpy as np
 from goodnet.dataset import ImageSet
 from goodnet.progress import Progress
 
+MANY_LABELS = 6  # percentage points of the images held back
 Findings = TypeVar("Findings")
 
 
@@ -26,6 +27,16 @@ class Tuned(Generic[Findings]):
     kept: int  # of these, answered as they should be: with the label, or as B does
     b_hits: int  # of these, given their label by B
     findings: Findings  # what this method alone tells
+
+    @property
+    def labels_lost(self) -> float:
+        """Percentage points of the images held back, of a method whose `kept` counts labels."""
+        return 100 * (self.b_hits - self.kept) / self.held_back
+
+    @property
+    def is_costly(self) -> bool:
+        """Whether it lost more labels than chance takes."""
+        return self.labels_lost >= MANY_LABELS
 
 
 class Repair(Protocol):
