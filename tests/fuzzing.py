@@ -1,12 +1,13 @@
 """Damaged files, made by chance from good ones, and what must come of them.
 
 python3 tests/fuzzing.py --count 2000 --seed 1
+python3 tests/fuzzing.py --count 20000 --only network --state networks.json
 
 Mutates the networks and image sets of the lab (LAB_DIR, else practice/) and of a tiny lab, and
 has each opened, run and copied as the scripts do. Each must work or be refused in one line, and a
 network that works must answer as in plain Keras, where that loads the file; one in a hundred goes
 through eval.py itself. Prints the count and the seed, and stops at the first that comes out
-otherwise.
+otherwise. With --state, a second run goes on where the first was stopped.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import tempfile
 import time
 import zipfile
 from collections import Counter
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -246,16 +248,40 @@ def sources(folder: Path) -> list[tuple[str, bytes, tuple]]:
     return found
 
 
-def fuzz(count: int, seed: int, folder: Path, scripts_every: int = 100) -> Counter:
+@dataclass(frozen=True)
+class State:
+    """How far a run came: mutations of which seed are done, and how many ended with each status."""
+
+    seed: int
+    done: int = 0
+    ended: Counter = field(default_factory=Counter)
+
+
+def read_state(path: Path | None, seed: int) -> State:
+    """What an earlier run left there; else the beginning."""
+    if not (path and path.exists()):
+        return State(seed)
+    held = json.loads(path.read_text())
+    return State(held["seed"], held["done"], Counter({int(k): n for k, n in held["ended"].items()}))
+
+
+def fuzz(
+    count: int,
+    state: State,
+    folder: Path,
+    scripts_every: int = 100,
+    only: str = "",
+    state_path: Path | None = None,
+) -> Counter:
     """How many of `count` mutations ended with which status. AssertionError where one must not."""
-    good = sources(folder)
+    good = [each for each in sources(folder) if only in ("", each[0])]
     room = folder / "room"
     room.mkdir()
     tempfile.tempdir = str(folder / "temporary")
     Path(tempfile.tempdir).mkdir()
-    ended: Counter = Counter()
+    seed, ended = state.seed, state.ended.copy()
     try:
-        for index in range(count):
+        for index in range(state.done, count):
             rng = np.random.default_rng([seed, index])
             kind, content, fits = good[int(rng.integers(len(good)))]
             path = room / ("it.h5" if rng.random() < 0.8 else "it.keras")
@@ -275,6 +301,8 @@ def fuzz(count: int, seed: int, folder: Path, scripts_every: int = 100) -> Count
                 status = through_script(path, kind, folder / "tiny")
             ended[status] += 1
             path.unlink()
+            if state_path:
+                state_path.write_text(json.dumps(asdict(State(seed, index + 1, ended))))
     finally:
         tempfile.tempdir = None
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -296,8 +324,11 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--only", choices=("network", "images"), default="")
+    parser.add_argument("--state", type=Path, metavar="FILE", help="go on from here, and note it")
     args = parser.parse_args()
+    state = read_state(args.state, args.seed)
     with tempfile.TemporaryDirectory() as folder:
-        print(f"{args.count} mutations, seed {args.seed}", flush=True)
-        ended = fuzz(args.count, args.seed, Path(folder))
+        print(f"{args.count} mutations, seed {state.seed}, from {state.done}", flush=True)
+        ended = fuzz(args.count, state, Path(folder), only=args.only, state_path=args.state)
     print(", ".join(f"{ended[status]} ended with {status}" for status in sorted(ended)))

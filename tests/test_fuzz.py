@@ -1,6 +1,7 @@
 """Files damaged by chance, in short; `make fuzz` does some thousands (tests/fuzzing.py)."""
 
 import tempfile
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +17,7 @@ from goodnet.networks import loading
 @pytest.mark.child
 def test_files_damaged_by_chance_are_used_or_refused(tmp_path):
     count, seed = 40, 20
-    ended = fuzzing.fuzz(count, seed, tmp_path, scripts_every=0)
+    ended = fuzzing.fuzz(count, fuzzing.State(seed), tmp_path, scripts_every=0)
     assert set(ended) == {0, 2, 3}, ended
 
 
@@ -27,6 +28,24 @@ def test_mutations_are_the_same_for_the_same_seed(tiny_lab):
         for seed in (1, 1, 2)
     )
     assert one == same != other and all(made != content for made in one)
+
+
+def test_a_stopped_run_goes_on_and_ends_as_one_that_was_not(tmp_path, fuzz_good_ones, monkeypatch):
+    state = tmp_path / "state.json"
+    whole = fuzz_good_ones()
+    used, calls = fuzzing.use, []
+
+    def stopped(*args):
+        calls.append(args)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return used(*args)
+
+    monkeypatch.setattr(fuzzing, "use", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        fuzz_good_ones(state_path=state)
+    assert fuzzing.read_state(state, 7) == fuzzing.State(20, 1, Counter({0: 1}))
+    assert fuzz_good_ones(state_path=state) == whole and len(calls) == 3
 
 
 # ---------------------------------------------------------------- what must not come of a file
@@ -40,9 +59,10 @@ def fuzz_good_ones(tmp_path, monkeypatch):
     monkeypatch.setattr(fuzzing, "sources", lambda folder: good)
     monkeypatch.setattr(fuzzing, "mutate", lambda content, rng: content)
 
-    def fuzz(scripts_every: int = 0) -> dict:
+    def fuzz(scripts_every: int = 0, state_path: Path | None = None) -> dict:
         folder = Path(tempfile.mkdtemp(dir=tmp_path))
-        return fuzzing.fuzz(2, 20, folder, scripts_every)
+        state = fuzzing.read_state(state_path, 20)
+        return fuzzing.fuzz(2, state, folder, scripts_every, state_path=state_path)
 
     return fuzz
 
