@@ -21,7 +21,7 @@ import tempfile
 import time
 import zipfile
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -302,7 +302,7 @@ def fuzz(
             ended[status] += 1
             path.unlink()
             if state_path:
-                state_path.write_text(json.dumps(asdict(State(seed, index + 1, ended))))
+                state_path.write_text(json.dumps(vars(State(seed, index + 1, ended))))
     finally:
         tempfile.tempdir = None
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
