@@ -5,6 +5,7 @@
 # make test-browser  open the report in a browser and put it through the HTML checker
 # make fuzz   damage files by chance, 2,500 times; takes some minutes
 # make test-lowest  the tests with the oldest releases that requirements.txt allows
+# make test-fleet  audit many networks on Dask, a worker of which is killed
 # make test-notebook  run notebooks/lab.ipynb in a kernel
 # make test-keras2 test-keras3  the same files with older releases of Keras, which are fetched
 # make docs   draw the pictures of the documents again
@@ -16,7 +17,7 @@ BIN = .venv/bin
 # Where the course's network is not there, repair.py has built the practice lab, and said so.
 LAB = $(if $(wildcard models/bd_net.h5 models/bd_weights.h5),,--lab practice)
 
-.PHONY: lab audit test test-slow test-portable test-browser test-notebook test-lowest fuzz lint bench bench-field bench-repairs docs test-keras2 test-keras3 clean
+.PHONY: lab audit test test-slow test-portable test-browser test-fleet test-notebook test-lowest fuzz lint bench bench-field bench-repairs docs test-keras2 test-keras3 clean
 
 lab: .venv/installed
 	$(BIN)/python repair.py
@@ -50,6 +51,9 @@ test-portable: .venv/installed-dev
 
 test-browser: .venv/installed-browser
 	$(BIN)/python -m pytest -q -m "browser and not slow" -rs
+
+test-fleet: .venv/installed-fleet
+	$(BIN)/python -m pytest -q -rs tests/test_fleet.py
 
 test-notebook: .venv/installed-notebook
 	$(BIN)/python -m pytest -q -m "slow or not slow" -rs tests/test_notebook.py
@@ -116,6 +120,10 @@ test-keras3: .venv/installed-dev
 
 .venv/installed-dev: .venv/installed requirements-dev.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+.venv/installed-fleet: .venv/installed-dev requirements-fleet.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-fleet.txt
 	touch $@
 
 .venv/installed-notebook: .venv/installed-dev requirements-notebook.txt

@@ -11,6 +11,9 @@ takes the lab's. It writes into --out:
   G.keras           the goodnet of both, which rejects images on which they differ
   report.html       the answer, what it rests on, pictures; MODEL_CARD.md in short
   audit.json        all of it as numbers
+
+Several networks, or a folder of them, give a table with a row for each: audits.csv, and index.html
+with the reports behind it. What was done before is not done again.
 """
 
 import goodnet.cli.interrupts  # noqa: F401  # isort: skip  # Ctrl-C, from here on
@@ -21,13 +24,15 @@ from goodnet.cli import defaults, options, shell
 from goodnet.cli.findings import FAIL_ON, add_fail_option
 from goodnet.cli.session import session
 from goodnet.cli.settings import asked_for
-from goodnet.errors import Unusable
+from goodnet.fleet.options import add_fleet_options, are_many, refuse_too_few
 from goodnet.lab import audit_files
+
+NOT_FOR_VETTING = ("lab", "out", "clean_test", "backdoored", "jobs", "scheduler")
 
 
 def arguments() -> argparse.Namespace:
     parser = options.parser(__doc__)
-    options.add_paths(parser, "CLEAN MODEL")
+    options.add_paths(parser, "CLEAN MODEL ...")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: the network's folder")
     options.add_seed_option(parser, "another seed, other searches")
     add_fail_option(parser)
@@ -36,37 +41,30 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--vet-only", action="store_true", help="look through the files MODEL ... and do no more"
     )
+    add_fleet_options(parser)
     options.add_set_options(parser)
     args = parser.parse_args()
     if args.vet_only:
-        options.refuse_given(args, ("lab", "out", "clean_test", "backdoored"), "not for --vet-only")
+        options.refuse_given(args, NOT_FOR_VETTING, "not for --vet-only")
         args.paths = args.paths or [defaults.default_lab(None).network]
-    elif len(args.paths) not in (0, 2):
-        raise Unusable("needs CLEAN MODEL, two paths, or none for the lab's files")
-    elif args.lab or not args.paths:
+        return args
+    refuse_too_few(args)
+    if args.lab or not args.paths:
         lab = defaults.default_lab(args.lab)
         args.paths = args.paths or [lab.clean_valid, lab.network]
     return args
 
 
-def vet(args: argparse.Namespace) -> int:
-    from goodnet.cli import vet_only
-
-    shell.check_json(args.json, args.paths)
-    vetted = vet_only.vet(args.paths)
-    if args.json != "-":
-        print(*map(vet_only.tell, vetted), sep="\n")
-    if args.json:
-        shell.write_json(vet_only.document(vetted), args.json)
-    if bad := sum(each.status > 0 for each in vetted):
-        shell.notice(f"audit.py: {bad} of {len(vetted)} files cannot or must not be loaded")
-    return max(each.status for each in vetted)
-
-
 def main() -> int:
     args = arguments()
     if args.vet_only:
-        return vet(args)
+        from goodnet.cli import vet_only
+
+        return vet_only.vet_and_tell(args.paths, args.json)
+    if are_many(args):
+        from goodnet.fleet.command import audit_many
+
+        return audit_many(args)
     clean, model = args.paths
     image_sets = [path for path in (clean, args.clean_test, args.backdoored) if path]
     inputs = [clean, model, *image_sets[1:]]

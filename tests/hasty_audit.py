@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import random_images, run_in_process, tiny_network, write_images
+from conftest import ROOT, random_images, run_in_process, tiny_network, write_images
 
 from goodnet.auditing import auditing, command
 from goodnet.tuning.schedule import Schedule
@@ -39,3 +39,28 @@ def audit(case: Path, out: Path, *options: object, clean: str = "clean.h5", sear
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(command, "audit", search)
         return run_in_process("audit.py", case / clean, case / "b.h5", "--out", out, *options)
+
+
+SCRIPT = """
+import runpy, sys
+from functools import partial
+sys.path[0] = {root!r}
+from goodnet.cli import libraries, shell
+libraries.pin_threads()
+shell.import_keras()
+from goodnet.auditing import auditing, command
+from goodnet.tuning.schedule import Schedule
+from goodnet.tuning.searching import Effort
+hasty = Schedule(
+    cycles=1, most_cycles=1, rounds=1, round_steps=2, polish_steps=2, search=Effort(2, 4)
+)
+command.audit = partial(auditing.audit, schedule=hasty)
+runpy.run_path({root!r} + "/audit.py", run_name="__main__")
+"""
+
+
+def write_hasty_script(folder: Path) -> Path:
+    """An audit.py that takes seconds, for processes that tests do not start themselves."""
+    path = folder / "audit.py"
+    path.write_text(SCRIPT.format(root=str(ROOT)))
+    return path

@@ -355,9 +355,10 @@ def test_the_card_takes_no_name_for_markdown():
     ("arguments", "says"),
     [
         (("clean.h5",), "needs CLEAN MODEL"),
-        (("a", "b", "c"), "needs CLEAN MODEL"),
+        (("a", "b", "c"), "a: there is no such file"),
         (("a", "b", "--fail-on", "all"), "--fail-on"),
         (("--vet-only", "a", "--out", "x"), "argument --out: not for --vet-only"),
+        (("--vet-only", "a", "--jobs", "2"), "argument --jobs: not for --vet-only"),
     ],
 )
 def test_bad_arguments_get_one_line_and_status_2(arguments, says):

@@ -28,9 +28,9 @@ def write_audit(
         write_weights(b, made.network, found.tuned.arrays)
         write_network(found.goodnet, made.goodnet)
         document["made"] = [_fingerprint(path) for path in (made.network, made.goodnet)]
-        shell.write_json(document, str(made.results))
         _write(made.report, render_report(found, lines, document))
         _write(made.card, render_card(found, lines, document))
+        shell.write_json(document, str(made.results))  # the last: where it is, all of it is
 
 
 def _fingerprint(path: Path) -> dict[str, str]:

@@ -12,6 +12,7 @@ from goodnet.errors import Unusable
 
 NEEDED = "needed is a Keras network (.h5 or .keras)"
 SAVE = f"{NEEDED}: load it where it was made and save it with model.save('b.keras')"
+PLAIN_FOLDER = "is a folder, not a file"
 CONVERT = f"{NEEDED}, which others can only be converted to"
 TORCH_ENTRIES = ("data.pkl", "constants.pkl", "version", ".format_version", "byteorder")
 OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -110,4 +111,4 @@ def describe_folder(path: Path) -> str:
         return f"is a SavedModel folder, not a file; {SAVE}"
     if (path / "config.json").is_file() and (path / "model.weights.h5").is_file():
         return "is an unpacked .keras file; name the .keras file itself"
-    return "is a folder, not a file"
+    return PLAIN_FOLDER

@@ -38,6 +38,7 @@ def asked_for(args: argparse.Namespace, *names: str) -> Asked:
         settings["keys"] = list(found.keys)
     if found.classes:
         settings["classes"] = str(found.classes.path)
+        settings["classes_sha256"] = found.classes.sha256
     return Asked(found, settings)
 
 

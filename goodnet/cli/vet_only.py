@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from goodnet.cli.shell import check_files
+from goodnet.cli import shell
 from goodnet.errors import Unusable
 from goodnet.printable import printable
 from goodnet.threads import side_by_side
@@ -27,6 +27,19 @@ class Vetted:
         return self.error.exit_status if self.error else 0
 
 
+def vet_and_tell(paths: Sequence[Path], where_json: str | None) -> int:
+    """Look through networks' files and tell what was found; the exit status of the worst."""
+    shell.check_json(where_json, paths)
+    vetted = vet(paths)
+    if where_json != "-":
+        print(*map(tell, vetted), sep="\n")
+    if where_json:
+        shell.write_json(document(vetted), where_json)
+    if bad := sum(each.status > 0 for each in vetted):
+        shell.notice(f"audit.py: {bad} of {len(vetted)} files cannot or must not be loaded")
+    return max(each.status for each in vetted)
+
+
 def vet(paths: Sequence[Path]) -> list[Vetted]:
     """Look through networks' files, each in a child of its own: none can spoil another's answer."""
     each = (path for path in dict.fromkeys(paths))
@@ -36,7 +49,7 @@ def vet(paths: Sequence[Path]) -> list[Vetted]:
 def _vet(path: Path) -> Vetted:
     digest = None
     try:
-        check_files(path, networks=[path])
+        shell.check_files(path, networks=[path])
         with quarantine.opened([path], []) as held:
             digest = held.digests([path]).result()[path]
             held.network(path)

@@ -1,5 +1,6 @@
 """Which label each class of a folder of pictures has: by the user's list, by number or by order."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ class Classes:
 
     path: Path
     names: tuple[str, ...]
+    sha256: str  # of the file
 
 
 def read_classes(path: Path) -> Classes:
@@ -35,7 +37,7 @@ def read_classes(path: Path) -> Classes:
     if len(set(names)) < len(names):
         twice = next(name for name, count in Counter(names).items() if count > 1)
         raise Unusable(f"names {quote(twice)} twice", path)
-    return Classes(path, names)
+    return Classes(path, names, hashlib.sha256(content).hexdigest())
 
 
 def are_numbers(names: Iterable[str]) -> bool:
