@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 
+WHY = "audit.py: "  # begins the line that says why there is no audit
 RUNNING = "goodnet_running"  # on a worker: the processes that were started there
 
 
@@ -21,20 +22,15 @@ def start(words: Sequence[str], folder: str) -> "subprocess.Popen[str]":
 
 
 def follow(process: "subprocess.Popen[str]", tell: Callable[[str], object]) -> tuple[int, str]:
-    """Tell each line that it says on stderr; its exit status, and the last line.
-
-    That one is not told where it says why no audit was made.
-    """
+    """Tell each line that it says on stderr, but that which says why it ends; status, last line."""
     last = ""
     assert process.stderr
     with process.stderr:
         for line in process.stderr:
-            if last:
-                tell(last)
             last = line.rstrip("\n")
-    if (status := process.wait()) in (0, 1) and last:
-        tell(last)
-    return status, last
+            if not last.startswith(WHY):
+                tell(last)
+    return process.wait(), last
 
 
 def run_on_worker(words: Sequence[str], folder: str) -> tuple[int, str]:

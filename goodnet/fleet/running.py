@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
 
-from goodnet.cli import interrupts
+from goodnet.cli import interrupts, shell
 from goodnet.errors import Unusable
 from goodnet.fleet import child
 from goodnet.printable import say
@@ -60,7 +60,7 @@ def run_here(tasks: Sequence[Task], at_a_time: int, tell: Tell, ended: Ended) ->
             process.wait()
 
 
-def run_on_dask(tasks: Sequence[Task], address: str, tell: Tell, ended: Ended) -> None:
+def run_on_dask(tasks: Sequence[Task], address: str, ended: Ended) -> None:
     """Run the tasks on the workers of this scheduler, which find the files at the same places.
 
     A task whose worker is lost is given to another. Raises Unusable where there is no scheduler.
@@ -77,6 +77,8 @@ def run_on_dask(tasks: Sequence[Task], address: str, tell: Tell, ended: Ended) -
     except (OSError, ValueError, TypeError) as error:
         raise Unusable(f"argument --scheduler: {address} does not answer: {say(error)}") from None
     with client:
+        at_a_time = sum(client.nthreads().values())
+        shell.notice(f"{len(tasks)} audits on the workers of {address}, {at_a_time} at a time")
         folder = str(Path.cwd())
         tasks_of = {
             client.submit(child.run_on_worker, task.words, folder, pure=False): task

@@ -12,6 +12,7 @@ from threading import Lock
 from goodnet.cli import shell
 from goodnet.cli.defaults import ROOT
 from goodnet.fleet import table
+from goodnet.fleet.child import WHY
 from goodnet.fleet.networks import Network
 from goodnet.fleet.results import Row, Wanted, read_row, refused, row_after
 from goodnet.fleet.running import Task, run_here, run_on_dask
@@ -59,7 +60,7 @@ def audit_all(fleet: Fleet, at_a_time: int, scheduler: str | None) -> list[Row]:
         tell(task, describe(row))
 
     if tasks and scheduler:
-        run_on_dask(tasks, scheduler, tell, ended)
+        run_on_dask(tasks, scheduler, ended)
     elif tasks:
         run_here(tasks, at_a_time, tell, ended)
     for twin, number in twins.items():
@@ -100,7 +101,7 @@ def _words(fleet: Fleet, number: int) -> tuple[str, ...]:
 
 def _reason(said: str, path: Path) -> str:
     """The line that ends an audit without the names that it begins with."""
-    return said.removeprefix(f"{SCRIPT.name}: ").removeprefix(f"{printable(path)}: ")
+    return said.removeprefix(WHY).removeprefix(f"{printable(path)}: ")
 
 
 def describe(row: Row) -> str:
