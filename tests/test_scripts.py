@@ -392,6 +392,20 @@ def test_no_terminal_is_too_narrow_for_figures_and_paths(capsys, monkeypatch, co
     assert title == "Title" and printed.endswith(f"  {row[-1]}") and last.endswith("your lab/B.h5")
 
 
+def test_off_a_terminal_tables_are_80_wide(capsys):
+    row = ["30", "1000", *["100.00"] * 5, "B_pi_net_0.02.h5"]
+    headings = ["X", "pruned", "valid", "test", "ASR", "G test", "G ASR", "network"]
+    better = dict.fromkeys(headings[2:7], "up")
+    print_table("Title", headings, [row], better)
+    _, heading, rule, _ = capsys.readouterr().out.strip("\n").replace("\n\n", "\n").splitlines()
+    assert heading.count("↑") == 5 and len(rule) <= 80  # no heading is broken
+    headings[1:7] = ["so many pruned", *["G test of all"] * 5]
+    print_table("Title", headings, [row], dict.fromkeys(headings[2:7], "up"))
+    told = capsys.readouterr().out.splitlines()
+    assert max(map(len, told)) <= 80 and told[4].count("all ↑") == 5
+    assert told[-1].split() == row
+
+
 def test_json_holds_every_digit(judged, repaired, run_here, tmp_path):
     to_file = run_here("Geval.py", *judged, repaired.networks[1], "--json", tmp_path / "r.json")
     to_stdout = run_here("Geval.py", *judged, repaired.networks[1], "--json", "-")

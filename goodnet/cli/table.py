@@ -9,15 +9,18 @@ from goodnet.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 Direction = Literal["up", "down"]
+GLUE = "\uf8ff"  # a space at which no line is broken: no name holds one, as it does not print
+WIDTH = 80  # characters, where no terminal sets another
 ARROWS: dict[Direction, str] = {"up": "↑", "down": "↓"}
 
 
 def _console() -> "Console":
-    """Where no terminal sets a width, a table takes what it likes.
+    """Where no terminal sets a width, it is WIDTH.
 
-    A narrow one breaks headings between words, but neither figures nor paths.
+    A narrow table breaks headings between words, but neither figures nor paths.
     """
     from rich.console import Console
 
@@ -27,7 +30,7 @@ def _console() -> "Console":
         markup=False,
         force_terminal=terminal,
         force_jupyter=False,
-        width=None if terminal else 1000,
+        width=None if terminal else WIDTH + 1,  # its right edge is a space, which is cut off
     )
 
 
@@ -57,15 +60,16 @@ def print_table(
     for index, (column, cells) in enumerate(pairs):
         heading = column
         if column in better:
-            heading += f" {arrows[better[column]]}"
+            heading += f"{GLUE}{arrows[better[column]]}"
             most = max if better[column] == "up" else min
             figures = [float(cell) for cell in cells if cell]
             best[index] = most(figures, default=None)
             if cells[0] and best[index] == float(cells[0]):  # as good as B is no gain
                 best[index] = None
-        widest = max(map(len, (*column.split(), *cells)))
+        widest = max(map(len, (*heading.split(), *cells)))
         table.add_column(heading, justify="right", min_width=widest)
-    table.add_column(columns[-1], no_wrap=True, min_width=max(len(row[-1]) for row in rows))
+    files = max(len(each) for each in (columns[-1], *(row[-1] for row in rows)))
+    table.add_column(columns[-1], no_wrap=True, min_width=files)
     for number, row in enumerate(rows):
         table.add_row(
             *(
@@ -75,12 +79,20 @@ def print_table(
                 for index, cell in enumerate(row)
             )
         )
-    wide = console.options.update(width=1000)
-    console.width = max(console.width, console.measure(table, options=wide).minimum)
+    _fit(table, console)
     with console.capture() as drawn:
         console.print(table, crop=False)
     print(title)
-    print("\n".join(line.rstrip() for line in drawn.get().rstrip().splitlines()))
+    print("\n".join(line.rstrip() for line in drawn.get().replace(GLUE, " ").rstrip().splitlines()))
+
+
+def _fit(table: "Table", console: "Console") -> None:
+    """Make a table that is too wide as narrow as it can be, and the console as wide as that."""
+    wide = console.options.update(width=1000)
+    if console.measure(table, options=wide).maximum > console.width:
+        for column in table.columns:  # by itself rich makes some narrow and leaves others wide
+            column.width = column.min_width
+        console.width = max(console.width, console.measure(table, options=wide).minimum)
 
 
 def _name_folder_once(title: str, rows: list[list[str]]) -> tuple[str, list[list[str]]]:

@@ -31,7 +31,7 @@ def print_pruned(pruning: Pruning, curve: PruningCurve, saved: Mapping[Fraction,
             rows.append([f"{float(drop):g}", *[""] * (len(shown) + 1), "not reached"])
         else:
             rows.append(row(f"{float(drop):g}", pruned, str(saved[drop])))
-    columns = ["X", "channels pruned", *(headings[name] for name in shown), "network"]
+    columns = ["X", "pruned", *(headings[name] for name in shown), "network"]
     better: dict[str, Direction] = {
         headings[name]: "down" if name.endswith("asr") else "up" for name in shown
     }
