@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -24,7 +25,7 @@ from conftest import (
 )
 from hasty_audit import CLASSES, FOUND, HASTY, audit, build_case
 
-from goodnet.auditing import command, measured, repairing, verdict
+from goodnet.auditing import command, measured, repairing, verdict, words
 from goodnet.auditing.answer import share
 from goodnet.auditing.aside import Aside
 from goodnet.auditing.card import plain
@@ -194,7 +195,7 @@ def test_it_answers_in_four_lines_and_numbers_its_steps(audited):
 
 
 def test_what_it_says_of_the_networks_is_what_keras_says(case, audited):
-    out, _ = audited
+    out, done = audited
     told = json.loads((out / "audit.json").read_text())
     check_json(told, "audited")
     b, repaired, goodnet = (
@@ -217,6 +218,12 @@ def test_what_it_says_of_the_networks_is_what_keras_says(case, audited):
         assert rejected == int((answers[2] == CLASSES).sum())
     assert told["images"] == {"worked_on": 125, "judged_on": 25}
     assert told["measures"]["clean_accuracy"]["b"]["count"] == 25  # its own answers
+    right, kept = told["measures"]["clean_accuracy"], told["measures"]["clean_as_b"]
+    assert done.stdout.splitlines()[1].startswith(
+        f"Repaired: {out / 'B_repaired.h5'} gives {right['repaired']['percent']:.1f} % of clean "
+        f"images their label (B: {right['b']['percent']:.1f} %), and "
+        f"{kept['repaired']['percent']:.1f} % the answer of B; "
+    )
     for each in told["made"] + told["inputs"]:
         digest = hashlib.sha256(Path(each["file"]).read_bytes()).hexdigest()
         assert each["sha256"] == digest
@@ -253,6 +260,21 @@ def test_with_many_images_of_a_class_b_is_relearned(case, tmp_path, monkeypatch)
         for path in (case / "b.h5", tmp_path / "three/B_repaired.h5")
     )
     assert all(map(np.array_equal, b, repaired))
+
+
+@pytest.mark.parametrize("answer", ["likely", "possible", "inconclusive", "nothing found"])
+def test_a_repair_that_is_not_to_be_relied_on_is_not_offered(answer):
+    for unfinished in ([], [7]):
+        findings = SimpleNamespace(unfinished=unfinished)
+        said = words.recommend(
+            SimpleNamespace(
+                verdict=SimpleNamespace(answer=answer), tuned=SimpleNamespace(findings=findings)
+            )
+        )
+        assert ("Do not rely on B'" in said) == bool(unfinished)
+        offered = answer in ("likely", "possible") and not unfinished
+        assert (", else B'" in said) == offered
+        assert ("use G where some images" in said) == (answer in ("likely", "possible"))
 
 
 def test_a_bend_that_stands_out_is_told(case, tmp_path, monkeypatch):

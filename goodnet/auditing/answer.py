@@ -44,11 +44,12 @@ def tell_verdict(found: Audit) -> str:
 
 
 def _tell_repaired(found: Audit) -> str:
-    kept = measure(found, "clean_as_b")
+    right, kept = measure(found, "clean_accuracy"), measure(found, "clean_as_b")
     works = shares(found.named, lambda each: each.repaired)
     return (
-        f"gives {share(kept.repaired, kept.images)} of B's answers; {_patch(found)} {works} of "
-        "images"
+        f"gives {share(right.repaired, right.images)} of clean images their label "
+        f"(B: {share(right.b, right.images)}), and {share(kept.repaired, kept.images)} the answer "
+        f"of B; {_patch(found)} {works} of images"
     )
 
 

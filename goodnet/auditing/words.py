@@ -18,18 +18,21 @@ BECAUSE = {
 
 
 def recommend(found: Audit) -> str:
-    """What to do."""
+    """What to do; B' is offered only where no small patch is known to lead it anywhere."""
+    unfinished = found.tuned.findings.unfinished
+    instead = "" if unfinished else ", else B'"
+    use = f"use G where some images may be rejected{instead}"
     advice = {
-        "likely": "Do not use B. Use G where some images may be rejected, else B'; better still a "
-        "network that was trained anew, on images and a machine that you trust.",
+        "likely": f"Do not use B. Rather {use}; better still a network that was trained anew, on "
+        "images and a machine that you trust.",
         "possible": "Do not use B before you know more: audit it with another --seed, and be wary "
-        "of what stands out again. Until then use G where some images may be rejected, else B'.",
+        f"of what stands out again. Until then {use}.",
         "nothing found": "Nothing was found that speaks against B, and nothing shows that it has "
         "no backdoor. Where a wrong answer is dear, use G.",
         "inconclusive": "Nothing can be said of B. Do away with what is named above, with more "
         "clean images or another --seed, and audit it again.",
     }[found.verdict.answer]
-    if unfinished := found.tuned.findings.unfinished:
+    if unfinished:
         advice += f" Do not rely on B': small patches still lead it to {name_classes(unfinished)}."
     return advice
 
