@@ -14,6 +14,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -229,6 +231,18 @@ def test_a_missing_image_set_ends_all_at_once(place):
     put(place.zoo / "a.h5", "likely 1")
     check_refused(run_in_process("audit.py", "none.h5", "zoo"), "none.h5: there is no such file")
     assert begun(place) == []
+
+
+def test_a_link_in_the_place_of_a_folder_is_not_followed(place):
+    path = put(place.zoo / "a.h5", "likely 1")
+    (place.here / "audits").mkdir()
+    (place.here / "elsewhere").mkdir()
+    digits = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    (place.here / f"audits/a-{digits}").symlink_to("../elsewhere")
+    done = fleet("zoo")
+    assert done.returncode == 2 and answers() == {"zoo/a.h5": "unusable"}
+    assert f"unusable: audits/a-{digits}: is a link, and is not followed" in done.stderr
+    assert begun(place) == [] and not list((place.here / "elsewhere").iterdir())
 
 
 # ---------------------------------------------------------------- one that fails stops nothing
@@ -531,26 +545,45 @@ def audit_zoo(zoo: Path, out: str, *options: object) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", program, *words], cwd=zoo, text=True, **pipes)
 
 
+@contextmanager
+def on_dask(
+    folder: Path, count: int, *options: str
+) -> Iterator[tuple[str, list, subprocess.Popen]]:
+    """A scheduler of Dask and workers, each a process, where nobody finds this package."""
+    pytest.importorskip("distributed")
+    (folder / "dask").mkdir()
+    place = ["--scheduler-file", "scheduler.json"]
+    started = {"cwd": folder / "dask", "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    scheduler = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--no-dashboard", *place]
+    scheduler += ["--port", "0", "--host", "127.0.0.1"]
+    worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--no-dashboard", *place]
+    worker += ["--no-nanny", *(options or ("--nthreads", "1"))]
+    found = folder / "dask/scheduler.json"
+    with ExitStack() as processes:
+
+        def begin(command: list[str]) -> subprocess.Popen:
+            process = subprocess.Popen(command, **started)
+            processes.callback(process.wait)
+            processes.callback(process.kill)
+            return process
+
+        head = begin(scheduler)
+        wait_for(lambda: found.exists() and found.read_text().endswith("}"))
+        workers = [begin(worker) for _ in range(count)]
+        yield json.loads(found.read_text())["address"], workers, head
+
+
 def test_on_dask_with_a_worker_killed_the_table_is_that_of_one_process(zoo, tmp_path):
-    distributed = pytest.importorskip("distributed")
     import psutil
 
     alone = audit_zoo(zoo, "alone")
     stdout, stderr = alone.communicate()
     assert alone.returncode == 0, stderr
     (zoo / "log").unlink()
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
-    ) as cluster:
-        process = audit_zoo(zoo, "spread", "--scheduler", cluster.scheduler_address)
+    with on_dask(tmp_path, 2) as (address, workers, _):
+        process = audit_zoo(zoo, "spread", "--scheduler", address)
         wait_for(lambda: list(zoo.glob("spread/*/audit.json")), 120)
-        workers = [psutil.Process(worker.pid) for worker in cluster.workers.values()]
-        assert len(workers) == 2
-
-        def busy() -> list[psutil.Process]:
-            return [worker for worker in workers if worker.children()]
-
-        wait_for(lambda: len(busy()) == 2)
+        wait_for(lambda: all(psutil.Process(worker.pid).children() for worker in workers))
         workers[0].kill()
         assert len(list(zoo.glob("spread/*/audit.json"))) < 5
         told, stderr = process.communicate(timeout=300)
@@ -567,19 +600,29 @@ def test_on_dask_with_a_worker_killed_the_table_is_that_of_one_process(zoo, tmp_
 
 
 def test_ctrl_c_ends_what_runs_on_dask(place):
-    distributed = pytest.importorskip("distributed")
     put(place.zoo / "a.h5", "wait")
     put(place.zoo / "b.h5", "wait #")
-    with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=2, processes=True, dashboard_address=":0"
-    ) as cluster:
-        process = start(place, "zoo", "--scheduler", cluster.scheduler_address)
+    with on_dask(place.tools, 1, "--nthreads", "2") as (address, *_):
+        process = start(place, "zoo", "--scheduler", address)
         wait_for(lambda: place.log.exists() and len(place.log.read_text().splitlines()) == 2)
         children = [int(line.split()[0]) for line in place.log.read_text().splitlines()]
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=60)
         assert process.returncode == 130 and stderr.endswith("audit.py: interrupted\n"), stderr
         wait_for(lambda: all(map(is_gone, children)))
+
+
+def test_a_scheduler_that_goes_away(place):
+    put(place.zoo / "a.h5", "wait")
+    with on_dask(place.tools, 1) as (address, _, scheduler):
+        process = start(place, "zoo", "--scheduler", address)
+        wait_for(place.log.exists)
+        scheduler.kill()
+        _, stderr = process.communicate(timeout=120)
+        os.kill(int(place.log.read_text().split()[0]), signal.SIGKILL)
+    assert process.returncode == 2 and "Traceback" not in stderr
+    assert "1 of 1, a.h5: failed: the scheduler of Dask went away\n" in stderr
+    assert answers() == {"zoo/a.h5": "failed"}
 
 
 def test_a_scheduler_that_does_not_answer(place, monkeypatch):

@@ -101,7 +101,7 @@ def input_file(text: str) -> Path:
     """An argparse type: a path, but not the dot that ends the commands of some documents."""
     if Path(text) == Path():
         raise argparse.ArgumentTypeError(
-            f"{text!r} is the folder you are in, not a file; leave it out"
+            f"{text!r} is the folder you are in, not a file; leave it out, or name it in full"
         )
     return Path(text)
 

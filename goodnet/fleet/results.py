@@ -55,8 +55,9 @@ class Row:
 
 def refused(network: Network, error: Unusable) -> Row:
     """The row of a network that must not or cannot be audited."""
+    reason = error.reason if error.path == network.path else str(error)
     answer = REFUSED[error.exit_status]
-    return Row(network.path, network.sha256, answer, error.exit_status, error.reason)
+    return Row(network.path, network.sha256, answer, error.exit_status, reason)
 
 
 def read_row(network: Network, made: AuditFiles, wanted: Wanted, ours: bool = True) -> Row | None:

@@ -1,5 +1,6 @@
 """Where audits run: some at a time on this machine, or on the workers of Dask."""
 
+import logging
 import subprocess
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -70,8 +71,12 @@ def run_on_dask(tasks: Sequence[Task], address: str, ended: Ended) -> None:
         from distributed import Client, as_completed
     except ImportError:
         raise Unusable(f"argument --scheduler: {MISSING}") from None
-    # So workers need not find this package to be told what to start.
+    # Scheduler and workers need not find this package: what they are to run is sent as code. A
+    # function of a module would be sent as a name.
     cloudpickle.register_pickle_by_value(child)
+    for name in ("distributed", "distributed.client"):  # else they show tracebacks
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    run, end = child.run_on_worker, child.end_on_worker
     try:
         client = Client(address, timeout=PATIENCE)
     except (OSError, ValueError, TypeError) as error:
@@ -81,7 +86,7 @@ def run_on_dask(tasks: Sequence[Task], address: str, ended: Ended) -> None:
         shell.notice(f"{len(tasks)} audits on the workers of {address}, {at_a_time} at a time")
         folder = str(Path.cwd())
         tasks_of = {
-            client.submit(child.run_on_worker, task.words, folder, pure=False): task
+            client.submit(lambda *given: run(*given), task.words, folder, pure=False): task
             for task in tasks
         }
         try:
@@ -94,12 +99,13 @@ def run_on_dask(tasks: Sequence[Task], address: str, ended: Ended) -> None:
         except BaseException:
             with suppress(Exception):
                 client.cancel(list(tasks_of))
-                client.run(child.end_on_worker, on_error="ignore")
+                client.run(lambda dask_worker: end(dask_worker), on_error="ignore")
             raise
 
 
 def _lost(future: Any) -> str:
     """Why a task of Dask came to no end: its workers died, or the scheduler went away."""
     with suppress(Exception):
-        return say(future.exception(timeout=PATIENCE))
-    return "the scheduler gave it up"
+        if error := future.exception(timeout=PATIENCE):
+            return say(error)
+    return "the scheduler of Dask went away"

@@ -11,6 +11,8 @@ from threading import Lock
 
 from goodnet.cli import shell
 from goodnet.cli.defaults import ROOT
+from goodnet.errors import Unusable
+from goodnet.files import refuse_link
 from goodnet.fleet import table
 from goodnet.fleet.child import WHY
 from goodnet.fleet.networks import Network
@@ -72,11 +74,16 @@ def audit_all(fleet: Fleet, at_a_time: int, scheduler: str | None) -> list[Row]:
 def _rows_before(fleet: Fleet) -> Iterator[tuple[int, Row]]:
     """The rows of networks that were audited before, and of those that cannot be read."""
     for number, network in enumerate(fleet.networks):
-        if network.error:
-            row = refused(network, network.error)
+        try:
+            if network.error:
+                raise network.error
+            refuse_link(fleet.made[number].results.parent)
+        except Unusable as error:
+            row = refused(network, error)
             fleet.tell(number, describe(row))
             yield number, row
-        elif before := read_row(network, fleet.made[number], fleet.wanted):
+            continue
+        if before := read_row(network, fleet.made[number], fleet.wanted):
             fleet.tell(number, f"audited before: {describe(before)}")
             yield number, before
 
