@@ -8,6 +8,7 @@ from goodnet.cli import options, shell
 from goodnet.cli.findings import FAIL_ON
 from goodnet.cli.libraries import THREADS
 from goodnet.cli.settings import asked_for
+from goodnet.errors import Unusable
 from goodnet.fleet import index, table
 from goodnet.fleet.networks import find_networks, name_folders, read_networks
 from goodnet.fleet.options import is_folder_of_networks
@@ -66,8 +67,11 @@ def _digests(sets: Sequence[Path]) -> dict[Path, str]:
 
             found[path] = picture_folders([list_subfolders(path)], None)[path].digest()
         else:
-            with open_plain(path) as file:
-                found[path] = digest_of(file)
+            try:
+                with open_plain(path) as file:
+                    found[path] = digest_of(file)
+            except OSError as error:
+                raise Unusable(f"cannot be read ({error.strerror})", path) from None
     return found
 
 
