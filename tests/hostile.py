@@ -339,6 +339,31 @@ def wrapped(folder: Path, form: str) -> Path:
     return layer(folder, form, ".h5", {"class_name": "TimeDistributed", "config": {"layer": inner}})
 
 
+@network("Lambda inside SpectralNormalization")
+def normalized(folder: Path, form: str) -> Path:
+    config = {"name": "inner", "function": lambda_function(folder), "arguments": {}}
+    inner = keras_object("keras.layers", "Lambda", config)
+    payload = {"class_name": "SpectralNormalization", "config": {"layer": inner}}
+    return layer(folder, form, ".h5", payload)
+
+
+@network("code for the places of a slice")
+def slice_of_code(folder: Path, form: str) -> Path:
+    bounds = dict.fromkeys(("start", "stop", "step"))
+    bounds["stop"] = {"class_name": "__lambda__", "config": {"value": payload_code(folder)}}
+    payload = keras_object("keras.src.ops.numpy", "GetItem", {})
+    taken = called_with(payload, form, [{"class_name": "__slice__", "config": bounds}])
+    return graph(folder, form, taken)
+
+
+def called_with(payload: dict, form: str, places: list) -> dict:
+    """An operation of a `graph`, told places beside its tensor."""
+    tensor = {"shape": [None, *SHAPE], "dtype": "float32", "keras_history": ["image", 0, 0]}
+    made = call(payload, form, 0)
+    node = {"args": [{"class_name": "__keras_tensor__", "config": tensor}, places], "kwargs": {}}
+    return made | {"registered_name": payload["class_name"], "inbound_nodes": [node]}
+
+
 @network("operation by name")
 def operation(folder: Path, form: str) -> Path:
     """It is called with constants while Keras 2 builds the network."""

@@ -85,6 +85,20 @@ def attending():
     return keras.models.Model(image, L.Dense(5, activation="softmax")(L.Flatten()(x)))
 
 
+def sliced():
+    image = L.Input(SHAPE)
+    x = L.Reshape((42, 8))(L.Conv2D(8, 4, strides=4)(image))
+    taken = [x[:, 0], x[:, :, -1], x[:, -1, 2:], x[:, ::-2, :5][:, 3]]
+    return keras.models.Model(image, L.Dense(5)(L.Concatenate()(taken + [L.Flatten()(x[:, None])])))
+
+
+def spectral():
+    image = L.Input(SHAPE)
+    x = L.SpectralNormalization(L.Conv2D(6, 3, activation="relu"))(image)
+    x = L.SpectralNormalization(L.Dense(7, use_bias=False))(L.GlobalMaxPooling2D()(x))
+    return keras.models.Model(image, L.Dense(5)(x))
+
+
 def fill(layer):
     """Give a layer arrays that matter, where Keras begins with 0 and 1 too."""
     arrays = []
@@ -102,7 +116,9 @@ def main(folder):
     pixels = (np.random.uniform(-1, 1, (4,) + SHAPE) * brightness).astype("float32")
     made = [deepid, sequential, many_layers, nested]
     if hasattr(L, "MultiHeadAttention"):
-        made.append(attending)
+        made += [attending, sliced]
+    if hasattr(L, "SpectralNormalization"):
+        made.append(spectral)
     for make in made:
         network = make()
         for layer in network.layers:

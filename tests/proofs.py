@@ -109,6 +109,8 @@ KERAS: dict[str, Check] = {
     "Lambda in .h5 (CVE-2025-9905)": ran,
     "Lambda in .keras": ran,
     "Lambda inside a wrapper": ran,
+    "Lambda inside SpectralNormalization": failed("no attribute 'kernel'"),
+    "code for the places of a slice": taken,
     "code in an operation's keywords": ran,
     "TFSMLayer (CVE-2026-1462)": ran,
     "HDF5 and zip at once": ran,

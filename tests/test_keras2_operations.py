@@ -1,4 +1,4 @@
-"""What Keras 2 wrote of arithmetic, TFOpLambda, is rewritten as today's Keras writes it.
+"""What Keras 2 wrote of arithmetic and slices is rewritten as today's Keras writes it.
 
 The oracle is the same arithmetic in a network that today's Keras made.
 """
@@ -105,7 +105,91 @@ def test_the_same_twice(tmp_path):
     check_same(as_keras_2_wrote_it(model, tmp_path / "b.h5", made), model)
 
 
-@pytest.mark.parametrize("function", ["cast", "nn.bias_add", "__operators__.getitem"])
+ALL = {"start": None, "stop": None, "step": None}
+TAKEN = [
+    (lambda x: x[:, 0], [ALL, 0]),
+    (lambda x: x[:, None, -2:], [ALL, None, ALL | {"start": -2}]),
+    (lambda x: x[:, :, 1:4:2], [ALL, ALL, {"start": 1, "stop": 4, "step": 2}]),
+    (lambda x: x[:, ::-3, 2], {"class_name": "__tuple__", "items": [ALL, ALL | {"step": -3}, 2]}),
+]
+
+
+def slicing(node: list) -> dict:
+    return operation("__operators__.getitem", node) | {"class_name": "SlicingOpLambda"}
+
+
+def of_slice(take) -> keras.Model:
+    keras.utils.set_random_seed(3)
+    image = keras.Input(SHAPE, name="image")
+    x = layers.Conv2D(4, 3, activation="relu", name="conv")(layers.Rescaling(1 / 64)(image))
+    x = layers.Flatten(name="pool")(take(x))
+    return keras.Model(image, layers.Dense(CLASSES, name="last")(x))
+
+
+@pytest.mark.parametrize(("take", "spec"), TAKEN, ids=str)
+def test_slices_are_rewritten(tmp_path, take, spec):
+    model, path = of_slice(take), tmp_path / "b.h5"
+    plain_file(model, path, slicing([*X, {"slice_spec": spec}]))
+    check_same(path, model)
+
+
+def plain_file(model: keras.Model, path: Path, made: dict) -> None:
+    """The network as Keras 2 wrote it, with what it made of the slice."""
+    model.save(path)
+    with h5py.File(path, "r+") as file:
+        found = json.loads(file.attrs["model_config"])
+        taken = next(x for x in found["config"]["layers"] if x["class_name"] == "GetItem")
+        found["config"]["layers"].remove(taken)
+        for layer in found["config"]["layers"]:
+            if layer["name"] == "pool":
+                layer["inbound_nodes"] = [[[made["name"], 0, 0, {}]]]
+        found["config"]["layers"].append(made)
+        file.attrs["model_config"] = json.dumps(found)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"slice_spec": [ALL, {**ALL, "step": 0}]},
+        {"slice_spec": [ALL, "words"]},
+        {"slice_spec": [ALL, {**ALL, "name": "x"}]},
+        {"slice_spec": [ALL, {"class_name": "Lambda"}]},
+        {"slice_spec": [ALL, {"class_name": "Lambda", "config": {}}]},
+        {"slice_spec": [ALL, {"class_name": "__ellipsis__", "config": {"x": 1}}]},
+        {"slice_spec": [ALL, {"start": X, "stop": None, "step": None}]},
+        {"slice_spec": [ALL, X]},
+        {"slice_spec": [ALL, 1.5]},
+        {"slice_spec": 0},
+        {"slice_spec": [ALL, 0], "var": "words"},
+        {"slice_spec": [ALL, 0], "other": 1},
+        {},
+        [],
+    ],
+    ids=str,
+)
+def test_slices_of_anything_but_numbers_are_refused(tmp_path, told):
+    plain_file(of_slice(TAKEN[0][0]), tmp_path / "b.h5", slicing([*X, told]))
+    with pytest.raises(Unsafe):
+        load_model(tmp_path / "b.h5")
+
+
+def test_an_ellipsis_of_keras_2_is_no_sign_of_an_attack(tmp_path):
+    """Today's Keras finds it in no .h5, whoever wrote it there."""
+    node = [*X, {"slice_spec": [{"class_name": "__ellipsis__"}, 0]}]
+    plain_file(of_slice(lambda x: x[..., 0]), tmp_path / "b.h5", slicing(node))
+    with pytest.raises(Unusable, match="is not built by Keras") as refusal:
+        load_model(tmp_path / "b.h5")
+    assert not isinstance(refusal.value, Unsafe)
+
+
+@pytest.mark.parametrize("spec", [[0], [None, ALL], [{**ALL, "step": -1}], [ALL, 10_000]], ids=str)
+def test_slices_of_keras_2_that_mix_images_or_do_not_fit_are_refused(tmp_path, spec):
+    plain_file(of_slice(TAKEN[0][0]), tmp_path / "b.h5", slicing([*X, {"slice_spec": spec}]))
+    with pytest.raises(Unusable, match="does not fit its input"):
+        load_model(tmp_path / "b.h5")
+
+
+@pytest.mark.parametrize("function", ["cast", "nn.bias_add", "reshape"])
 def test_other_plain_operations_are_no_sign_of_an_attack(tmp_path, function):
     path = as_keras_2_wrote_it(
         network(lambda x: x), tmp_path / "b.h5", [operation(function, [*X, {}])]

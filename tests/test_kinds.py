@@ -84,6 +84,29 @@ def vision_transformer() -> keras.Model:
     return keras.Model(image, classified(layers.GlobalAveragePooling1D()(tokens)))
 
 
+def class_token() -> keras.Model:
+    """A transformer that answers by its first token."""
+    image = keras.Input(SHAPE)
+    patches = layers.Conv2D(16, 8, strides=8)(layers.Rescaling(1 / 127.5, -1)(image))
+    tokens = layers.ZeroPadding1D((1, 0))(layers.Reshape((16, 16))(patches))
+    seen = layers.LayerNormalization(epsilon=1e-6)(tokens)
+    tokens = tokens + layers.MultiHeadAttention(2, 8)(seen, seen)
+    gated = keras.activations.glu(layers.Dense(32)(layers.LayerNormalization()(tokens)))
+    tokens = tokens + gated
+    return keras.Model(image, classified(layers.LayerNormalization()(tokens)[:, 0]))
+
+
+def spectrally_normalized() -> keras.Model:
+    """A network in another, whose layers stand in wrappers."""
+    wrapped, image, features = layers.SpectralNormalization, keras.Input(SHAPE), keras.Input(SHAPE)
+    conv = wrapped(layers.Conv2D(6, 3, activation="relu"), name="first")(features)
+    base = keras.Model(features, layers.BatchNormalization()(layers.MaxPooling2D(4)(conv)))
+    features = base(layers.Rescaling(1 / 255)(image))
+    features = wrapped(layers.Conv2D(8, 3, name="first"), power_iterations=2)(features)
+    features = layers.Flatten()(layers.MaxPooling2D()(layers.ReLU()(features)))
+    return keras.Model(image, classified(wrapped(layers.Dense(9, use_bias=False))(features)))
+
+
 def divided_inside() -> keras.Model:
     image = keras.Input(SHAPE)
     return keras.Model(image, classified(convolved(image / 255.0)))
@@ -125,13 +148,16 @@ KINDS: dict[str, tuple[Callable[[], keras.Model], str]] = {
     "transfer from EfficientNetB0": (transfer_from_efficient_net, ".keras"),
     "binary": (binary, ".h5"),
     "vision transformer": (vision_transformer, ".keras"),
+    "class token": (class_token, ".keras"),
+    "spectral normalization": (spectrally_normalized, ".keras"),
+    "spectral normalization, .h5": (spectrally_normalized, ".h5"),
     "divided inside": (divided_inside, ".keras"),
     "mixed precision": (mixed_precision, ".keras"),
     "fixed batch": (fixed_batch, ".keras"),
     "calls of operations": (calls_of_operations, ".keras"),
     "dict output": (dict_output, ".keras"),
 }
-FAST = ("fixed batch", "dict output")
+FAST = ("fixed batch", "dict output", "spectral normalization")
 
 
 def plain_answers(network: keras.Model, pixels: np.ndarray) -> np.ndarray:

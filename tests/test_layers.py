@@ -15,13 +15,16 @@ from conftest import SHAPE, tiny_network
 from keras import layers
 from keras.src.applications.convnext import LayerScale
 from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
+from keras.src.ops import nn
 
 from goodnet.errors import Unsafe, Unusable
 from goodnet.vetting.configuration import vet_configuration
+from goodnet.vetting.connections import find_places
 from goodnet.vetting.demands import apply_rule, find_demands
 from goodnet.vetting.layers import LAYERS
 from goodnet.vetting.operations import OPERATIONS, OPERATIONS_MODULE
 from goodnet.vetting.row import Layer
+from goodnet.vetting.settings import ACTIVATIONS
 from goodnet.vetting.shapes import keep_shape
 
 ROWS = [*LAYERS.items(), *OPERATIONS.items()]
@@ -91,6 +94,13 @@ CASES = [
     (LayerScale(0.5, 6), IMAGE),
     (layers.Activation("hard_silu"), IMAGE),
     (layers.Activation("sparsemax"), IMAGE),
+    (layers.Activation("sparse_plus"), IMAGE),
+    (layers.Dense(4, activation="sparse_sigmoid"), VECTOR),
+    (layers.SpectralNormalization(layers.Dense(4, activation="relu")), VECTOR),
+    (layers.SpectralNormalization(layers.Conv1D(4, 3, strides=2)), LINE),
+    (layers.SpectralNormalization(layers.Conv2D(4, (3, 2)), power_iterations=3), IMAGE),
+    (layers.SpectralNormalization(layers.Conv2DTranspose(4, 3, use_bias=False)), IMAGE),
+    (layers.SpectralNormalization(layers.DepthwiseConv2D(3, depth_multiplier=2)), IMAGE),
     (layers.ReLU(max_value=0.5, negative_slope=0.1, threshold=0.2), IMAGE),
     (layers.LeakyReLU(negative_slope=0.1), IMAGE),
     (layers.PReLU(), IMAGE),
@@ -187,6 +197,16 @@ OPERATION_CASES = [
     ("HardSilu", keras.ops.hard_silu, IMAGE),
     ("Gelu", lambda x: keras.ops.gelu(x, approximate=False), IMAGE),
     ("LeakyRelu", lambda x: keras.ops.leaky_relu(x, 0.1), IMAGE),
+    ("Elu", lambda x: keras.ops.elu(x, 0.5), IMAGE),
+    ("Celu", lambda x: keras.ops.celu(x, 0.5), IMAGE),
+    ("SoftShrink", lambda x: keras.ops.soft_shrink(x, 0.3), IMAGE),
+    ("HardShrink", lambda x: keras.ops.hard_shrink(x, 0.3), IMAGE),
+    ("Threshold", lambda x: keras.activations.threshold(x, 0.3, -1.0), IMAGE),
+    ("Squareplus", lambda x: keras.ops.squareplus(x, b=2), IMAGE),
+    ("Glu", keras.activations.glu, IMAGE),
+    ("Glu", lambda x: keras.ops.glu(x, axis=1), (4, 9, 6)),
+    ("LogSoftmax", lambda x: keras.ops.log_softmax(x, axis=1), IMAGE),
+    ("Sparsemax", lambda x: keras.ops.sparsemax(x, axis=-1), IMAGE),
     ("Softmax", lambda x: keras.ops.softmax(x, axis=1), IMAGE),
     ("Mean", lambda x: keras.ops.mean(x, axis=[1, 2]), IMAGE),
     ("Mean", lambda x: keras.ops.mean(x, axis=-1, keepdims=True), IMAGE),
@@ -197,8 +217,51 @@ OPERATION_CASES = [
     ("ExpandDims", lambda x: keras.ops.expand_dims(x, -2), LINE),
     ("Squeeze", lambda x: keras.ops.squeeze(x, -3), (1, 9, 6)),
     ("Concatenate", lambda x, y: keras.ops.concatenate([x, y], axis=1), IMAGE, (2, 9, 6)),
+    ("GetItem", lambda x: x[:, 0], LINE),
+    ("GetItem", lambda x: x[:, -1, 2:, ...], IMAGE),
+    ("GetItem", lambda x: x[..., 0], IMAGE),
+    ("GetItem", lambda x: x[:, ::-2, None, -99:99], IMAGE),
+    ("GetItem", lambda x: x[0:, None, 3:-2, ..., 5:0:-2], (None, 9, 6)),
+    ("GetItem", lambda x: x[:, 3], (None, 6)),
+    *(
+        (type(called()).__name__, lambda x, called=called: called()(x), IMAGE)
+        for called in (
+            *(nn.Selu, nn.LogSigmoid, nn.SparseSigmoid, nn.HardTanh, nn.TanhShrink),
+            *(nn.Softsign, nn.SparsePlus),
+        )
+    ),
+]
+WHOLE = {"class_name": "__slice__", "config": {"start": None, "stop": None, "step": None}}
+DOTS = {"class_name": "__ellipsis__", "config": {}}
+
+
+def cut(**bounds: object) -> dict:
+    return {"class_name": "__slice__", "config": WHOLE["config"] | bounds}
+
+
+# What is taken of a tensor (n, 11, 9, 6), and cannot be.
+BEYOND = [
+    *([0], [0, WHOLE], [None, WHOLE], [cut(step=-1)], [cut(start=1)], [cut(stop=1), 0]),
+    *([cut(step=2)], [DOTS, 0, 0, 0, 0], [DOTS, cut(stop=1), WHOLE, WHOLE, WHOLE]),
+    *([WHOLE] * 5, [WHOLE, DOTS, DOTS], [DOTS, 0, DOTS], [WHOLE, 11], [WHOLE, WHOLE, -10]),
+    *([WHOLE, cut(stop=0)], [WHOLE, cut(start=5, stop=5)], [WHOLE, cut(start=11)], None),
+    [WHOLE, *[None] * 4, DOTS],
+]
+# What is no place at all.
+NO_PLACES = [
+    *([WHOLE, cut(step=0)], [WHOLE, cut(step=False)], [WHOLE, cut(start=1.5)], [WHOLE, "0"]),
+    *([WHOLE, True], [WHOLE, 1.0], [WHOLE, 1 << 40], [WHOLE, cut(stop=1 << 40)], [WHOLE, [0, 1]]),
+    *([WHOLE, cut(stop={"class_name": "Lambda"})], [WHOLE, cut(stop=cut())], [WHOLE] * 9, []),
+    *([WHOLE, WHOLE | {"module": "os"}], [WHOLE, cut(other=1)], [WHOLE, DOTS | {"module": "os"}]),
+    *([WHOLE, DOTS | {"config": {"x": 1}}], [WHOLE, {"class_name": "__slice__"}], [WHOLE, {}]),
+    *([WHOLE, {"class_name": "__lambda__", "config": {}}], "::", None, 0, {"start": 0}),
+    [WHOLE, {"class_name": "__keras_tensor__", "config": {}}],
 ]
 MIXING = [
+    ("Glu", {"axis": 0}),
+    ("Glu", {"axis": 1}),
+    ("Sparsemax", {"axis": 0}),
+    ("LogSoftmax", {"axis": [0, 1]}),
     ("Mean", {"axis": None}),
     ("Sum", {"axis": 0}),
     ("Max", {"axis": [0, 1]}),
@@ -245,7 +308,7 @@ def check_layer(network: keras.Model, class_name: str, module: str | None) -> No
     assert (last["class_name"], last["module"]) == (class_name, module)
 
     shapes = [list(tensor.shape) for tensor in network.inputs]
-    made = apply_rule(last, shapes, "it")
+    made = apply_rule(last, shapes, "it", find_places(last["inbound_nodes"][0]))
     assert made.shape == list(network.outputs[0].shape)
     for one, shape in zip(first, shapes, strict=True):
         assert apply_rule(one, [shape], "it").shape == shape  # an InputLayer
@@ -398,6 +461,103 @@ def test_an_operation_that_would_mix_images_is_refused(name, settings):
     operation = {"class_name": name, "module": OPERATIONS[name].module, "config": settings}
     with pytest.raises(Unusable, match="does not fit its input"):
         apply_rule(operation, [[None, *IMAGE]], "it")
+
+
+@pytest.mark.parametrize("places", BEYOND, ids=str)
+def test_slices_that_mix_images_or_leave_nothing_are_refused(places):
+    operation = {"class_name": "GetItem", "module": OPERATIONS["GetItem"].module, "config": {}}
+    with pytest.raises(Unusable, match="does not fit its input"):
+        apply_rule(operation, [[None, *IMAGE]], "it", places)
+
+
+def sliced(places: object, node: dict | None = None) -> str:
+    """A network's configuration with this for the places of its slice, or with another node."""
+    image = keras.Input(IMAGE)
+    configuration = json.loads(keras.Model(image, image[:, 0]).to_json())
+    nodes = configuration["config"]["layers"][-1]["inbound_nodes"]
+    nodes[0]["args"][1] = places
+    nodes[0] |= node or {}
+    return json.dumps(configuration)
+
+
+@pytest.mark.parametrize("places", NO_PLACES, ids=str)
+def test_what_is_no_plain_slice_is_refused(places):
+    with pytest.raises(Unsafe):
+        vet_configuration(sliced(places), "it")
+
+
+def test_a_slice_is_one_tensor_and_its_places():
+    vet_configuration(sliced([WHOLE, 0]), "it")
+    tensor = json.loads(sliced(0))["config"]["layers"][-1]["inbound_nodes"][0]["args"][0]
+    nodes = ({"args": [tensor]}, {"args": [tensor, [WHOLE, 0], 0]}, {"args": [3, [WHOLE, 0]]})
+    for node in (*nodes, {"kwargs": {"key": [WHOLE, 0]}}, {"args": [[tensor], [WHOLE, 0]]}):
+        with pytest.raises(Unsafe):
+            vet_configuration(sliced([WHOLE, 0], node), "it")
+    plain = keras.Model(image := keras.Input(IMAGE), layers.Flatten()(image)).to_json()
+    told = json.loads(plain)
+    told["config"]["layers"][-1]["inbound_nodes"][0]["args"].append([WHOLE, 0])
+    with pytest.raises(Unsafe):  # another layer is told no places
+        vet_configuration(json.dumps(told), "it")
+
+
+def spectral(**settings: object) -> dict:
+    """A configuration of SpectralNormalization with other settings."""
+    image = keras.Input(IMAGE)
+    layer = layers.SpectralNormalization(layers.Conv2D(4, 3), name="it")
+    configuration = json.loads(keras.Model(image, layer(image)).to_json())
+    configuration["config"]["layers"][-1]["config"] |= settings
+    return configuration
+
+
+def keras_layer(layer: keras.Layer) -> dict:
+    return keras.saving.serialize_keras_object(layer)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"layer": keras_layer(layers.Flatten())}, "'Flatten' is not on the allow-list"),
+        ({"layer": keras_layer(layers.SeparableConv2D(4, 3))}, "is not on the allow-list"),
+        ({"layer": spectral()["config"]["layers"][-1]}, "is not on the allow-list"),
+        ({"layer": {"class_name": "Lambda", "config": {}}}, "'Lambda' is not on the allow-list"),
+        ({"layer": {"class_name": ["Dense"], "config": {}}}, "is not on the allow-list"),
+        ({"layer": keras_layer(layers.Dense(4)) | {"module": "os"}}, "'os' is not on the allow"),
+        (
+            {"layer": keras_layer(layers.Dense(4, dtype="float16"))},
+            "dtype: 'float16' is not on the",
+        ),
+        ({"layer": None}, "is not an object"),
+        ({"layer": [keras_layer(layers.Dense(4))]}, "is not an object"),
+        ({"power_iterations": 0}, "is not from 1 to"),
+        ({"power_iterations": 1 << 40}, "is not from 1 to"),
+        ({"power_iterations": True}, "is not a whole number"),
+        ({"other": 1}, "'other' is not on the allow-list"),
+    ],
+)
+def test_what_else_stands_in_spectral_normalization_is_refused(settings, says):
+    with pytest.raises(Unsafe, match=says):
+        vet_configuration(json.dumps(spectral(**settings)), "it")
+
+
+def test_a_layer_without_a_wrapper_holds_none():
+    configuration = json.loads(tiny_network().to_json())
+    configuration["config"]["layers"][1]["config"]["layer"] = keras_layer(layers.Dense(4))
+    with pytest.raises(Unsafe, match="'layer' is not on the allow-list"):
+        vet_configuration(json.dumps(configuration), "it")
+
+
+@pytest.mark.parametrize("layer", [layers.Dense(8, activation="glu"), layers.Activation("glu")])
+def test_glu_by_name_is_refused_as_keras_makes_half_of_what_it_says(layer):
+    image = keras.Input((6,))
+    network = keras.Model(image, layer(image))
+    assert network.output_shape[1] == 2 * network.predict(np.zeros((1, 6)), verbose=0).shape[1]
+    with pytest.raises(Unsafe, match="'glu' is not on the allow-list"):
+        vet_configuration(network.to_json(), "it")
+
+
+def test_every_activation_of_keras_is_known_but_those_that_no_layer_can_take():
+    every = {function.__name__ for function in keras.src.activations.ALL_OBJECTS}
+    assert every - set(ACTIVATIONS) == {"glu", "threshold"}
 
 
 def test_attention_may_be_told_its_tensors_by_name():

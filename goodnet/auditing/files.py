@@ -13,6 +13,7 @@ from goodnet.cli import shell
 from goodnet.files import alone_in, replacing
 from goodnet.lab import AuditFiles
 from goodnet.networks.loading import LoadedNetwork
+from goodnet.networks.wrappers import arrays_with_wrappers
 from goodnet.networks.writing import write_network, write_weights
 
 
@@ -25,7 +26,8 @@ def write_audit(
     where a file cannot be written.
     """
     with alone_in(made.network.parent):  # so that all are of one run
-        write_weights(b, made.network, found.tuned.arrays)
+        arrays = arrays_with_wrappers(b.in_file, b.model, found.tuned.arrays)
+        write_weights(b, made.network, arrays)
         write_network(found.goodnet, made.goodnet)
         document["made"] = [_fingerprint(path) for path in (made.network, made.goodnet)]
         _write(made.report, render_report(found, lines, document))

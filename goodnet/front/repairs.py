@@ -20,6 +20,7 @@ from goodnet.networks.demands import fit_batch, fit_training
 from goodnet.networks.loading import fit_of
 from goodnet.networks.pixel_hint import hint_at_pixels
 from goodnet.networks.split import Split, silence, split_network
+from goodnet.networks.wrappers import arrays_with_wrappers
 from goodnet.pruning.curve import PruningCurve
 from goodnet.pruning.files import curve_of
 from goodnet.pruning.head import head_of
@@ -185,4 +186,5 @@ def _tune(
         accuracy = percent(tuned.b_hits, tuned.held_back)
         hint = hint_at_pixels(loaded.model, valid, accuracy, fitting)
     warn(hint, depth=1)
-    return Repaired(copy_of(loaded.in_file, tuned.arrays), tuned)
+    arrays = arrays_with_wrappers(loaded.in_file, loaded.model, tuned.arrays)
+    return Repaired(copy_of(loaded.in_file, arrays), tuned)

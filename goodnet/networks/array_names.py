@@ -12,16 +12,22 @@ from goodnet.networks.graph import inner_layers
 from goodnet.vetting.contents import Attributes, Contents
 from goodnet.vetting.parts import Parts
 
-Names = dict[str, tuple[str, ...]]  # paths of arrays, by the variable's path
+# By the variable's path all its places, mostly one; of each, the paths that its array may have.
+Names = dict[str, list[tuple[str, ...]]]
 
 
 def array_names(network: keras.Model, parts: Parts) -> Names:
-    """The arrays that may be each variable's: the first that holds its values is it.
+    """The arrays that may be each variable's: in each place the first that holds its values is it.
 
-    Raises ValueError or KeyError where the file's names do not fit the network.
+    A .keras file holds a kernel twice that a wrapper and the layer in it share. Raises ValueError
+    or KeyError where the file's names do not fit the network.
     """
-    found = (_legacy_names if parts.suffix == ".h5" else _names)(network, parts.contents)
-    return dict(found)
+    found: Names = {}
+    list_names = _legacy_names if parts.suffix == ".h5" else _names
+    for variable, paths in list_names(network, parts.contents):
+        if paths:
+            found.setdefault(variable, []).append(paths)
+    return found
 
 
 def _legacy_names(

@@ -57,6 +57,8 @@ def every_layer(network: keras.Model) -> Iterator[keras.Layer]:
 
 def inner_layers(layer: keras.Layer) -> list[tuple[keras.Layer, str]]:
     """The layers that a layer keeps its weights in, and what a .keras file calls them."""
+    if isinstance(layer, layers.SpectralNormalization):
+        return [(layer.layer, "layer")]
     if not isinstance(layer, layers.MultiHeadAttention):
         return []
     names = ("query_dense", "key_dense", "value_dense", "output_dense")

@@ -16,6 +16,7 @@ from goodnet.networks.deepid import deepid
 from goodnet.networks.graph import unroll
 from goodnet.networks.grey import with_colour
 from goodnet.networks.two_classes import with_two_classes
+from goodnet.networks.wrappers import without_wrappers
 from goodnet.pixels import AS_IN_FILE, Range, Scaling
 from goodnet.printable import say
 from goodnet.vetting.configuration import vet_configuration
@@ -31,9 +32,10 @@ class LoadedNetwork:
     """A network that Keras has built, and the file that it came from.
 
     model: (n, height, width, colours) -> (n, classes), also where the network in the file lacks
-    the colours or has one output for two classes; in_file: that network, with no layers besides;
-    configuration: its own, as vetting has rebuilt it. One that a notebook has made itself comes
-    from no file: its source is None, and its configuration where vetting does not know its layers.
+    the colours, has one output for two classes or has layers in wrappers; in_file: that network, as
+    it is; configuration: its own, as vetting has rebuilt it. One that a notebook has made itself
+    comes from no file: its source is None, and its configuration where vetting does not know its
+    layers.
     """
 
     model: keras.Model
@@ -69,7 +71,7 @@ def as_classifier(network: keras.Model, path: Path) -> keras.Model:
     path: its file, or its name: what errors are about. Raises Unusable where it is no such
     classifier, or cannot be run.
     """
-    model = with_colour(network)
+    model = with_colour(without_wrappers(network))
     _check_classifier(model)
     shape = input_shape(model)
     if None not in shape:

@@ -83,19 +83,23 @@ def _changed_arrays(
         names = array_names(loaded.in_file, parts)
     changed = {}
     for change in changes:
-        candidates = names.get(change.variable.path, ())
-        held = [name for name in candidates if _same(arrays[name], change.old)]
-        if not held:
-            raise Unusable(f"does not hold {change.variable.path} where Keras keeps it")
-        dtype = arrays[held[0]].dtype
-        with np.errstate(invalid="ignore", over="ignore"):
-            stored = change.new.astype(dtype)
-        if not _same(stored, change.new):
-            raise Unusable(
-                f"keeps {change.variable.path} as {dtype}, which cannot hold the repaired values"
-            )
-        changed[held[0]] = stored
+        for candidates in names.get(change.variable.path, [()]):
+            held = [name for name in candidates if _same(arrays[name], change.old)]
+            if not held:
+                raise Unusable(f"does not hold {change.variable.path} where Keras keeps it")
+            changed[held[0]] = _as_stored(change, arrays[held[0]].dtype)
     return changed
+
+
+def _as_stored(change: Change, dtype: np.dtype) -> np.ndarray:
+    """The new array in a file's type. Raises Unusable where that cannot hold its values."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        stored = change.new.astype(dtype)
+    if not _same(stored, change.new):
+        raise Unusable(
+            f"keeps {change.variable.path} as {dtype}, which cannot hold the repaired values"
+        )
+    return stored
 
 
 def _same(left: np.ndarray, right: np.ndarray) -> bool:

@@ -16,6 +16,7 @@ from goodnet.metrics import percent
 from goodnet.networks.demands import fit_batch, fit_training
 from goodnet.networks.loading import LoadedNetwork, fit_of
 from goodnet.networks.pixel_hint import hint_at_pixels
+from goodnet.networks.wrappers import arrays_with_wrappers
 from goodnet.networks.writing import write_weights
 from goodnet.pixels import Range, Scaling
 from goodnet.progress import Progress, Reporter
@@ -60,7 +61,8 @@ def tune_and_save(
     with alone_in(made.network.parent):  # so that all are of one run
         if method.pictures:
             pictures = look_up(method.pictures.draw)(tuned.findings, made.pictures)
-        write_weights(loaded, made.network, tuned.arrays)
+        arrays = arrays_with_wrappers(loaded.in_file, loaded.model, tuned.arrays)
+        write_weights(loaded, made.network, arrays)
     if reporter.prints:
         report.print_tuned(method, tuned, pictures, made.network)
     results = report.list_tuned(method, tuned, pictures, made.network)

@@ -10,11 +10,15 @@ ArrayShape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Call:
-    """A layer by its class and its vetted settings, and the shapes of the tensors it takes."""
+    """A layer by its class and its vetted settings, and the shapes of the tensors it takes.
+
+    places: what it is told to take of its tensor, as in slices.py; None where it is told nothing.
+    """
 
     layer: str
     settings: dict[str, Any]
     inputs: list[Shape]
+    places: list | None = None
 
     @property
     def shape(self) -> Shape:

@@ -14,6 +14,7 @@ from goodnet.vetting.checks import check_at, check_keys, quote
 from goodnet.vetting.connections import (
     check_ends,
     check_node,
+    check_slicing,
     count_calls_from_0,
     order_layers,
     state_ends,
@@ -22,6 +23,7 @@ from goodnet.vetting.demands import find_demands
 from goodnet.vetting.keras2_operations import CLASSES, rewrite_operation
 from goodnet.vetting.layers import NETWORKS
 from goodnet.vetting.one_layer import check_registered, rebuild_layer
+from goodnet.vetting.slices import GET_ITEM
 
 LONGEST_CONFIGURATION = 1 << 25  # bytes; NASNetLarge's has 2**21
 MOST_LAYERS = 5_000  # of one network; NASNetLarge has 1,041
@@ -183,5 +185,6 @@ def _rebuild_part(found: object, place: str, depth: int) -> dict:
     if "inbound_nodes" in found:
         where = f"{place}: inbound_nodes"
         nodes = check_at(where, checks.items, found["inbound_nodes"])
-        rebuilt["inbound_nodes"] = [check_at(where, check_node, node) for node in nodes]
+        check = check_slicing if rebuilt["class_name"] == GET_ITEM else check_node
+        rebuilt["inbound_nodes"] = [check_at(where, check, node) for node in nodes]
     return rebuilt

@@ -10,6 +10,7 @@ from goodnet.vetting import checks
 from goodnet.vetting.checks import Checks, quote
 from goodnet.vetting.layers import NETWORKS
 from goodnet.vetting.objects import dtype
+from goodnet.vetting.slices import check_places
 
 ATTENDED = ("query", "value", "key")  # tensors that attention may take by name, in its order
 
@@ -64,6 +65,22 @@ def check_node(node: object) -> list | dict:
         every = [*(tensor[:3] for tensor in tensors), *named]
         return {"args": [state_tensor(tensor) for tensor in every], "kwargs": {}}
     return tensors
+
+
+def check_slicing(node: object) -> dict:
+    """One call of GetItem: a tensor, and what is taken of it."""
+    found = checks.fields(node, {"args": checks.items, "kwargs": checks.exactly({})})
+    if len(found["args"]) != 2 or not isinstance(found["args"][0], dict):
+        raise ValueError(f"{quote(found['args'])} is not a tensor and its places")
+    tensor, places = found["args"]
+    return {"args": [_check_argument(tensor, 0), check_places(places)], "kwargs": {}}
+
+
+def find_places(node: list | dict) -> list | None:
+    """What a rebuilt node takes of its tensor, where it is one of GetItem; else nothing of note."""
+    if isinstance(node, list) or len(node["args"]) != 2 or not isinstance(node["args"][1], list):
+        return None
+    return node["args"][1]
 
 
 def state_tensor(tensor: list) -> dict:
@@ -125,7 +142,7 @@ def find_tensors(node: list | dict) -> list[list]:
         if isinstance(value, list):
             for item in value:
                 search(item)
-        elif isinstance(value, dict):
+        elif isinstance(value, dict) and value["class_name"] == "__keras_tensor__":
             found.append(value["config"]["keras_history"])
 
     search(node["args"])

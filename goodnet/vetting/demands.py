@@ -11,7 +11,7 @@ from itertools import chain
 
 from goodnet.errors import Unsafe, Unusable
 from goodnet.vetting.calls import ArrayShape, Call, Made, Shape, count_values
-from goodnet.vetting.connections import find_tensors
+from goodnet.vetting.connections import find_places, find_tensors
 from goodnet.vetting.layers import NETWORKS, find_layer
 from goodnet.vetting.tensors import (
     Followed,
@@ -90,14 +90,15 @@ def find_demands(network: dict, place: str, image: Shape | None = None) -> Deman
     return Demands(walk.arrays, walk.kept, most)
 
 
-def apply_rule(layer: dict, inputs: list[Shape], place: str) -> Made:
+def apply_rule(layer: dict, inputs: list[Shape], place: str, places: list | None = None) -> Made:
     """What a rebuilt layer makes of tensors of these shapes, by the rule of its row.
 
-    Raises Unsafe where it has none, Unusable where the tensors do not fit it.
+    places: what it is told to take of its tensor. Raises Unsafe where it has none, Unusable where
+    the tensors do not fit it.
     """
     row = find_layer(layer["class_name"], layer.get("module"), place)
     try:
-        return row.rule(Call(layer["class_name"], layer["config"], inputs))
+        return row.rule(Call(layer["class_name"], layer["config"], inputs, places))
     except (ValueError, TypeError, IndexError, ZeroDivisionError) as error:
         raise Unusable(f"{place}: does not fit its input {inputs} ({error})") from None
 
@@ -123,12 +124,19 @@ def _count_step(walk: _Walk, place: str) -> None:
         raise Unsafe(f"{place}: Keras would take more than {MOST_STEPS} steps to build the network")
 
 
-def _follow_call(part: dict, inputs: list[Shape], place: str, walk: _Walk, first: bool) -> _Made:
-    """One call, the first or a later one, of a layer or an inner network."""
+def _follow_call(
+    part: dict,
+    inputs: list[Shape],
+    place: str,
+    walk: _Walk,
+    first: bool,
+    node: list | dict | None = None,
+) -> _Made:
+    """One call, the first or a later one, of a layer or an inner network; its node, if any."""
     _count_step(walk, place)
     if part["class_name"] in NETWORKS:
         return _follow_inner(part, inputs, place, walk, first)
-    made = apply_rule(part, inputs, place)
+    made = apply_rule(part, inputs, place, find_places(node) if node else None)
     each = 8 if "float64" in str(part["config"].get("dtype")) else 4
     size = _count_bytes(made.shape, each)
     most = WORKING * size + made.work * each
@@ -182,24 +190,25 @@ def _follow_graph(config: dict, given: list[Shape], place: str, walk: _Walk) -> 
     """A functional network's outputs on tensors of the given shapes, as Keras's loader goes."""
     layers = {layer["name"]: layer for layer in config["layers"]}
     places = {name: f"{place}: layers[{index}] {ascii(name)}" for index, name in enumerate(layers)}
-    waiting = {name: list(map(find_tensors, x["inbound_nodes"])) for name, x in layers.items()}
+    waiting = {name: list(x["inbound_nodes"]) for name, x in layers.items()}
     calls = take_inputs(config, given, places, place)
     waiting = {name: nodes for name, nodes in waiting.items() if not calls[name]}
     ends = find_ends(config, layers)
-    nodes = chain([ends], *waiting.values())
-    uses = Counter((name, call) for node in nodes for name, call, *_ in node)
+    nodes = map(find_tensors, chain(*waiting.values()))
+    uses = Counter((name, call) for tensors in (ends, *nodes) for name, call, *_ in tensors)
     alive = most = 0
     while waiting:
         before = len(waiting), sum(map(len, waiting.values()))
         for name in list(waiting):
             while waiting[name]:
-                taken = waiting[name][0]
+                node = waiting[name][0]
+                taken = find_tensors(node)
                 inputs = find_shapes(taken, calls, place)
                 if not inputs:  # Keras tries it as well, and comes back to it
                     _count_step(walk, places[name])
                     break
                 first = not calls[name]
-                made = _follow_call(layers[name], inputs, places[name], walk, first)
+                made = _follow_call(layers[name], inputs, places[name], walk, first, node)
                 depth = 1 + max(calls[of][number].depth for of, number, *_ in taken)
                 _check_depth(depth, places[name])
                 calls[name].append(Followed(made.shapes, made.size, depth))

@@ -1,7 +1,7 @@
-"""Operations that Keras 2 wrote as layers: TFOpLambda, what it makes of x / 127.5 and x - 1.
+"""Operations that Keras 2 wrote as layers: what it makes of x / 127.5 and x - 1, and of x[:, 0].
 
-Today's Keras does not load them. Those that are plain arithmetic are rewritten as its own
-operations, and looked through as these; no function is found by its name.
+Today's Keras does not load them. Those that are plain arithmetic, and slices, are rewritten as its
+own operations, and looked through as these; no function is found by its name.
 """
 
 from goodnet.errors import Unsafe, Unusable
@@ -9,8 +9,10 @@ from goodnet.vetting import checks
 from goodnet.vetting.checks import check_at, quote
 from goodnet.vetting.connections import state_tensor
 from goodnet.vetting.operations import OPERATIONS_MODULE
+from goodnet.vetting.slices import GET_ITEM, state_places
 
 CLASSES = ("TFOpLambda", "SlicingOpLambda")
+SLICING = "__operators__.getitem"
 CONSTANT = "_CONSTANT_VALUE"  # stands for a layer where the first operand is a number
 
 _ARITHMETIC = {
@@ -26,7 +28,7 @@ _PLAIN = (
     *("nn.bias_add", "nn.relu", "nn.relu6", "nn.softmax", "nn.silu", "nn.swish", "nn.gelu"),
     *("math.reduce_mean", "math.reduce_max", "math.reduce_sum", "math.negative", "math.sigmoid"),
     *("math.tanh", "clip_by_value", "compat.v1.transpose", "compat.v1.shape", "image.resize"),
-    *("image.per_image_standardization", "__operators__.getitem"),
+    "image.per_image_standardization",
 )
 
 
@@ -43,30 +45,48 @@ def rewrite_operation(found: dict, place: str) -> dict:
             f"{place}: the operation {quote(function)} of Keras 2 is not loaded by today's Keras; "
             "save the network again without it, and do it to the images"
         )
-    if not isinstance(function, str) or function not in _ARITHMETIC:
+    known = _ARITHMETIC | {SLICING: GET_ITEM}
+    if not isinstance(function, str) or function not in known:
         raise Unsafe(f"{place}: the operation {quote(function)} is not on the allow-list")
     checks.check_keys(place, config, ("name", "trainable", "dtype", "function"))
     nodes = check_at(place, checks.items, found.get("inbound_nodes"))
+    arguments = _slice if function == SLICING else _operands
     return {
-        "class_name": _ARITHMETIC[function],
+        "class_name": known[function],
         "module": OPERATIONS_MODULE,
-        "registered_name": _ARITHMETIC[function],
+        "registered_name": known[function],
         "name": found.get("name", config.get("name")),
         "config": {"name": config.get("name")},
         "inbound_nodes": [
-            {"args": check_at(f"{place}: inbound_nodes", _operands, node), "kwargs": {}}
+            {"args": check_at(f"{place}: inbound_nodes", arguments, node), "kwargs": {}}
             for node in nodes
         ],
     }
 
 
-def _operands(node: object) -> list:
-    """Both operands of a call, [layer, call, output, {y: the other one, name: …}]."""
+def _argument(node: object) -> list:
+    """The one argument of a call, [layer, call, output, {what else it is told}]."""
     first = checks.items(node)
     if len(first) == 1:
         first = checks.items(first[0])
     if len(first) != 4:
         raise ValueError(f"{quote(first)} does not name a tensor")
+    return first
+
+
+def _slice(node: object) -> list:
+    """The tensor of a call and what is taken of it: slice_spec."""
+    first = _argument(node)
+    named = {"slice_spec": state_places, "var": checks.exactly(None), "name": checks.exactly(None)}
+    told = checks.fields(first[3], named, required=False)
+    if "slice_spec" not in told:
+        raise ValueError("is not told what to take")
+    return [state_tensor(first[:3]), told["slice_spec"]]
+
+
+def _operands(node: object) -> list:
+    """Both operands of a call, [layer, call, output, {y: the other one, name: …}]."""
+    first = _argument(node)
     named = {"y": _operand, "name": checks.exactly(None)}
     other = checks.fields(first[3], named, required=False)
     if "y" not in other:

@@ -5,8 +5,11 @@ has no row is refused, and a row without a shape rule cannot be made: a layer th
 input's shape as it is and has no arrays says so, by the rule `keep_shape`.
 """
 
+from dataclasses import replace
+
 from goodnet.errors import Unsafe
 from goodnet.vetting import arrays, settings, shapes
+from goodnet.vetting.calls import Call, Made
 from goodnet.vetting.checks import (
     MOST_CHANNELS,
     boolean,
@@ -39,6 +42,18 @@ _AUGMENTATIONS = (
     *("RandomGrayscale", "RandomColorDegeneration", "RandomPosterization", "RandomInvert"),
     *("RandomSharpness", "RandomGaussianBlur", "RandomErasing"),
 )
+
+_WITH_KERNELS = ("Dense", "Conv1D", "Conv2D", "Conv2DTranspose", "DepthwiseConv2D")
+
+
+def _normalize_spectrally(call: Call) -> Made:
+    """SpectralNormalization: what its layer makes. It keeps a vector to find its kernel's norm."""
+    layer = call.settings["layer"]
+    inner = Call(layer["class_name"], layer["config"], call.inputs)
+    made = LAYERS[inner.layer].rule(inner)
+    vector = {"vector_u": (1, made.arrays["kernel"][-1])}
+    return replace(made, arrays=made.arrays | vector)
+
 
 LAYERS: dict[str, Layer] = {
     "InputLayer": Layer({}, shapes.keep_shape, left_out=settings.DENSE_INPUT),
@@ -100,6 +115,7 @@ LAYERS: dict[str, Layer] = {
         arrays.scale_channels,
         module="keras.src.applications.convnext",
     ),
+    "SpectralNormalization": Layer(settings.SPECTRAL, _normalize_spectrally, wraps=_WITH_KERNELS),
     # Activations
     "Activation": Layer({"activation": activation}, shapes.keep_shape),
     "ReLU": Layer(settings.RELU, shapes.keep_shape),

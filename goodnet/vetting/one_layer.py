@@ -1,6 +1,6 @@
 """One layer or operation by itself, without its connections, rebuilt out of what its row allows."""
 
-from goodnet.errors import Unsafe
+from goodnet.errors import Unsafe, Unusable
 from goodnet.vetting import checks
 from goodnet.vetting.checks import check_at, check_keys
 from goodnet.vetting.layers import Layer, find_layer
@@ -35,7 +35,8 @@ def check_registered(found: dict, modules: tuple[str, ...], place: str) -> None:
 
 def _rebuild_settings(row: Layer, found: dict, place: str) -> dict:
     allowed = row.allowed
-    values = check_at(place, checks.plain_dict, found["config"])
+    values = dict(check_at(place, checks.plain_dict, found["config"]))
+    wrapped = values.pop("layer", None) if row.wraps else None
     check_keys(place, values, allowed)
     settings = {
         key: check_at(f"{place}: {key}", allowed[key], value) for key, value in values.items()
@@ -45,7 +46,23 @@ def _rebuild_settings(row: Layer, found: dict, place: str) -> dict:
     if "groups" in row.left_out and settings.get("groups", 1) != 1:
         class_name = found["class_name"]
         raise Unsafe(f"{place}: 'groups' of a {class_name} is not on the allow-list")
+    if row.wraps:
+        settings["layer"] = _rebuild_wrapped(row, wrapped, settings, f"{place}: layer")
     return {key: value for key, value in settings.items() if key not in row.left_out}
+
+
+def _rebuild_wrapped(row: Layer, found: object, outer: dict, place: str) -> dict:
+    """The layer in a wrapper, rebuilt with the wrapper's name: it stands in its place later."""
+    layer: dict = check_at(place, checks.plain_dict, found)
+    check_at(f"{place}: class_name", checks.one_of(*row.wraps), layer.get("class_name"))
+    if "config" not in layer:
+        raise Unusable(f"{place}: is not the configuration of a layer")
+    rebuilt = rebuild_layer(layer, place)
+    same_dtype = checks.exactly(outer.get("dtype"))
+    check_at(f"{place}: dtype", same_dtype, rebuilt["config"].get("dtype"))
+    if "name" in outer:
+        rebuilt["config"]["name"] = outer["name"]
+    return rebuilt
 
 
 def _state_input(layer: dict) -> None:

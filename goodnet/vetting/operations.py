@@ -3,7 +3,7 @@
 A row is one as in layers.py. An operation mixes no images: its shape rule refuses what would.
 """
 
-from goodnet.vetting import settings, shapes
+from goodnet.vetting import settings, shapes, slices
 from goodnet.vetting.calls import ShapeRule
 from goodnet.vetting.checks import Checks, boolean, exactly, listed, number, optional, whole
 from goodnet.vetting.objects import AXIS, dtype
@@ -35,11 +35,32 @@ OPERATIONS: dict[str, Layer] = {
     "Cast": _operation({"dtype": dtype}, shapes.keep_shape, _OF_TENSORS),
     **{
         name: _operation({}, shapes.keep_shape, _OF_NETWORKS)
-        for name in ("Relu", "Relu6", "Sigmoid", "Silu", "Softplus", "HardSigmoid", "HardSilu")
+        for name in (
+            *("Relu", "Relu6", "Selu", "Silu", "Sigmoid", "LogSigmoid", "SparseSigmoid"),
+            *("HardSigmoid", "HardSilu", "HardTanh", "TanhShrink"),
+            *("Softplus", "Softsign", "SparsePlus"),
+        )
     },
     "Gelu": _operation({"approximate": boolean}, shapes.keep_shape, _OF_NETWORKS),
     "LeakyRelu": _operation({"negative_slope": number}, shapes.keep_shape, _OF_NETWORKS),
-    "Softmax": _operation({"axis": AXIS}, shapes.keep_images, _OF_NETWORKS),
+    **{
+        name: _operation({"alpha": number}, shapes.keep_shape, _OF_NETWORKS)
+        for name in ("Elu", "Celu")
+    },
+    **{
+        name: _operation({"threshold": number}, shapes.keep_shape, _OF_NETWORKS)
+        for name in ("SoftShrink", "HardShrink")
+    },
+    "Threshold": _operation(
+        {"threshold": number, "default_value": number}, shapes.keep_shape, _OF_NETWORKS
+    ),
+    "Squareplus": _operation({"b": number}, shapes.keep_shape, _OF_NETWORKS),
+    **{
+        name: _operation({"axis": AXIS}, shapes.keep_images, _OF_NETWORKS)
+        for name in ("Softmax", "LogSoftmax")
+    },
+    "Sparsemax": _operation({"axis": whole(-8, 8)}, shapes.keep_images, _OF_NETWORKS),
+    "Glu": _operation({"axis": whole(-8, 8)}, slices.take_half, _OF_NETWORKS),
     # Of many values one
     "Mean": _operation(_REDUCED, shapes.reduce),
     "Sum": _operation(_REDUCED, shapes.reduce),
@@ -53,4 +74,6 @@ OPERATIONS: dict[str, Layer] = {
     "Squeeze": _operation({"axis": whole(-8, 8)}, shapes.drop_axis),
     # Several tensors made one
     "Concatenate": _operation({"axis": AXIS}, shapes.concatenate),
+    # What Keras makes of x[:, 0]
+    slices.GET_ITEM: _operation({}, slices.take),
 }

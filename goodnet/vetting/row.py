@@ -15,7 +15,8 @@ class Layer:
     which arrays it makes; module: where Keras keeps it; left_out: settings that are checked, and
     then kept from Keras, as they ask for nothing special or are Keras 2's own; common: what it
     shares with all layers; rebuilt_as: the layer that Keras is given instead, which answers the
-    same. No setting beside these is allowed.
+    same; wraps: the layers one of which it holds, as its setting "layer". No setting beside these
+    is allowed.
     """
 
     own: Checks
@@ -24,6 +25,7 @@ class Layer:
     left_out: Checks = field(default_factory=dict)
     common: Checks = field(default_factory=lambda: settings.COMMON)
     rebuilt_as: str | None = None
+    wraps: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not callable(self.rule):

@@ -39,7 +39,8 @@ ACTIVATIONS = (
     *("linear", "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "swish"),
     *("hard_silu", "hard_swish", "mish", "sigmoid", "hard_sigmoid", "log_sigmoid", "tanh"),
     *("hard_tanh", "tanh_shrink", "soft_shrink", "hard_shrink", "softplus", "softsign"),
-    *("squareplus", "exponential", "softmax", "log_softmax", "sparsemax"),
+    *("squareplus", "exponential", "softmax", "log_softmax"),
+    *("sparsemax", "sparse_plus", "sparse_sigmoid"),
 )
 
 NAMED: Checks = {"name": name}
@@ -169,6 +170,8 @@ ATTENTION: Checks = {
     **weighted("kernel", "bias"),
     "activity_regularizer": regularizer,
 }
+
+SPECTRAL: Checks = {"power_iterations": whole(1, 1 << 10)}
 
 # Left out of what is rebuilt: they ask for nothing special, and some are not known to every Keras.
 UNQUANTIZED: Checks = {"quantization_config": exactly(None), "lora_rank": exactly(None)}
