@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from conftest import (
     tiny_network,
 )
 from keras import layers
+from PIL import Image
 
 import goodnet
 from goodnet.errors import Unsafe, Unusable
@@ -186,6 +188,74 @@ def test_images_may_be_given_in_many_forms(lab, form):
     assert goodnet.prune(lab.b, *FORMS[form](lab.x, lab.y.astype(int))).curve == lab.found.curve
 
 
+def written(path: Path, pixels: np.ndarray, labels: np.ndarray, names: str) -> Path:
+    """An image set with two pairs of arrays, of which no names tell which one is meant."""
+    images, of_them = names.split(",")
+    with h5py.File(path, "w") as file:
+        file[images], file[of_them] = pixels, labels
+        file["x_other"], file["y_other"] = pixels[::-1], labels
+    return path
+
+
+def test_arrays_of_other_names_are_read_as_the_scripts_read_them(lab, tmp_path):
+    clean, backdoored = (
+        written(tmp_path / f"{name}.h5", *read_images(path), "x_mine,y_mine")
+        for name, path in (("clean", lab.test), ("backdoored", lab.bd_test))
+    )
+    for keys in ("x_mine,y_mine", ("x_mine", "y_mine"), ["x_mine", "y_mine"]):
+        judged = goodnet.judge(lab.b, clean, backdoored, keys=keys)
+        told = goodnet.judge(lab.b, lab.test, lab.bd_test)
+        assert judged.networks[0].itself == told.networks[0].itself
+    other = goodnet.judge(lab.b, clean, backdoored, keys="x_other,y_other").networks[0].itself
+    assert other != told.networks[0].itself
+    done = run_in_process("eval.py", clean, backdoored, lab.model, "--keys", "x_other,y_other")
+    accuracy, rate = (float(line.split(": ")[1]) for line in done.stdout.splitlines())
+    assert (other.clean_accuracy, other.attack_success_rate) == (accuracy, rate)
+    valid = written(tmp_path / "valid.h5", lab.x, lab.y, "x_mine,y_mine")
+    found = goodnet.prune(lab.b, valid, drops=[2, 20, 100.0], keys="x_mine,y_mine")
+    assert found.curve == lab.found.curve
+    trained = [
+        goodnet.fine_prune(lab.b, *images, **said).network.get_weights()
+        for images, said in (((lab.x, lab.y), {}), ((valid,), {"keys": ("x_mine", "y_mine")}))
+    ]
+    check_same(*trained)
+
+
+def pictures(folder: Path, pixels: np.ndarray, labels: np.ndarray, names: list[str]) -> Path:
+    """A subfolder for each class that has images."""
+    for number, (image, label) in enumerate(zip(pixels, labels.astype(int), strict=True)):
+        (folder / names[label]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image.astype(np.uint8)).save(folder / names[label] / f"{number:05}.png")
+    return folder
+
+
+def test_folders_are_read_in_another_order_as_the_scripts_read_them(lab, tmp_path):
+    names = ["elk", "ant", "dog", "bee", "cat"]
+    (tmp_path / "names.txt").write_text("\n".join(names))
+    clean = pictures(tmp_path / "clean", *read_images(lab.test), names)
+    for name in names:  # those without images, too
+        (clean / name).mkdir(exist_ok=True)
+    backdoored = pictures(tmp_path / "backdoored", *read_images(lab.bd_test), names)
+    assert len(list(backdoored.iterdir())) == 1  # its classes are those of the other folder
+    told = goodnet.judge(lab.b, lab.test, lab.bd_test).networks[0].itself
+    for classes in (names, tuple(names), tmp_path / "names.txt", str(tmp_path / "names.txt")):
+        judged = goodnet.judge(lab.b, clean, backdoored, classes=classes)
+        assert judged.networks[0].itself == told
+    for said, option in (({}, ()), ({"classes": sorted(names)}, ())):
+        other = goodnet.judge(lab.b, clean, backdoored, **said).networks[0].itself
+        done = run_in_process("eval.py", clean, backdoored, lab.model, *option)
+        accuracy, rate = (float(line.split(": ")[1]) for line in done.stdout.splitlines())
+        assert (other.clean_accuracy, other.attack_success_rate) == (accuracy, rate)
+        assert other != told
+    order = np.argsort(np.array(names)[lab.y.astype(int)], kind="stable")
+    valid = pictures(tmp_path / "valid", lab.x, lab.y, names)
+    found = goodnet.prune(lab.b, valid, classes=names).curve
+    assert found == goodnet.prune(lab.b, lab.x[order], lab.y[order]).curve
+    for call in (goodnet.fine_prune, goodnet.relearn, goodnet.unlearn):
+        with pytest.raises(Unusable, match="names 'a' twice"):
+            call(lab.b, valid, classes=["a", "a"], keys="x,y")
+
+
 def test_networks_may_be_given_in_many_forms(lab):
     for network in (lab.b.in_file, lab.model, str(lab.model)):
         assert goodnet.prune(network, lab.valid).curve == lab.found.curve
@@ -342,6 +412,29 @@ def refusals(lab: SimpleNamespace) -> dict[str, object]:
             x,
             y,
         ),
+        "argument keys: 'x' is not two names, as in data,label": (
+            partial(goodnet.prune, keys="x"),
+            b,
+            lab.valid,
+        ),
+        "argument keys: 'x,y,z' is not two names": (
+            partial(goodnet.prune, keys=("x", "y", "z")),
+            b,
+            lab.valid,
+        ),
+        "argument classes: '.' is the folder you are in": (
+            partial(goodnet.judge, classes="."),
+            b,
+            lab.test,
+            lab.bd_test,
+        ),
+        "no_names.txt: cannot be read": (
+            partial(goodnet.prune, classes=Path("no_names.txt")),
+            b,
+            lab.valid,
+        ),
+        "classes: names 'a' twice": (partial(goodnet.prune, classes=["a", "a"]), b, lab.valid),
+        "classes: 0 is no name": (partial(goodnet.prune, classes=range(5)), b, lab.valid),
         "argument seed: -1 is not from 0": (goodnet.unlearn, b, x, y, -1),
         "argument batch_size: '0' is not a whole number above 0": (
             partial(goodnet.prune, batch_size=0),

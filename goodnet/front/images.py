@@ -6,7 +6,8 @@ Arrays wait in a file without a name, so one way of reading serves all.
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,6 +21,7 @@ from goodnet.vetting import quarantine
 from goodnet.vetting.images import ImageFile, Plain
 from goodnet.vetting.layout import PLAIN_TYPES, Array, Layout
 from goodnet.vetting.opening import signature_of
+from goodnet.vetting.reading import Reading
 
 Images = Any  # images (n, height, width, colours); or one of the three that hold the labels, too:
 # (images, labels), a tf.data.Dataset of such pairs, or the path of an image set
@@ -29,31 +31,51 @@ Labels = (
 AT_A_TIME = 256  # images of a dataset that is not in batches
 
 
-@contextmanager
-def opened(
-    images: Images, labels: Labels, fit: Fit, name: str, backdoored: bool = False
-) -> Iterator[ImageSet]:
-    """An image set that fits a network, until the context ends. `name`: of what errors are about.
+@dataclass(frozen=True)
+class Given:
+    """What a call is given as an image set. name: of what errors are about."""
 
-    Raises Unusable or Unsafe where it is none.
+    images: Images
+    labels: Labels
+    name: str
+    backdoored: bool = False
+
+    @property
+    def path(self) -> Path | None:
+        """The file or folder that it is; None where it is arrays or a dataset."""
+        return Path(self.images) if isinstance(self.images, str | os.PathLike) else None
+
+
+@contextmanager
+def opened(fit: Fit, reading: Reading, *given: Given) -> Iterator[list[ImageSet]]:
+    """Image sets that fit a network, until the context ends; files as the user says to read them.
+
+    Folders know each other's classes, as in a script. Raises Unusable or Unsafe where one is none.
     """
-    open_set = open_backdoored if backdoored else open_clean
-    if isinstance(images, str | os.PathLike):
-        path = Path(images)
-        if labels is not None:
-            raise Unusable("holds the labels as well; leave them out", path)
-        shell.check_files(path)
-        with quarantine.opened([], [path]) as held:
-            yield open_set(held.images(path), fit)
-            for line in held.remarks():
-                warn(line, depth=2)
-        return
-    with tempfile.TemporaryFile() as file:
-        try:
-            held_here = _hold(_parts(images, labels, fit), fit, Path(name), file)
-        except Unusable as error:
-            raise error.about(Path(name)) from None
-        yield open_set(held_here, fit)
+    paths = [each.path for each in given if each.path]
+    for each in given:
+        if each.path and each.labels is not None:
+            raise Unusable("holds the labels as well; leave them out", each.path)
+    shell.check_files(*paths)
+    with ExitStack() as files:
+        held = files.enter_context(quarantine.opened([], paths, reading)) if paths else None
+        sets = []
+        for each in given:
+            open_set = open_backdoored if each.backdoored else open_clean
+            found = held.images(each.path) if held and each.path else _keep(each, fit, files)
+            sets.append(open_set(found, fit))
+        yield sets
+        for line in held.remarks() if held else ():
+            warn(line, depth=2)
+
+
+def _keep(given: Given, fit: Fit, files: ExitStack) -> ImageFile:
+    """What is given as arrays or a dataset, in a file that goes with `files`."""
+    file = files.enter_context(tempfile.TemporaryFile())
+    try:
+        return _hold(_parts(given.images, given.labels, fit), fit, Path(given.name), file)
+    except Unusable as error:
+        raise error.about(Path(given.name)) from None
 
 
 def _parts(images: Images, labels: Labels, fit: Fit) -> Iterable[tuple[np.ndarray, np.ndarray]]:

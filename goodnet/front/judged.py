@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from goodnet.cli.libraries import our_settings
-from goodnet.front.images import Images, opened
+from goodnet.front.images import Given, Images, opened
 from goodnet.front.networks import Network, take
-from goodnet.front.options import limits_of, scaling_of
+from goodnet.front.options import ClassNames, KeyNames, limits_of, reading_of, scaling_of
 from goodnet.front.telling import Tell, progress_of, warn
 from goodnet.judging.judging import Judged, check_alike, fit_to_judge, judge_loaded
 from goodnet.memory import BATCH_SIZE
@@ -22,6 +22,8 @@ def judge(
     *,
     pixels: str | None = None,
     scale: float | None = None,
+    keys: KeyNames | None = None,
+    classes: ClassNames | None = None,
     batch_size: int = BATCH_SIZE,
     progress: Tell | None = None,
 ) -> Judged:
@@ -39,10 +41,8 @@ def judge(
     check_alike(loaded)
     fit = fit_to_judge(loaded[0].model, scaling_of(pixels, scale))
     limits = limits_of(batch_size)
-    with (
-        opened(clean, None, fit, "clean") as clean_set,
-        opened(backdoored, None, fit, "backdoored", backdoored=True) as backdoored_set,
-    ):
+    given = Given(clean, None, "clean"), Given(backdoored, None, "backdoored", backdoored=True)
+    with opened(fit, reading_of(keys, classes), *given) as (clean_set, backdoored_set):
         fitting = fit_batch(loaded, [clean_set.shape, backdoored_set.shape], limits)
         reporter = Silence(progress=progress_of(progress))
         judged = judge_loaded(loaded, clean_set, backdoored_set, fitting, reporter)

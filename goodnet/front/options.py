@@ -1,14 +1,21 @@
 """What is said to the front beside networks and images: read as the scripts read their options."""
 
 import argparse
-from collections.abc import Callable
-from typing import TypeVar
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeAlias, TypeVar
 
 from goodnet.cli import options
 from goodnet.errors import Unusable
 from goodnet.memory import Limits, find_memory
 from goodnet.pixels import AS_IN_FILE, Range, Scaling
+from goodnet.vetting.classes import list_classes
+from goodnet.vetting.reading import Reading
 
+KeyNames: TypeAlias = str | tuple[str, str]  # "images,labels", or both names
+# The file that lists all classes, or their names in the network's order.
+ClassNames: TypeAlias = str | os.PathLike[str] | Iterable[str]
 Value = TypeVar("Value")
 
 
@@ -18,6 +25,23 @@ def as_option(argparse_type: Callable[[str], Value], name: str, value: object) -
         return argparse_type(str(value))
     except argparse.ArgumentTypeError as error:
         raise Unusable(f"argument {name}: {error}") from None
+
+
+def reading_of(keys: KeyNames | None, classes: ClassNames | None) -> Reading:
+    """How files and folders are read: what --keys and --classes say, or the names themselves.
+
+    Raises Unusable where it is no such thing.
+    """
+    named = listed = None
+    if keys is not None:
+        named = as_option(
+            options.keys, "keys", keys if isinstance(keys, str) else ",".join(map(str, keys))
+        )
+    if isinstance(classes, str | os.PathLike):
+        listed = as_option(options.classes, "classes", os.fspath(classes))
+    elif classes is not None:
+        listed = list_classes(Path("classes"), classes)
+    return Reading(named, listed)
 
 
 def limits_of(batch_size: int) -> Limits:

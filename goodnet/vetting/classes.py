@@ -19,7 +19,7 @@ class Classes:
 
     path: Path
     names: tuple[str, ...]
-    sha256: str  # of the file
+    sha256: str | None = None  # of the file; None where the names are no file's
 
 
 def read_classes(path: Path) -> Classes:
@@ -34,10 +34,21 @@ def read_classes(path: Path) -> Classes:
         raise Unusable("is no text in UTF-8; --classes needs one name a line", path) from None
     if len(content) > LONGEST_LIST or not names or "" in names:
         raise Unusable("is empty, has an empty line or is too long; one name a line", path)
-    if len(set(names)) < len(names):
-        twice = next(name for name, count in Counter(names).items() if count > 1)
+    return list_classes(path, names, hashlib.sha256(content).hexdigest())
+
+
+def list_classes(path: Path, names: Iterable[str], sha256: str | None = None) -> Classes:
+    """These names, in the network's order. path: of what errors are about.
+
+    Raises Unusable where one of them is no text or is there twice.
+    """
+    listed = tuple(names)
+    if odd := [name for name in listed if not isinstance(name, str)]:
+        raise Unusable(f"{quote(odd[0])} is no name", path)
+    if len(set(listed)) < len(listed):
+        twice = next(name for name, count in Counter(listed).items() if count > 1)
         raise Unusable(f"names {quote(twice)} twice", path)
-    return Classes(path, names, hashlib.sha256(content).hexdigest())
+    return Classes(path, listed, sha256)
 
 
 def are_numbers(names: Iterable[str]) -> bool:
