@@ -112,8 +112,8 @@ def divided_inside() -> keras.Model:
     return keras.Model(image, classified(convolved(image / 255.0)))
 
 
-def mixed_precision() -> keras.Model:
-    keras.config.set_dtype_policy("mixed_float16")
+def of_dtype(policy: str) -> keras.Model:
+    keras.config.set_dtype_policy(policy)
     try:
         return divided_inside()
     finally:
@@ -152,7 +152,8 @@ KINDS: dict[str, tuple[Callable[[], keras.Model], str]] = {
     "spectral normalization": (spectrally_normalized, ".keras"),
     "spectral normalization, .h5": (spectrally_normalized, ".h5"),
     "divided inside": (divided_inside, ".keras"),
-    "mixed precision": (mixed_precision, ".keras"),
+    "mixed precision": (partial(of_dtype, "mixed_float16"), ".keras"),
+    "bfloat16": (partial(of_dtype, "bfloat16"), ".keras"),
     "fixed batch": (fixed_batch, ".keras"),
     "calls of operations": (calls_of_operations, ".keras"),
     "dict output": (dict_output, ".keras"),

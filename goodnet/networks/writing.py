@@ -14,6 +14,7 @@ from goodnet.errors import Unusable
 from goodnet.files import replacing
 from goodnet.networks.array_names import array_names
 from goodnet.networks.loading import LoadedNetwork, refusing
+from goodnet.vetting.contents import BFLOAT16
 from goodnet.vetting.parts import Parts
 from goodnet.vetting.patching import write_changed
 from goodnet.vetting.values import arrays_of
@@ -84,11 +85,17 @@ def _changed_arrays(
     changed = {}
     for change in changes:
         for candidates in names.get(change.variable.path, [()]):
-            held = [name for name in candidates if _same(arrays[name], change.old)]
+            held = [name for name in candidates if _same(_numbers(arrays[name]), change.old)]
             if not held:
                 raise Unusable(f"does not hold {change.variable.path} where Keras keeps it")
-            changed[held[0]] = _as_stored(change, arrays[held[0]].dtype)
+            stored = _as_stored(change, _numbers(arrays[held[0]]).dtype)
+            changed[held[0]] = stored.view(arrays[held[0]].dtype)
     return changed
+
+
+def _numbers(array: np.ndarray) -> np.ndarray:
+    """An array of a file as numbers; bfloat16, which files do not know, is what Keras adds."""
+    return array.view(np.dtype("bfloat16")) if array.dtype.str == BFLOAT16 else array
 
 
 def _as_stored(change: Change, dtype: np.dtype) -> np.ndarray:

@@ -14,6 +14,8 @@ NUMBERS = (
     *("|u1", "<u2", "<u4", "<u8", ">u2", ">u4", ">u8"),
     "|b1",
 )
+# Of networks alone, in a .keras file, where Keras says of the array what its two bytes are.
+BFLOAT16 = "|V2"
 HDF5_START = b"\x89HDF\r\n\x1a\n"
 
 Attributes = dict[str, str | list[str]]  # a text, or a list of names
@@ -27,7 +29,7 @@ class StoredArray:
     they are packed or in several pieces, or if the file is inside another.
     """
 
-    dtype: str  # one of NUMBERS
+    dtype: str  # one of NUMBERS, or BFLOAT16
     shape: tuple[int, ...]
     offset: int | None
 
@@ -57,7 +59,7 @@ def read_contents(found: dict) -> Contents:
     groups = {_text(path): _attributes(said) for path, said in dict(found["groups"]).items()}
     arrays: dict[str, StoredArray] = {}
     for name, dtype, shape, offset in found["arrays"]:
-        if _text(name) in arrays or dtype not in NUMBERS:
+        if _text(name) in arrays or dtype not in (*NUMBERS, BFLOAT16):
             raise ValueError("an array is there twice, or holds no plain numbers")
         sizes = tuple(map(_whole, shape))
         arrays[name] = StoredArray(dtype, sizes, None if offset is None else _whole(offset))

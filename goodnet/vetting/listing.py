@@ -12,7 +12,7 @@ from h5py import h5a, h5d, h5s, h5t
 
 from goodnet.errors import Unsafe, Unusable
 from goodnet.vetting.configuration import LONGEST_CONFIGURATION
-from goodnet.vetting.contents import Attributes, Contents, StoredArray
+from goodnet.vetting.contents import BFLOAT16, Attributes, Contents, StoredArray
 from goodnet.vetting.hdf5 import plain_numbers
 
 MOST_NAMES = 1 << 24  # bytes in one list of names
@@ -59,6 +59,14 @@ def list_contents(source: h5py.File, left_out: Sequence[str], alone: bool = True
     return contents
 
 
+def numbers_of(array: h5py.Dataset) -> str | None:
+    """The NumPy name of a network's plain numbers, or BFLOAT16; None where it holds others."""
+    plain = plain_numbers(array.id.get_type())
+    if plain or array.dtype.str != BFLOAT16 or "dtype" not in array.attrs:
+        return plain
+    return BFLOAT16 if read_text(array, "dtype") == "bfloat16" else None
+
+
 def _list(item: h5py.Group | h5py.Dataset, path: str, contents: Contents, alone: bool) -> None:
     if isinstance(item, h5py.Group):
         contents.groups[path] = _attributes(item)
@@ -67,7 +75,7 @@ def _list(item: h5py.Group | h5py.Dataset, path: str, contents: Contents, alone:
         return
     in_one_piece = item.id.get_create_plist().get_layout() == h5d.CONTIGUOUS
     offset = item.id.get_offset() if alone and in_one_piece else None
-    dtype = plain_numbers(item.id.get_type())
+    dtype = numbers_of(item)
     if dtype:
         contents.arrays[path] = StoredArray(dtype, item.shape, offset)
 

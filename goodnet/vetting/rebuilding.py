@@ -10,6 +10,7 @@ from pathlib import Path
 
 import h5py
 
+from goodnet.vetting.contents import BFLOAT16
 from goodnet.vetting.parts import CONFIGURATION, METADATA, WEIGHTS, Parts, vet_parts
 from goodnet.vetting.values import arrays_of
 
@@ -44,6 +45,8 @@ def _write_hdf5(parts: Parts, path: Path, configuration: dict | None) -> None:
                 text = isinstance(said, str)
                 group.attrs[key] = said if text else [name.encode() for name in said]
         for name, array in arrays_of(parts).items():
-            file.create_dataset(name, data=array)
+            made = file.create_dataset(name, data=array)
+            if array.dtype.str == BFLOAT16:
+                made.attrs["dtype"] = "bfloat16"
         if configuration is not None:
             file.attrs["model_config"] = json.dumps(configuration)

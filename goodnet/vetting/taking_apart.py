@@ -16,8 +16,8 @@ from goodnet.errors import Unsafe, Unusable
 from goodnet.vetting.checks import quote
 from goodnet.vetting.configuration import LONGEST_CONFIGURATION, vet_configuration
 from goodnet.vetting.contents import HDF5_START
-from goodnet.vetting.hdf5 import MOST_EXPANSION, check_tree, describe_type, plain_numbers
-from goodnet.vetting.listing import list_contents, read_text
+from goodnet.vetting.hdf5 import MOST_EXPANSION, check_tree, describe_type
+from goodnet.vetting.listing import list_contents, numbers_of, read_text
 from goodnet.vetting.parts import (
     CONFIGURATION,
     LARGEST_NETWORK,
@@ -71,9 +71,8 @@ def _has_user_block(file: BinaryIO, size: int) -> bool:
 
 def _check_network_arrays(found: dict[str, h5py.Dataset]) -> None:
     for place, array in found.items():
-        kind = array.id.get_type()
-        if not plain_numbers(kind):
-            raise Unsafe(f"{quote(place)}: {describe_type(kind)}")
+        if not numbers_of(array):
+            raise Unsafe(f"{quote(place)}: {describe_type(array.id.get_type())}")
     total = sum(array.nbytes for array in found.values())
     if total > LARGEST_NETWORK:
         raise Unsafe(f"its arrays would take {total} bytes, more than {LARGEST_NETWORK}")
