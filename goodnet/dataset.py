@@ -27,7 +27,7 @@ from goodnet.vetting.photos import ImageShape
 
 AT_A_TIME = 256  # images, to look at their range
 LARGEST_BATCH = 1 << 27  # bytes of pixels
-LARGEST_READ = 3 << 28  # bytes of pixels that are kept together
+LARGEST_READ = 3 << 27  # bytes of pixels that are kept together: 668 images of 224 x 224
 MOST_AT_ONCE = 1024  # images
 
 
