@@ -54,7 +54,8 @@ class Watched:
 def watching(happens):
     real = [getattr(place, name) for place, name in PLACES]
     for (place, name), module in zip(PLACES, real, strict=True):
-        setattr(place, name, Watched(module, happens))
+        if module is not None:  # fcntl, on Windows
+            setattr(place, name, Watched(module, happens))
     try:
         yield
     finally:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from conftest import build_lab
 
+from goodnet.locks import LOCK_FILE
 from goodnet.practice import lab as practice
 
 SEED = 5
@@ -75,10 +76,11 @@ def test_whatever_call_fails_files_are_whole_and_one_line_tells_it(lab, run_here
     rng = np.random.default_rng(SEED)
     for script in scripts:
         command = COMMANDS[script].split()
+        shutil.rmtree(lab / "out", ignore_errors=True)  # what another script has written
         with faults.failing(0, 0) as made:
             assert run_here(*command).returncode == 0
         new, calls = contents(lab / "out"), len(made)
-        assert new and calls > 15
+        assert new and calls > 10
         failing = rng.integers(1, calls + 1, 2) if scripts is QUICK else range(1, calls + 1)
         statuses = {check_failing(run_here, command, lab / "out", int(n), new) for n in failing}
         assert statuses <= {0, 2} and (2 in statuses or scripts is QUICK)
@@ -95,7 +97,8 @@ def check_failing(run_here, command: list[str], out: Path, nth: int, new: dict) 
         done = run_here(*command)
     told = f"{command}, call {nth}, {made[nth - 1]}: {done.stderr}"
     after = contents(out) if out.exists() else {}
-    left = [name for name in after if ".tmp-" in name]
+    # Windows itself removes its lock, in the end.
+    left = [name for name in after if ".tmp-" in name or Path(name).name == LOCK_FILE]
     assert not left or made[nth - 1] == "unlink", told
     for name in new:
         assert after.get(name) in (new[name], old), f"{name}: {told}"
@@ -104,5 +107,5 @@ def check_failing(run_here, command: list[str], out: Path, nth: int, new: dict) 
         line = done.stderr.splitlines()[-1]
         assert line.startswith(f"{command[0]}: ") and "cannot" in line, told
     else:
-        assert all(after[name] == new[name] for name in new), told
+        assert [name for name in new if after[name] != new[name]] == [], told
     return done.returncode

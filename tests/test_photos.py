@@ -10,7 +10,8 @@ from pathlib import Path
 
 import PIL.Image
 import pytest
-from conftest import CLASSES, SHAPE, random_images, tiny_network
+from conftest import CLASSES, SHAPE, posix, random_images, tiny_network
+from portable import SYSTEM
 
 from goodnet.errors import Unsafe, Unusable
 from goodnet.vetting import photos
@@ -46,7 +47,7 @@ LOST = "decoding it crashes, goes wrong or takes more than 1 seconds"
         ("__import__('time').sleep(60)", LOST),
         ("__import__('os').abort()", LOST),
         ("bytearray(1 << 40)", "takes too much memory"),
-        ("print('x', file=open({path!r}, 'w'), flush=True)", LOST),
+        pytest.param("print('x', file=open({path!r}, 'w'), flush=True)", LOST, marks=posix),
         ("print('not JSON', flush=True)", LOST),
         ("print('[' * 4000, flush=True)", LOST),
         ("print('7', flush=True)", LOST),
@@ -160,10 +161,13 @@ def test_predict_opens_an_image_once_and_never_decodes_it(tmp_path, monkeypatch,
     finally:
         watched.clear()
     assert done.stdout.count("\n") == 4 and done.returncode == 2
-    assert opened == [(f"{n}.{'jpg' if n == 3 else 'png'}", "opening.py") for n in range(5)]
+    # Where Windows is played, its way of opening a file stands in between.
+    opener = "portable.py" if SYSTEM == "windows" else "opening.py"
+    assert opened == [(f"{n}.{'jpg' if n == 3 else 'png'}", opener) for n in range(5)]
     assert not decoded
 
 
+@posix
 def test_a_file_that_is_hollow_or_replaced_by_a_pipe_is_refused(tmp_path):
     with open(tmp_path / "hollow.png", "wb") as file:
         file.truncate(1 << 40)
