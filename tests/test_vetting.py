@@ -226,6 +226,20 @@ def test_a_keras_file_of_keras_2_15_is_read_with_todays_names_of_modules(tmp_pat
     np.testing.assert_array_equal(copied, old * 2)
 
 
+def test_operations_in_an_h5_of_keras_3_are_read_by_nobody(tmp_path):
+    image = keras.Input(SHAPE)
+    for taken in (image[:, 0], image / 255):
+        network = keras.Model(image, layers.Dense(CLASSES)(layers.Flatten()(taken)))
+        network.save(tmp_path / "b.h5")
+        with pytest.raises(ValueError, match="Unknown layer"):
+            keras.models.load_model(tmp_path / "b.h5")
+        with pytest.raises(Unusable, match="out of an .h5; save the network as .keras") as refusal:
+            load_model(tmp_path / "b.h5")
+        assert not isinstance(refusal.value, Unsafe)
+        network.save(tmp_path / "b.keras")
+        load_model(tmp_path / "b.keras")
+
+
 def test_networks_of_tf_keras_pass_and_answer_the_same(tmp_path):
     """The Keras 2 that is still kept, under another name: pip install tf_keras."""
     if not find_spec("tf_keras"):

@@ -7,7 +7,7 @@ input's shape as it is and has no arrays says so, by the rule `keep_shape`.
 
 from dataclasses import replace
 
-from goodnet.errors import Unsafe
+from goodnet.errors import Unsafe, Unusable
 from goodnet.vetting import arrays, settings, shapes
 from goodnet.vetting.calls import Call, Made
 from goodnet.vetting.checks import (
@@ -202,12 +202,21 @@ NETWORKS: dict[str, tuple[str, ...]] = {
 
 
 def find_layer(class_name: object, module: object, place: str) -> Layer:
-    """The row of a layer or an operation. Raises Unsafe, which names the place, where none is."""
+    """The row of a layer or an operation.
+
+    Raises Unsafe, which names the place, where none is, and Unusable where it is an operation that
+    the file does not say to be Keras's own, as Keras itself writes it into an .h5.
+    """
     row = None
     if isinstance(class_name, str):
         operation = OPERATIONS.get(class_name)
         own = operation is not None and module == operation.module
         row = operation if own else LAYERS.get(class_name)
+        if row is None and operation is not None and module is None:
+            raise Unusable(
+                f"{place}: Keras reads no operation {quote(class_name)} out of an .h5; save the "
+                "network as .keras"
+            )
     if row is None:
         raise Unsafe(f"{place}: the layer {quote(class_name)} is not on the allow-list")
     return row
