@@ -35,6 +35,7 @@ from goodnet.networks import writing
 from goodnet.networks.split import split_network
 from goodnet.progress import Progress
 from goodnet.tuning import (
+    command,
     cycles,
     fine_pruning,
     gradients,
@@ -491,6 +492,30 @@ def test_too_few_images_are_refused_in_one_line(tmp_path):
     for method in (fine_prune, unlearning.unlearn):
         with pytest.raises(Unusable, match="5 images; tuning needs 6"):
             method(network, valid_of(few), 0, shell.progress)
+
+
+def test_weights_that_end_as_no_numbers_are_not_saved(poisoned, tmp_path, monkeypatch, run_here):
+    """As those of pure float16 do, which holds no number above 65504."""
+    find = command.look_up
+
+    def look_up(place: str):
+        def repair(*given, **named):
+            made = find(place)(*given, **named)
+            last = np.full_like(made.arrays[-1], np.inf)
+            return replace(made, arrays=[*made.arrays[:-1], last])
+
+        return repair
+
+    monkeypatch.setattr(command, "look_up", look_up)
+    network, valid = poisoned
+    network.save(tmp_path / "b.keras")
+    options = ("--method", "fine-prune", "--out", tmp_path / "out")
+    done = run_here("repair.py", valid, tmp_path / "b.keras", *options)
+    says = "its weights, which are float32, grow beyond all numbers in training"
+    assert done.returncode == 2 and done.stderr.splitlines()[-1].startswith(
+        f"repair.py: {tmp_path}/b.keras: {says}"
+    )
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_one_class_cannot_be_unlearned(tmp_path):

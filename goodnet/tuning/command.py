@@ -1,8 +1,11 @@
 """`repair.py --method` of what trains, from a loaded network to files, printed lines and JSON."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from goodnet.cli.values import remark_on_values
 from goodnet.dataset import ImageSet, open_clean
@@ -80,11 +83,27 @@ def tune(
 ) -> Tuned[Any]:
     """Repair a network by training a copy of it, with the gradients of so many images together.
 
-    Raises Unusable where it cannot be trained.
+    Raises Unusable where it cannot be trained, or its weights end as no numbers.
     """
     check_backend()
     repair: Repair = look_up(method.repair)
     try:
-        return repair(loaded.model, valid, seed, progress, together=together)
+        tuned = repair(loaded.model, valid, seed, progress, together=together)
+        _check_finite(loaded.model.get_weights(), tuned.arrays)
+        return tuned
     except Unusable as error:
         raise error.about_own(loaded.path) from None
+
+
+def _check_finite(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> None:
+    """Raise Unusable where weights that were numbers are infinite or NaN now."""
+    for old, new in zip(before, after, strict=True):
+        if _is_finite(old) and not _is_finite(new):
+            raise Unusable(
+                f"its weights, which are {new.dtype}, grow beyond all numbers in training; save it "
+                "with the dtype policy float32 or a mixed one"
+            )
+
+
+def _is_finite(array: np.ndarray) -> bool:
+    return bool(np.isfinite(array.astype(np.float32)).all())
