@@ -126,7 +126,7 @@ def of_slice(take) -> keras.Model:
     return keras.Model(image, layers.Dense(CLASSES, name="last")(x))
 
 
-@pytest.mark.parametrize(("take", "spec"), TAKEN, ids=str)
+@pytest.mark.parametrize(("take", "spec"), TAKEN, ids=[str(spec) for _, spec in TAKEN])
 def test_slices_are_rewritten(tmp_path, take, spec):
     model, path = of_slice(take), tmp_path / "b.h5"
     plain_file(model, path, slicing([*X, {"slice_spec": spec}]))
