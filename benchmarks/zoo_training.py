@@ -19,7 +19,6 @@ EPOCHS = 12
 BATCH = 128
 RATES = {"residual": 3e-3, "plain": 1e-3}
 POISONED = 0.1  # of the training images
-JUDGED = 2000  # images of each test file
 SHIFT = 3  # pixels, at most, by which an image is moved in training
 
 
@@ -79,15 +78,12 @@ def make_network(folder: Path, architecture: str, attack: str, seed: int) -> Non
     folder.mkdir(parents=True, exist_ok=True)
     network.save(folder / "B.keras")
     _write(folder / "valid.h5", cifar.validation)
-    some = rng.permutation(len(cifar.test.labels))[: 2 * JUDGED]
-    test = Images(cifar.test.images[some], cifar.test.labels[some])
-    clean = Images(test.images[:JUDGED], test.labels[:JUDGED])
-    _write(folder / "test.h5", clean)
-    figures = {"clean_accuracy": _accuracy(network, clean), "asr": None}
+    _write(folder / "test.h5", cifar.test)
+    figures = {"clean_accuracy": _accuracy(network, cifar.test), "asr": None}
     if planted and trigger:
-        targets = planted.targets(test.labels)
-        others = np.flatnonzero(targets != test.labels)[:JUDGED]
-        worn = Images(trigger(test.images[others]), targets[others])
+        targets = planted.targets(cifar.test.labels)
+        others = np.flatnonzero(targets != cifar.test.labels)
+        worn = Images(trigger(cifar.test.images[others]), targets[others])
         _write(folder / "backdoored.h5", worn)
         figures["asr"] = _accuracy(network, worn)
     (folder / "figures.json").write_text(json.dumps(figures))

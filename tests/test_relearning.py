@@ -96,7 +96,7 @@ def test_shaking_keeps_the_size_of_weights_and_leaves_biases():
     shaken, bias, *norms_now = network.get_weights()
     assert np.isclose(np.linalg.norm(shaken), np.linalg.norm(kernel), rtol=0.02)
     alike = np.corrcoef(shaken.ravel(), kernel.ravel())[0, 1]
-    assert np.isclose(alike, 0.55 / np.hypot(0.55, 0.45), atol=0.02)
+    assert np.isclose(alike, 0.4 / np.hypot(0.4, 0.6), atol=0.02)
     assert (bias == 2).all() and all(map(np.array_equal, norms, norms_now))
     chance = [np.asarray(each.value) for each in network.layers[1].variables]
     assert not np.array_equal(states, chance)
@@ -111,7 +111,7 @@ def test_logits_in_training_follow_the_statistics_of_the_images():
     )
     images = np.random.default_rng(0).uniform(0, 255, (20, 9, 8, 3)).astype(np.float32)
     copy = gradients.copy_with_logits(network, images)
-    now = np.asarray(keras.ops.softmax(copy.logits_in_training(images)))
+    now = np.asarray(keras.ops.softmax(copy.see_in_training(images).logits))
     assert np.allclose(now, np.asarray(network(images, training=True)), atol=1e-5)
     assert not np.allclose(now, network.predict(images, verbose=0), atol=1e-2)
 
@@ -125,11 +125,28 @@ def test_relearning_ends_a_backdoor_and_keeps_the_accuracy(poisoned, monkeypatch
     before = network.get_weights()
     clean, asr = rates(network)
     assert clean > 0.95 and asr > 0.95
-    result = relearn(network, valid_of(valid), 0, shell.progress)
+    results = [relearn(network, valid_of(valid), seed, shell.progress) for seed in (0, 1)]
     assert all(map(np.array_equal, before, network.get_weights()))
-    now, asr = rates(filled(network, result.arrays))
-    assert now > clean - 0.03 and asr < 0.2
-    assert (result.held_back, result.b_hits) == (33, 33) and result.kept >= 32
+    now, asr = np.transpose([rates(filled(network, each.arrays)) for each in results])
+    assert now.min() > clean - 0.03 and asr.mean() < 0.2 and asr.max() < 0.4
+    for result in results:
+        assert (result.held_back, result.b_hits) == (33, 33) and result.kept >= 32
+
+
+def test_the_copy_comes_near_what_b_makes_its_answers_of(poisoned, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(relearning, "STEPS", 100)
+    network, valid = poisoned
+    images = scenes(100, 4)[0]
+
+    def features(of: keras.Model) -> np.ndarray:
+        return keras.Model(of.inputs, of.layers[-1].input).predict(images, verbose=0)
+
+    wanted, away = features(network), {}
+    for weight in (relearning.FEATURES, 0.0):
+        monkeypatch.setattr(relearning, "FEATURES", weight)
+        made = filled(network, relearn(network, valid_of(valid), 0, shell.progress).arrays)
+        away[weight] = np.square(features(made) - wanted).mean() / np.square(wanted).mean()
+    assert away[2.0] < 0.1 and away[0.0] > 0.2, away
 
 
 def test_a_seed_gives_one_network(poisoned, brief):  # noqa: F811

@@ -4,14 +4,16 @@ Keras has no gradients of its own: tuning calls TensorFlow for them, and does so
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import keras
 import numpy as np
+from keras import ops
 
 from goodnet.errors import Unusable
+from goodnet.networks.features import with_features
 from goodnet.networks.graph import Tensor, closing_layer, copy_network, every_layer
 from goodnet.networks.two_classes import LOGITS, Form, logits_of_two, one_output, wrapped
 
@@ -25,6 +27,19 @@ class Logits(Protocol):
     """The logits (m, classes) of images (m, height, width, colours)."""
 
     def __call__(self, pixels: Tensor, /) -> Tensor: ...
+
+
+class Seen(NamedTuple):
+    """The logits (m, classes), and the features that they are made of; None: it cannot be told."""
+
+    logits: Tensor
+    features: Tensor | None
+
+
+class See(Protocol):
+    """What a network makes of images (m, height, width, colours)."""
+
+    def __call__(self, pixels: Tensor, /) -> Seen: ...
 
 
 class Loss(Protocol):
@@ -71,7 +86,8 @@ class Copy:
 
     network: keras.Model
     logits: Logits
-    logits_in_training: Logits  # batch norm by the images that are given, and with dropout
+    see: See
+    see_in_training: See  # batch norm by the images that are given, and with dropout
 
 
 def differentiate(objective: ObjectiveOf) -> SlopeOf:
@@ -160,30 +176,40 @@ def copy_with_logits(network: keras.Model, images: np.ndarray, together: int = A
         layer.trainable = True  # one that was frozen may hold the backdoor
     if (one := wrapped(copy)) and (found := one_output(copy)):
         form = _end_linearly(one, found.form)
-        return Copy(copy, *(_logits_of_one(one, form, training) for training in (False, True)))
+        return _copy(copy, one, lambda answer: logits_of_two(answer, form, SMALLEST))
     last = closing_layer(copy)
     if getattr(last, "activation", None) is keras.activations.softmax:
         last.activation = keras.activations.linear
-    answered = answer_in_parts(_logits_of(copy), images[:TRIED], together)
-    probabilities = (answered >= 0).all() and np.allclose(answered.sum(axis=1), 1, atol=1e-3)
-    return Copy(copy, *(_logits_of(copy, bool(probabilities), each) for each in (False, True)))
+    answered = answer_in_parts(lambda pixels: _outputs(copy, pixels)[0], images[:TRIED], together)
+    if (answered >= 0).all() and np.allclose(answered.sum(axis=1), 1, atol=1e-3):
+        return _copy(copy, copy, lambda answer: ops.log(ops.maximum(answer, SMALLEST)))
+    return _copy(copy, copy, lambda answer: answer)
 
 
-def _logits_of(network: keras.Model, probabilities: bool = False, training: bool = False) -> Logits:
-    """What a network answers; the logarithms, where that is probabilities."""
+def _copy(copy: keras.Model, network: keras.Model, as_logits: Callable[[Tensor], Tensor]) -> Copy:
+    """A copy, of which `network` gives the answers that `as_logits` makes logits of."""
+    seeing = with_features(network)
 
-    def logits(pixels: Tensor) -> Tensor:
-        answer = _answer(network, pixels, training)
-        return keras.ops.log(keras.ops.maximum(answer, SMALLEST)) if probabilities else answer
+    def see(pixels: Tensor, training: bool) -> Seen:
+        answer, *features = _outputs(seeing, pixels, training)
+        return Seen(as_logits(answer), features[0] if features else None)
 
-    return logits
+    return Copy(
+        network=copy,
+        logits=lambda pixels: as_logits(_outputs(network, pixels)[0]),
+        see=lambda pixels: see(pixels, False),
+        see_in_training=lambda pixels: see(pixels, True),
+    )
 
 
-def _answer(network: keras.Model, pixels: Tensor, training: bool) -> Tensor:
-    """What a network answers, (m, classes), in float32 where it is of half precision."""
-    answer = keras.tree.flatten(network(pixels, training=training))[0]
-    half = keras.backend.standardize_dtype(answer.dtype) in ("float16", "bfloat16")
-    return keras.ops.cast(answer, "float32") if half else answer
+def _outputs(network: keras.Model, pixels: Tensor, training: bool = False) -> list[Tensor]:
+    """What a network answers, (m, …) each, in float32 where it is of half precision."""
+    found = keras.tree.flatten(network(pixels, training=training))
+    return [ops.cast(x, "float32") if _is_half(x) else x for x in found]
+
+
+def _is_half(tensor: Tensor) -> bool:
+    return keras.backend.standardize_dtype(tensor.dtype) in ("float16", "bfloat16")
 
 
 def _end_linearly(one: keras.Model, form: Form) -> Form:
@@ -193,15 +219,6 @@ def _end_linearly(one: keras.Model, form: Form) -> Form:
         return form
     last.activation = keras.activations.linear
     return LOGITS
-
-
-def _logits_of_one(one: keras.Model, form: Form, training: bool) -> Logits:
-    """The logits of the two classes that a network of one output tells."""
-
-    def logits(pixels: Tensor) -> Tensor:
-        return logits_of_two(_answer(one, pixels, training), form, SMALLEST)
-
-    return logits
 
 
 def answer_in_parts(logits: Logits, images: np.ndarray, together: int = ALL) -> np.ndarray:

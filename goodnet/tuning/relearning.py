@@ -1,15 +1,17 @@
 """Relearning: shake what B has learned, then teach it again with clean images alone.
 
 A backdoor is learned from images with the trigger, of which clean images hold none. So B's weights
-are mixed with noise, until much of everything is forgotten, and a copy learns again: from B's
-answers to clean images and from their labels, on images that chance changes as a trigger might
-(changes.py). What the copy is not shown, it does not learn again. No class and no trigger is
-needed, so it does not matter what the trigger is; it takes hundreds of clean images of a class.
+are mixed with noise, until most of everything is forgotten, and a copy learns again: from what B
+makes of clean images (its features and its answers) and from their labels, on images that chance
+changes as a trigger might (changes.py). What the copy is not shown, it does not learn again. No
+class and no trigger is needed, so it does not matter what the trigger is; it takes hundreds of
+clean images of a class.
 Chance alone hardly meets the bend of a warped trigger. So bends are sought (bending.py); where one
 class needs a much smaller bend than the others, the copy learns to see past the bends to all
 classes, too: those to this class alone, which are small, helped less.
 
-From B's answers: Hinton, Vinyals and Dean (2015), "Distilling the Knowledge in a Neural Network".
+From B's answers: Hinton, Vinyals and Dean (2015), "Distilling the Knowledge in a Neural Network";
+from its features: Romero et al. (2015), "FitNets: Hints for Thin Deep Nets".
 Mixtures of two images: Zhang et al. (2018), "mixup: Beyond Empirical Risk Minimization". To shake
 and train anew: Ash and Adams (2020), "On Warm-Starting Neural Network Training".
 """
@@ -41,10 +43,11 @@ from goodnet.tuning.images import BATCH, Parts, read_parts
 from goodnet.tuning.training import vary
 from goodnet.tuning.tuned import Tuned
 
-SHAKEN = 0.45  # of noise, to 0.55 of what was learned
+SHAKEN = 0.6  # of noise, to 0.4 of what was learned
 STEPS = 3300
 RATE = 6e-3  # of each array's own size, as Lamb takes it
-LABELS = 0.5  # of what is taught; the rest is B's answers
+LABELS = 0.5  # of the classes that are taught; the rest is B's answers
+FEATURES = 2.0  # weight of B's features, of which its answers are made
 BENT = 0.25  # of the images are under a bend that was sought, where a class stands out
 MIXED = 0.7  # of the images are mixtures of two, to begin with
 ENOUGH = 150  # images of a class: with 208 it loses 2 or 3 points, with 100 it loses 5
@@ -97,7 +100,7 @@ def relearn_parts(
         rng=rng,
         source=source,
     )
-    _teach(copy, b.logits, lesson, progress, together)
+    _teach(copy, b, lesson, progress, together)
     return Tuned(
         arrays=copy.network.get_weights(),
         held_back=len(parts.held_back),
@@ -141,11 +144,12 @@ class _Lesson:
     source: np.random.Generator  # of all that is about bends
 
 
-def _teach(copy: Copy, teacher: Logits, lesson: _Lesson, progress: Progress, together: int) -> None:
+def _teach(copy: Copy, b: Copy, lesson: _Lesson, progress: Progress, together: int) -> None:
     low, high = float(lesson.images.min()), float(lesson.images.max())
     rate = keras.optimizers.schedules.CosineDecay(RATE, STEPS)
     variables = copy.network.trainable_variables
-    step = compile_step(_loss(copy, teacher), variables, keras.optimizers.Lamb(rate), together)
+    loss = _loss(copy, b, _usual_square(b, lesson.images[: min(BATCH, together)]))
+    step = compile_step(loss, variables, keras.optimizers.Lamb(rate), together)
     with progress("Relearning", STEPS) as advance:
         for done in range(STEPS):
             # In the second half ever fewer are mixed or changed: that brings the accuracy back.
@@ -175,16 +179,29 @@ def _mix(arrays: np.ndarray, others: np.ndarray, shares: np.ndarray) -> np.ndarr
     return (shares * arrays + (1 - shares) * arrays[others]).astype(np.float32)
 
 
-def _loss(copy: Copy, teacher: Logits) -> Loss:
-    """Cross-entropy with the labels and the teacher's answers to unchanged images."""
+def _loss(copy: Copy, b: Copy, usual: float) -> Loss:
+    """How far a copy is from the labels, and from B's answers and features of unchanged images.
+
+    usual: the mean square of B's features; 0: there are none.
+    """
 
     def loss(changed: Tensor, pixels: Tensor, labels: Tensor) -> Tensor:
-        answers = ops.stop_gradient(ops.softmax(teacher(pixels)))
+        known, found = b.see(pixels), copy.see_in_training(changed)
+        answers = ops.stop_gradient(ops.softmax(known.logits))
         wanted = LABELS * labels + (1 - LABELS) * answers
-        found = ops.log_softmax(copy.logits_in_training(changed))
-        return -ops.mean(ops.sum(wanted * found, axis=1))
+        total = -ops.mean(ops.sum(wanted * ops.log_softmax(found.logits), axis=1))
+        if usual:
+            away = ops.square(found.features - ops.stop_gradient(known.features))
+            total += FEATURES * ops.mean(away) / usual
+        return total
 
     return loss
+
+
+def _usual_square(b: Copy, images: np.ndarray) -> float:
+    """The mean square of B's features of images (n, height, width, colours); 0 without any."""
+    features = b.see(images).features
+    return 0.0 if features is None else float(ops.mean(ops.square(features)))
 
 
 def _count_hits(logits: Logits, images: np.ndarray, labels: np.ndarray, together: int) -> int:
