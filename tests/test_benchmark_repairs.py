@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections import Counter
 
 import keras
 import numpy as np
@@ -169,11 +170,13 @@ def test_the_table_holds_medians_worst_values_and_how_often_the_targets_are_name
             ROW | {"method": "prune", "asr": [88.0], "targets": []},
         ]
     )
-    title, _, head, _, *lines = (" ".join(x.split()) for x in capsys.readouterr().out.splitlines())
+    title, *lines = (" ".join(x.split()) for x in capsys.readouterr().out.splitlines())
     assert title == "Median (worst), in percent and seconds"
-    assert head == (
+    rule = next(i for i, line in enumerate(lines) if line and not set(line) - set("─- "))
+    headings, lines = " ".join(lines[:rule]).split(), lines[rule + 1 :]
+    assert Counter(headings) == Counter(
         "network runs B clean clean points lost ASR G rejects clean G rejects backdoored "
-        "named or possible seconds CPU seconds method"
+        "named or possible seconds CPU seconds method".split()
     )
     usual = "98.0 97.5 (97.5) 0.5 (0.5)"
     assert lines == [

@@ -437,7 +437,7 @@ def test_ctrl_c_ends_all_and_the_next_run_goes_on(place):
     wait_for(lambda: place.log.exists() and len(place.log.read_text().splitlines()) == 3)
     children = [int(line.split()[0]) for line in place.log.read_text().splitlines()]
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=30)
+    stdout, stderr = process.communicate(timeout=120)
     assert (process.returncode, stdout) == (130, "")
     assert stderr.endswith("audit.py: interrupted\n") and "Traceback" not in stderr
     wait_for(lambda: all(map(is_gone, children)))
