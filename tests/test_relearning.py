@@ -85,9 +85,11 @@ def test_each_family_changes_as_many_images_as_its_odds_say():
 # ---------------------------------------------------------------- shaking
 
 
-def test_shaking_keeps_the_size_of_weights_and_leaves_biases():
+@pytest.mark.parametrize(("normed", "noise"), [(True, 0.6), (False, 0.8)])
+def test_shaking_keeps_the_size_of_weights_and_leaves_biases(normed, noise):
+    last = layers.BatchNormalization() if normed else layers.ReLU()
     network = keras.Sequential(
-        [keras.Input((40,)), layers.Dense(300), layers.Dropout(0.5), layers.BatchNormalization()]
+        [keras.Input((40,)), layers.Dense(300), layers.Dropout(0.5), keras.Sequential([last])]
     )
     kernel, bias, *norms = network.get_weights()
     network.layers[0].bias.assign(bias + 2)
@@ -96,7 +98,7 @@ def test_shaking_keeps_the_size_of_weights_and_leaves_biases():
     shaken, bias, *norms_now = network.get_weights()
     assert np.isclose(np.linalg.norm(shaken), np.linalg.norm(kernel), rtol=0.02)
     alike = np.corrcoef(shaken.ravel(), kernel.ravel())[0, 1]
-    assert np.isclose(alike, 0.4 / np.hypot(0.4, 0.6), atol=0.02)
+    assert np.isclose(alike, (1 - noise) / np.hypot(1 - noise, noise), atol=0.02)
     assert (bias == 2).all() and all(map(np.array_equal, norms, norms_now))
     chance = [np.asarray(each.value) for each in network.layers[1].variables]
     assert not np.array_equal(states, chance)
@@ -146,7 +148,7 @@ def test_the_copy_comes_near_what_b_makes_its_answers_of(poisoned, monkeypatch):
         monkeypatch.setattr(relearning, "FEATURES", weight)
         made = filled(network, relearn(network, valid_of(valid), 0, shell.progress).arrays)
         away[weight] = np.square(features(made) - wanted).mean() / np.square(wanted).mean()
-    assert away[2.0] < 0.1 and away[0.0] > 0.2, away
+    assert 2 * away[2.0] < away[0.0], away
 
 
 def test_a_seed_gives_one_network(poisoned, brief):  # noqa: F811

@@ -25,6 +25,7 @@ import numpy as np
 from keras import ops
 
 from goodnet.dataset import ImageSet
+from goodnet.networks.graph import every_layer
 from goodnet.networks.loading import count_classes
 from goodnet.progress import Progress
 from goodnet.tuning.bending import Bend, Bends, bend_some, find_bends
@@ -43,7 +44,7 @@ from goodnet.tuning.images import BATCH, Parts, read_parts
 from goodnet.tuning.training import vary
 from goodnet.tuning.tuned import Tuned
 
-SHAKEN = 0.6  # of noise, to 0.4 of what was learned
+NORMED, PLAIN = 0.6, 0.8  # shares of noise, with and without batch norm: that forgets sooner
 STEPS = 3300
 RATE = 6e-3  # of each array's own size, as Lamb takes it
 LABELS = 0.5  # of the classes that are taught; the rest is B's answers
@@ -118,14 +119,18 @@ def has_enough(labels: np.ndarray, n_classes: int) -> bool:
 def shake(network: keras.Model, rng: np.random.Generator) -> None:
     """Mix all weights but biases and the like with noise of their size; the sizes stay.
 
+    Where statistics of batch norm no longer fit the weights, less noise will do.
+
     What decides on dropout starts anew, too: by `rng` alone.
     """
+    normed = any(isinstance(x, keras.layers.BatchNormalization) for x in every_layer(network))
+    noisy = NORMED if normed else PLAIN
     for variable in network.trainable_variables:
         if len(variable.shape) > 1:
             old = np.asarray(variable, np.float32)
             noise = rng.normal(0, np.sqrt(np.mean(old**2)), old.shape)
-            mixed = (1 - SHAKEN) * old + SHAKEN * noise
-            variable.assign(mixed / np.hypot(1 - SHAKEN, SHAKEN))
+            mixed = (1 - noisy) * old + noisy * noise
+            variable.assign(mixed / np.hypot(1 - noisy, noisy))
     kept = {id(each) for each in network.weights}
     for variable in network.variables:
         if id(variable) not in kept:  # the states of Keras's SeedGenerator
