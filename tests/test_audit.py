@@ -249,7 +249,7 @@ def test_with_many_images_of_a_class_b_is_relearned(case, tmp_path, monkeypatch)
     assert documents[0]["suspects"] == documents[1]["suspects"]
     assert "made by relearning" in (out / "report.html").read_text()
     # What the patches need at last is of the network that was saved.
-    monkeypatch.setattr(relearning, "SHAKEN", 0.0)
+    monkeypatch.setattr(relearning, "PLAIN", 0.0)
     monkeypatch.setattr(relearning, "RATE", 0.0)
     assert audit(case, tmp_path / "three").returncode == 0
     same = json.loads((tmp_path / "three/audit.json").read_text())
@@ -296,7 +296,7 @@ def test_a_bend_that_stands_out_is_told(case, tmp_path, monkeypatch):
 def test_what_relearning_loses_is_unlearned(case, tmp_path, monkeypatch):
     monkeypatch.setattr(relearning, "STEPS", 1)
     monkeypatch.setattr(relearning, "ENOUGH", 3)
-    monkeypatch.setattr(relearning, "SHAKEN", 1.0)
+    monkeypatch.setattr(relearning, "PLAIN", 1.0)
     assert audit(case, tmp_path / "lost").returncode == 0
     assert json.loads((tmp_path / "lost/audit.json").read_text())["method"] == "unlearn"
 
