@@ -9,7 +9,8 @@ import re
 import resource
 import subprocess
 import sys
-from collections.abc import Iterable
+import zipfile
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -264,3 +265,16 @@ def run_in_process(name: str, *arguments: object, cwd: Path | None = None) -> Si
 @pytest.fixture
 def run_here():
     return run_in_process
+
+
+def edit_weights(path: Path, edit: Callable[[h5py.File], object]) -> None:
+    """Change what a .keras file holds in its arrays."""
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    weights = io.BytesIO(entries["model.weights.h5"])
+    with h5py.File(weights, "r+") as file:
+        edit(file)
+    entries["model.weights.h5"] = weights.getvalue()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)

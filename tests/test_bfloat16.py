@@ -1,7 +1,5 @@
 """Networks of pure bfloat16: files know no such numbers, so Keras says beside them what it is."""
 
-import io
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pytest
 from conftest import (
     CLASSES,
     SHAPE,
+    edit_weights,
     load_model,
     load_network,
     open_clean,
@@ -44,15 +43,7 @@ def predicted(model: keras.Model) -> np.ndarray:
 def edited(path: Path, edit: Callable[[h5py.File], None]) -> Path:
     """A .keras file of the network, in whose arrays something is changed."""
     network().save(path)
-    with zipfile.ZipFile(path) as archive:
-        entries = {name: archive.read(name) for name in archive.namelist()}
-    weights = io.BytesIO(entries["model.weights.h5"])
-    with h5py.File(weights, "r+") as file:
-        edit(file)
-    entries["model.weights.h5"] = weights.getvalue()
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in entries.items():
-            archive.writestr(name, content)
+    edit_weights(path, edit)
     return path
 
 

@@ -245,6 +245,16 @@ def test_a_link_in_the_place_of_a_folder_is_not_followed(place):
     assert begun(place) == [] and not list((place.here / "elsewhere").iterdir())
 
 
+def test_the_same_bytes_are_audited_where_another_name_of_theirs_was_refused(place):
+    path = put(place.zoo / "a.h5", "likely 1")
+    put(place.zoo / "b.h5", "likely 1")
+    (place.here / "audits").mkdir()
+    digits = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    (place.here / f"audits/a-{digits}").symlink_to("../elsewhere")
+    assert fleet("zoo").returncode == 1
+    assert answers() == {"zoo/a.h5": "unusable", "zoo/b.h5": "likely"}
+
+
 # ---------------------------------------------------------------- one that fails stops nothing
 
 

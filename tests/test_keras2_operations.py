@@ -29,11 +29,11 @@ CASES = {
 }
 
 
-def network(arithmetic) -> keras.Model:
+def network(arithmetic, pool: type[layers.Layer] = layers.GlobalAveragePooling2D) -> keras.Model:
     keras.utils.set_random_seed(3)
     image = keras.Input(SHAPE, name="image")
     x = layers.Conv2D(4, 3, activation="relu", name="conv")(layers.Rescaling(1 / 64)(image))
-    x = layers.GlobalAveragePooling2D(name="pool")(arithmetic(x))
+    x = pool(name="pool")(arithmetic(x))
     return keras.Model(image, layers.Dense(CLASSES, name="last")(x))
 
 
@@ -118,17 +118,9 @@ def slicing(node: list) -> dict:
     return operation("__operators__.getitem", node) | {"class_name": "SlicingOpLambda"}
 
 
-def of_slice(take) -> keras.Model:
-    keras.utils.set_random_seed(3)
-    image = keras.Input(SHAPE, name="image")
-    x = layers.Conv2D(4, 3, activation="relu", name="conv")(layers.Rescaling(1 / 64)(image))
-    x = layers.Flatten(name="pool")(take(x))
-    return keras.Model(image, layers.Dense(CLASSES, name="last")(x))
-
-
 @pytest.mark.parametrize(("take", "spec"), TAKEN, ids=[str(spec) for _, spec in TAKEN])
 def test_slices_are_rewritten(tmp_path, take, spec):
-    model, path = of_slice(take), tmp_path / "b.h5"
+    model, path = network(take, layers.Flatten), tmp_path / "b.h5"
     plain_file(model, path, slicing([*X, {"slice_spec": spec}]))
     check_same(path, model)
 
@@ -168,7 +160,7 @@ def plain_file(model: keras.Model, path: Path, made: dict) -> None:
     ids=str,
 )
 def test_slices_of_anything_but_numbers_are_refused(tmp_path, told):
-    plain_file(of_slice(TAKEN[0][0]), tmp_path / "b.h5", slicing([*X, told]))
+    plain_file(network(TAKEN[0][0], layers.Flatten), tmp_path / "b.h5", slicing([*X, told]))
     with pytest.raises(Unsafe):
         load_model(tmp_path / "b.h5")
 
@@ -176,7 +168,7 @@ def test_slices_of_anything_but_numbers_are_refused(tmp_path, told):
 def test_an_ellipsis_of_keras_2_is_no_sign_of_an_attack(tmp_path):
     """Today's Keras finds it in no .h5, whoever wrote it there."""
     node = [*X, {"slice_spec": [{"class_name": "__ellipsis__"}, 0]}]
-    plain_file(of_slice(lambda x: x[..., 0]), tmp_path / "b.h5", slicing(node))
+    plain_file(network(lambda x: x[..., 0], layers.Flatten), tmp_path / "b.h5", slicing(node))
     with pytest.raises(Unusable, match="is not built by Keras") as refusal:
         load_model(tmp_path / "b.h5")
     assert not isinstance(refusal.value, Unsafe)
@@ -184,7 +176,9 @@ def test_an_ellipsis_of_keras_2_is_no_sign_of_an_attack(tmp_path):
 
 @pytest.mark.parametrize("spec", [[0], [None, ALL], [{**ALL, "step": -1}], [ALL, 10_000]], ids=str)
 def test_slices_of_keras_2_that_mix_images_or_do_not_fit_are_refused(tmp_path, spec):
-    plain_file(of_slice(TAKEN[0][0]), tmp_path / "b.h5", slicing([*X, {"slice_spec": spec}]))
+    plain_file(
+        network(TAKEN[0][0], layers.Flatten), tmp_path / "b.h5", slicing([*X, {"slice_spec": spec}])
+    )
     with pytest.raises(Unusable, match="does not fit its input"):
         load_model(tmp_path / "b.h5")
 

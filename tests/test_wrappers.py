@@ -11,7 +11,14 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from conftest import CLASSES, SHAPE, random_images, run_in_process, write_images
+from conftest import (
+    CLASSES,
+    SHAPE,
+    edit_weights,
+    random_images,
+    run_in_process,
+    write_images,
+)
 from keras import layers
 
 import goodnet
@@ -42,19 +49,6 @@ def arrays_in(path: Path) -> dict[str, np.ndarray]:
         file.visit(names.append)
         arrays = (name for name in names if isinstance(file[name], h5py.Dataset))
         return {name: file[name][()] for name in arrays}
-
-
-def edit_weights(path: Path, edit) -> None:
-    """Change what a .keras file holds in its arrays."""
-    with zipfile.ZipFile(path) as archive:
-        entries = {name: archive.read(name) for name in archive.namelist()}
-    weights = io.BytesIO(entries["model.weights.h5"])
-    with h5py.File(weights, "r+") as file:
-        edit(file)
-    entries["model.weights.h5"] = weights.getvalue()
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in entries.items():
-            archive.writestr(name, content)
 
 
 def predicted(network: keras.Model) -> np.ndarray:

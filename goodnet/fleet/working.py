@@ -89,8 +89,11 @@ def _rows_before(fleet: Fleet) -> Iterator[tuple[int, Row]]:
 
 
 def _find_twins(networks: Sequence[Network], rows: Mapping[int, Row]) -> dict[int, int]:
-    """Networks without a row whose bytes are those of another: which one, by their places."""
-    known = {networks[number].sha256: number for number in rows}
+    """Networks without a row whose bytes are those of another: which one, by their places.
+
+    Of one that was refused for its own place or folder, others may still be audited.
+    """
+    known = {networks[number].sha256: number for number, row in rows.items() if not row.status}
     twins = {}
     for number, network in enumerate(networks):
         if number not in rows and known.setdefault(network.sha256, number) != number:
