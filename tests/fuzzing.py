@@ -316,7 +316,8 @@ def through_script(path: Path, kind: str, tiny: Path) -> int:
     command = [path, good, tiny / "models/bd_net.h5"] if kind == "images" else [good, good, path]
     done = run_script("eval.py", *command, timeout=MOST_SECONDS)
     assert done.returncode in (0, 2, 3), done.stderr
-    assert "Traceback" not in done.stderr and (not done.returncode or done.stderr.count("\n") == 1)
+    lines = [x for x in done.stderr.splitlines() if not x.endswith("answers are worth nothing.")]
+    assert "Traceback" not in done.stderr and (not done.returncode or len(lines) == 1), done.stderr
     return done.returncode
 
 
