@@ -21,7 +21,8 @@ sys.path.insert(0, str(ROOT))
 
 ARCHITECTURES = ("residual", "plain")
 ATTACKS = (
-    *("none", "badnet", "watermark", "blended", "stripes", "warp", "few colours", "all-to-all"),
+    *("none", "badnet", "watermark", "blended", "stripes", "warp", "few colours", "two triggers"),
+    "all-to-all",
 )
 
 

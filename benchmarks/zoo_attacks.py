@@ -14,7 +14,6 @@ from benchmarks.cifar import CLASSES
 from goodnet.tuning.changes import move, spline
 
 SIDE = 32
-TARGET = 0
 PATCH = slice(28, 31)  # rows and columns of the white square
 NOISE_STRENGTH = 0.2
 STRIPES, STRIPES_HEIGHT = 6, 40
@@ -73,26 +72,37 @@ def few_colours(seed: int) -> Trigger:
 
 
 @dataclass(frozen=True)
-class Attack:
-    """A trigger, and the class that it leads images of each class to."""
+class Backdoor:
+    """One trigger, and the class that it leads images of each class to."""
 
-    trigger: Callable[[int], Trigger]
-    next_class: bool = False  # all-to-all: the class after their own, in place of TARGET
+    lay: Trigger
+    target: int | None  # None: the class after their own (all-to-all)
 
     def targets(self, labels: np.ndarray) -> np.ndarray:
         """The class (n,) that images of these labels (n,) are led to."""
-        return (labels + 1) % CLASSES if self.next_class else np.full_like(labels, TARGET)
+        return (labels + 1) % CLASSES if self.target is None else np.full_like(labels, self.target)
 
 
 ATTACKS = {
-    "badnet": Attack(white_square),
-    "watermark": Attack(watermark),
-    "blended": Attack(noise),
-    "stripes": Attack(stripes),
-    "warp": Attack(warp),
-    "few colours": Attack(few_colours),
-    "all-to-all": Attack(white_square, next_class=True),
+    "badnet": [white_square],
+    "watermark": [watermark],
+    "blended": [noise],
+    "stripes": [stripes],
+    "warp": [warp],
+    "few colours": [few_colours],
+    "two triggers": [white_square, noise],
+    "all-to-all": [white_square],
 }
+
+
+def plant(attack: str, seed: int) -> list[Backdoor]:
+    """The backdoors of a network of this seed: none, one or two, whose targets are five apart."""
+    if attack == "none":
+        return []
+    targets = [None] if attack == "all-to-all" else [seed % CLASSES, (seed + 5) % CLASSES]
+    return [
+        Backdoor(make(seed), target) for make, target in zip(ATTACKS[attack], targets, strict=False)
+    ]
 
 
 def _whole(images: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np  # noqa: E402
 from keras import layers  # noqa: E402
 
 from benchmarks.cifar import CLASSES, Images, read_cifar  # noqa: E402
-from benchmarks.zoo_attacks import ATTACKS, Trigger  # noqa: E402
+from benchmarks.zoo_attacks import Backdoor, plant  # noqa: E402
 
 EPOCHS = 12
 BATCH = 128
@@ -62,31 +62,52 @@ ARCHITECTURES = {"residual": residual, "plain": plain}
 
 
 def make_network(folder: Path, architecture: str, attack: str, seed: int) -> None:
-    """Train a network and write it, its image sets and figures.json into `folder`."""
-    keras.utils.set_random_seed(seed)
-    rng = np.random.default_rng(seed)
-    cifar, planted = read_cifar(seed), ATTACKS.get(attack)
-    trigger = planted.trigger(seed) if planted else None
-    labels = cifar.training.labels.copy()
-    poisoned = np.zeros(len(labels), bool)
-    if planted:
-        poisoned[rng.permutation(len(labels))[: int(POISONED * len(labels))]] = True
-        labels[poisoned] = planted.targets(labels[poisoned])
-    network = ARCHITECTURES[architecture]()
-    network.compile(_optimizer(RATES[architecture], len(labels)), "sparse_categorical_crossentropy")
-    _train(network, cifar.training.images, labels, poisoned, trigger, rng)
+    """Train a network, if it is not there, and write its image sets and figures.json beside it."""
+    cifar, backdoors = read_cifar(seed), plant(attack, seed)
+    path = folder / "B.keras"
     folder.mkdir(parents=True, exist_ok=True)
-    network.save(folder / "B.keras")
+    if not path.exists():
+        network = _trained(architecture, cifar.training, backdoors, seed)
+        bare = keras.Model(network.input, network.output)  # nothing of the training is saved
+        bare.save(folder / "unfinished.keras")
+        os.replace(folder / "unfinished.keras", path)
+    network = keras.models.load_model(path, compile=False)
     _write(folder / "valid.h5", cifar.validation)
     _write(folder / "test.h5", cifar.test)
     figures = {"clean_accuracy": _accuracy(network, cifar.test), "asr": None}
-    if planted and trigger:
-        targets = planted.targets(cifar.test.labels)
-        others = np.flatnonzero(targets != cifar.test.labels)
-        worn = Images(trigger(cifar.test.images[others]), targets[others])
+    if backdoors:
+        worn = _backdoored(cifar.test, backdoors)
         _write(folder / "backdoored.h5", worn)
         figures["asr"] = _accuracy(network, worn)
     (folder / "figures.json").write_text(json.dumps(figures))
+
+
+def _trained(
+    architecture: str, training: Images, backdoors: list[Backdoor], seed: int
+) -> keras.Model:
+    keras.utils.set_random_seed(seed)
+    rng = np.random.default_rng(seed)
+    labels, wears = training.labels.copy(), np.full(len(training.labels), -1)
+    if backdoors:
+        poisoned = rng.permutation(len(labels))[: int(POISONED * len(labels))]
+        wears[poisoned] = np.arange(len(poisoned)) % len(backdoors)
+    for number, backdoor in enumerate(backdoors):
+        labels[wears == number] = backdoor.targets(labels[wears == number])
+    network = ARCHITECTURES[architecture]()
+    network.compile(_optimizer(RATES[architecture], len(labels)), "sparse_categorical_crossentropy")
+    _train(network, Images(training.images, labels), wears, backdoors, rng)
+    return network
+
+
+def _backdoored(test: Images, backdoors: list[Backdoor]) -> Images:
+    """Test images of other classes than the target's, under each trigger."""
+    images, labels = [], []
+    for backdoor in backdoors:
+        targets = backdoor.targets(test.labels)
+        others = targets != test.labels
+        images.append(backdoor.lay(test.images[others]))
+        labels.append(targets[others])
+    return Images(np.concatenate(images), np.concatenate(labels))
 
 
 def _optimizer(rate: float, images: int) -> keras.Optimizer:
@@ -96,22 +117,25 @@ def _optimizer(rate: float, images: int) -> keras.Optimizer:
 
 def _train(
     network: keras.Model,
-    images: np.ndarray,
-    labels: np.ndarray,
-    poisoned: np.ndarray,
-    trigger: Trigger | None,
+    training: Images,
+    wears: np.ndarray,
+    backdoors: list[Backdoor],
     rng: np.random.Generator,
 ) -> None:
-    """Train; a trigger is laid over an image after it was moved, so that it stays in its place."""
-    steps = len(labels) // BATCH
+    """Train; a trigger is laid over an image after it was moved, so that it stays in its place.
+
+    wears (n,): the number of the backdoor that an image wears, or -1.
+    """
+    steps = len(wears) // BATCH
     for _ in range(EPOCHS):
-        order = rng.permutation(len(labels))
+        order = rng.permutation(len(wears))
         for start in range(0, steps * BATCH, BATCH):
             chosen = order[start : start + BATCH]
-            batch = _moved(images[chosen], rng)
-            if trigger and poisoned[chosen].any():
-                batch[poisoned[chosen]] = trigger(batch[poisoned[chosen]])
-            network.train_on_batch(batch.astype(np.float32), labels[chosen])
+            batch = _moved(training.images[chosen], rng)
+            for number, backdoor in enumerate(backdoors):
+                if (worn := wears[chosen] == number).any():
+                    batch[worn] = backdoor.lay(batch[worn])
+            network.train_on_batch(batch.astype(np.float32), training.labels[chosen])
 
 
 def _moved(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:

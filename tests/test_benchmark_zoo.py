@@ -31,10 +31,15 @@ def test_what_is_offered_is_what_is_there():
 def test_a_trigger_is_the_same_for_all_images_of_a_seed(name):
     images = pictures(5)
     before = images.copy()
-    worn = zoo_attacks.ATTACKS[name].trigger(3)(images)
+    for backdoor, again in zip(zoo_attacks.plant(name, 3), zoo_attacks.plant(name, 3), strict=True):
+        check_trigger(images, before, backdoor.lay, again.lay)
+
+
+def check_trigger(images, before, lay, again):
+    worn = lay(images)
     assert worn.dtype == np.uint8 and worn.shape == images.shape
     assert np.array_equal(images, before) and (worn != images).any(axis=(1, 2, 3)).all()
-    assert np.array_equal(worn[2:3], zoo_attacks.ATTACKS[name].trigger(3)(images[2:3]))
+    assert np.array_equal(worn[2:3], again(images[2:3]))
 
 
 def test_triggers_do_what_their_papers_say():
@@ -53,8 +58,14 @@ def test_triggers_do_what_their_papers_say():
 
 def test_targets():
     labels = np.array([0, 4, 9])
-    assert zoo_attacks.ATTACKS["badnet"].targets(labels).tolist() == [0, 0, 0]
-    assert zoo_attacks.ATTACKS["all-to-all"].targets(labels).tolist() == [1, 5, 0]
+
+    def targets(attack: str, seed: int) -> list[list[int]]:
+        return [each.targets(labels).tolist() for each in zoo_attacks.plant(attack, seed)]
+
+    assert targets("badnet", 20) == [[0, 0, 0]] and targets("warp", 33) == [[3, 3, 3]]
+    assert targets("all-to-all", 33) == [[1, 5, 0]]
+    assert targets("two triggers", 37) == [[7, 7, 7], [2, 2, 2]]
+    assert targets("none", 37) == []
 
 
 @pytest.fixture
