@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,17 +26,18 @@ from conftest import (
 )
 from hasty_audit import CLASSES, FOUND, HASTY, audit, build_case
 
-from goodnet.auditing import command, measured, repairing, verdict, words
+from goodnet.auditing import command, measured, repairing, searching, verdict, words
 from goodnet.auditing.answer import share
-from goodnet.auditing.aside import Aside
 from goodnet.auditing.card import plain
-from goodnet.auditing.triggers import try_patches
+from goodnet.auditing.searching import Searched
+from goodnet.auditing.triggers import try_patches, try_traces
 from goodnet.cli import shell
 from goodnet.progress import SILENT, ignore, no_progress
-from goodnet.tuning import bending, relearning, tuned
+from goodnet.tuning import relearning, tuned
+from goodnet.tuning.bending import Bends
+from goodnet.tuning.families import Trace, standing_out
 from goodnet.tuning.images import divide
 from goodnet.tuning.patches import Patch
-from goodnet.tuning.relearning import Bend
 from goodnet.tuning.sounding import average, sound
 from goodnet.tuning.suspects import Sighting, Suspect, likely, possible
 
@@ -57,8 +59,12 @@ def evidence(*soundings: list[Sighting], **other: object) -> verdict.Evidence:
     return verdict.Evidence(soundings=soundings, **usual | other)
 
 
+def trace(family: str, size: float, to: int = 3, usual: float = 1.0) -> Trace:
+    targets = np.roll(np.arange(100), -1) if family == "shared patch" else np.full(100, to)
+    return Trace(family, targets, size, usual, lambda images: images)
+
+
 NONE = "nothing found", []
-WARPED = Bend(3, 0.5, 2.0)
 TARGET, HALF, NOTHING = seen(0, 3.5, 3.5, 1.7), seen(0, 2.5, 2.5, 1.7), seen(0, 1.0, 0.5, 1.0)
 WEAK = seen(0, 3.0, 2.5, 1.5)  # with TARGET and HALF: 5.8 and 1.63 together
 
@@ -79,11 +85,21 @@ def test_a_class_that_the_means_name_is_unlearned_whatever_one_search_says(monke
     soundings = [[seen(7, 5, 4, 1.0)], [seen(7, 1, 2, 3.0)]]
     assert not any(likely(each) + possible(each) for each in soundings)
     assert verdict.stand_out([*soundings, []]) == ([], [7])
-    aside = Aside(np.zeros((6, 2, 2, 1)), np.zeros(6, int), *[np.zeros(0)] * 3)
-    rng = np.random.default_rng(0)
+    parts = divide(np.zeros((6, 2, 2, 1)), np.zeros(6, int), np.random.default_rng(0))
+    named = Searched(soundings, None, None).named
     sizes = repairing.Sizes(32, 8)
-    repairing.repair(tiny_network(), aside, rng, soundings, sizes, SILENT, HASTY)
+    rng = np.random.default_rng(0)
+    repairing.repair(tiny_network(), parts, rng, named, None, sizes, SILENT, HASTY)
     assert given == [{7}]
+
+
+def test_of_traces_those_that_stand_out_count():
+    shared, small = trace("shared patch", 0.01), trace("patch", 0.45, 8)
+    assert standing_out([trace("bend", 0.7), shared]) == [shared]
+    assert standing_out([small, trace("bend", 0.7), shared]) == [small]  # it leads all to class 8
+    assert Searched([], [small, shared], None).named == {8}
+    assert Searched([], [shared], None).named == set()
+    assert (small.likely, small.possible, shared.likely) == (False, True, True)
 
 
 @pytest.mark.parametrize(
@@ -98,9 +114,19 @@ def test_a_class_that_the_means_name_is_unlearned_whatever_one_search_says(monke
         (evidence([HALF], [NOTHING], [NOTHING]), "nothing found", []),
         (evidence([TARGET], [NOTHING], [NOTHING]), "inconclusive", [0]),
         (evidence([TARGET], [], []), "inconclusive", [0]),
-        (evidence([NOTHING], [NOTHING], [NOTHING], bend=WARPED), "possible", [3]),
-        (evidence([NOTHING], [NOTHING], [NOTHING], bend=Bend(3, 1.5, 2.0)), *NONE),
-        (evidence([TARGET], [TARGET], [TARGET], bend=WARPED), "likely", [0]),
+        # Where triggers were sought family by family, they alone decide.
+        (evidence([TARGET], unfinished=[7], traces=[trace("patch", 0.9)]), *NONE),
+        (evidence([NOTHING], traces=[trace("patch", 0.45), trace("wave", 0.9)]), "possible", [3]),
+        (evidence([NOTHING], traces=[trace("patch", 0.9), trace("wave", 0.3, 5)]), "likely", [5]),
+        (
+            evidence([NOTHING], traces=[trace("patch", 0.1), trace("bend", 0.5, 5)]),
+            "likely",
+            [3, 5],
+        ),
+        (evidence([NOTHING], traces=[trace("bend", 0.8, usual=2.0)]), "likely", [3]),
+        (evidence([NOTHING], traces=[trace("shared patch", 0.1)]), "likely", []),
+        (evidence([NOTHING], traces=[trace("shared patch", 0.2)]), "possible", []),
+        (evidence([NOTHING], images=119, traces=[trace("patch", 0.1)]), "inconclusive", [3]),
         (evidence([NOTHING], [NOTHING], [NOTHING], unfinished=[7]), "inconclusive", [7]),
         (evidence([TARGET], [TARGET], [TARGET], unfinished=[7]), "likely", [0]),
         (evidence([TARGET], [TARGET], [TARGET], images=119), "inconclusive", [0]),
@@ -125,15 +151,18 @@ def test_nothing_found_is_told_with_what_was_measured():
         layers += [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(classes)]
         return keras.Sequential([keras.Input(shape), *layers])
 
-    assert "practice networks" in measured.tell_measured(network(100))
-    assert "course's network" in measured.tell_measured(network(1283))
+    assert "practice networks" in measured.tell_measured(network(100), False)
+    assert "course's network" in measured.tell_measured(network(1283), False)
+    assert "missed 1 of 32" in measured.tell_measured(network(10, (32, 32, 3), True), True)
+    for other, by_families in ((network(100), True), (network(10, (32, 32, 3)), False)):
+        assert "never measured" in measured.tell_measured(other, by_families)
     for other, why in (
         (network(10), "of 10 classes"),
         (network(100, (32, 32, 3)), "for images of 32 x 32 x 3"),
         (network(100, normalized=True), "with normalization layers"),
         (network(10, (None, None, 3)), "for images of ? x ? x 3 and of 10 classes"),
     ):
-        told = measured.tell_measured(other)
+        told = measured.tell_measured(other, False)
         assert "never measured" in told and told.endswith(why), told
 
 
@@ -241,7 +270,7 @@ def test_with_many_images_of_a_class_b_is_relearned(case, tmp_path, monkeypatch)
     monkeypatch.setattr(tuned, "MANY_LABELS", 101)
     documents, networks = [], []
     for out in (tmp_path / "one", tmp_path / "two"):
-        assert audit(case, out).returncode == 0
+        assert audit(case, out, "--fail-on", "never").returncode == 0
         documents.append(json.loads((out / "audit.json").read_text()))
         networks.append((out / "B_repaired.h5").read_bytes())
     assert [each["method"] for each in documents] == ["relearn"] * 2
@@ -251,7 +280,7 @@ def test_with_many_images_of_a_class_b_is_relearned(case, tmp_path, monkeypatch)
     # What the patches need at last is of the network that was saved.
     monkeypatch.setattr(relearning, "PLAIN", 0.0)
     monkeypatch.setattr(relearning, "RATE", 0.0)
-    assert audit(case, tmp_path / "three").returncode == 0
+    assert audit(case, tmp_path / "three", "--fail-on", "never").returncode == 0
     same = json.loads((tmp_path / "three/audit.json").read_text())
     assert at("patch", same) == at("patch", documents[0])
     assert at("patch_at_last", same) != at("patch_at_last", documents[0])
@@ -277,27 +306,62 @@ def test_a_repair_that_is_not_to_be_relied_on_is_not_offered(answer):
         assert ("use G where some images" in said) == (answer in ("likely", "possible"))
 
 
-def test_a_bend_that_stands_out_is_told(case, tmp_path, monkeypatch):
+NO_BENDS = Bends(np.arange(2), np.ones((2, 2, *SHAPE[:2])))
+FAMILY_WORDS = {
+    "bend": "to class 3 (a bend of the image by 0.10 pixels leads others to class 3, the median",
+    "wave": "to class 3 (a wave over the image leads 100.0 % of others to class 3, the next best",
+    "shared patch": "from class to class (one patch of 10.0 % of the image leads each class to",
+}
+
+
+@pytest.mark.parametrize("family", FAMILY_WORDS)
+def test_a_trigger_of_any_family_is_told_and_tried(case, tmp_path, monkeypatch, family):
+    """The bytes of a trigger do not matter here: which one it is, and what is counted of it."""
+    made = replace(trace(family, 0.1), lay=lambda images: images[:, ::-1])
+    made = replace(made, targets=made.targets[:CLASSES] % CLASSES)
+    usual = replace(trace("patch", 0.8, 4), targets=np.full(CLASSES, 4))
+    monkeypatch.setattr(searching, "find_traces", lambda *given: ([usual, made], NO_BENDS))
     monkeypatch.setattr(relearning, "STEPS", 1)
     monkeypatch.setattr(relearning, "ENOUGH", 3)
     monkeypatch.setattr(tuned, "MANY_LABELS", 101)
-    monkeypatch.setattr(bending.Bends, "smallest", WARPED)
-    done = audit(case, tmp_path, "--fail-on", "possible")
+    done = audit(case, tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.startswith(f"Backdoor: likely, {FAMILY_WORDS[family]}")
+    assert "the answer of B; that trigger now works on " in done.stdout
     told = json.loads((tmp_path / "audit.json").read_text())
-    assert told["bend"] == {"class": 3, "pixels": 0.5, "median": 2.0, "stands_out": True}
-    if told["verdict"]["bent"]:  # else the hasty searches named a class
-        assert done.stdout.startswith("Backdoor: possible, to class 3 (a bend of the image by 0.50")
-        assert "the smallest patch" in done.stdout or "the patch to class" in done.stdout
+    check_json(told, "audited")
+    assert [each["stands_out"] for each in told["traces"]] == [False, True]
+    found = told["traces"][1]
+    assert found["class"] == (None if family == "shared patch" else 3) and found["share"] == 0.1
+    # The same by hand: on the images set aside, of classes that the trigger leads elsewhere.
+    count, images = found["trigger"]["b"]["count"], found["trigger"]["images"]
+    assert f"it works on {count / images * 100:.1f} % of images)" in done.stdout
     html = (tmp_path / "report.html").read_text()
-    assert "Warped images were." in html
-    assert ("As to bends: " in html) != told["verdict"]["bent"]  # said once
+    assert "Triggers of each family" in html and "score and lead together" not in html
+    assert [each["class"] for each in told["suspects"]].count(3) or family == "shared patch"
+
+
+def test_a_trace_is_tried_on_the_images_that_it_leads_elsewhere():
+    pair = tiny_network(0, CLASSES), tiny_network(1, CLASSES)
+    images = random_images(40).astype(np.float32)
+    labels = np.arange(40) % 4
+    targets = np.array([1, 2, 2, -1, *range(CLASSES - 4)])  # class 2 stays, of 3 nothing is known
+    shared = Trace("shared patch", targets, 0.1, 1.0, lambda some: 255 - some)
+    (found,) = try_traces(pair, [shared], images, labels, 7, ignore)
+    chosen = [at for at in range(40) if labels[at] in (0, 1)]
+    b, repaired = (x.predict(255 - images[chosen], verbose=0).argmax(1) for x in pair)
+    wanted = np.array([{0: 1, 1: 2}[int(labels[at])] for at in chosen])
+    assert (found.label, found.images) == (None, 20)
+    assert found.b == (b == wanted).sum() and found.repaired == (repaired == wanted).sum()
+    assert found.goodnet == ((b == wanted) & (repaired == wanted)).sum()
+    assert found.rejected == (b != repaired).sum()
 
 
 def test_what_relearning_loses_is_unlearned(case, tmp_path, monkeypatch):
     monkeypatch.setattr(relearning, "STEPS", 1)
     monkeypatch.setattr(relearning, "ENOUGH", 3)
     monkeypatch.setattr(relearning, "PLAIN", 1.0)
-    assert audit(case, tmp_path / "lost").returncode == 0
+    assert audit(case, tmp_path / "lost", "--fail-on", "never").returncode == 0
     assert json.loads((tmp_path / "lost/audit.json").read_text())["method"] == "unlearn"
 
 

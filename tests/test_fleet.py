@@ -163,7 +163,7 @@ def test_each_network_has_a_row_and_its_report_behind_it(place, template):
         assert Path("audits", shown["report"]).read_text() == "report"
         assert Path(row["report"]) == Path("audits", shown["report"])
     patches = {each["class"]: each["trigger"]["b"] for each in one["suspects"]}
-    assert told["networks"][0]["patch_b"] == patches.get(3)
+    assert told["networks"][0]["trigger_b"] == patches.get(3)
     # Never alone, and the page leads on.
     worth = f"Nothing found does not show that there is none: {one['verdict']['measured']}."
     html = Path("audits/index.html").read_text()

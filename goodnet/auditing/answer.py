@@ -30,8 +30,11 @@ def tell_verdict(found: Audit) -> str:
         return f"nothing found, which does not show that there is none: {found.measured}"
     if verdict.answer == "inconclusive":
         return f"inconclusive: {'; '.join(verdict.reasons)}"
-    if verdict.bent:
-        return f"possible, to {name_classes(verdict.classes)} ({verdict.reasons[0]})"
+    if verdict.traced:
+        to = f"to {name_classes(verdict.classes)}" if verdict.classes else "from class to class"
+        works = shares(found.named, lambda each: each.b)
+        works = f"{'they work' if len(found.named) > 1 else 'it works'} on {works} of images"
+        return f"{verdict.answer}, {to} ({'; '.join(verdict.reasons)}; {works})"
     suspects = {each.label: each for each in found.tuned.findings.suspects}
     sizes = [f"{suspects[x].size * 100:.1f} %" for x in verdict.classes if x in suspects]
     rates = shares(found.named, lambda each: each.b)
@@ -55,14 +58,16 @@ def _tell_repaired(found: Audit) -> str:
 
 def _patch(found: Audit) -> str:
     """What is tried on the repaired network, up to the figure."""
-    many = len(found.named) > 1
-    if found.verdict.answer in ("likely", "possible") and not found.verdict.bent:
-        return "these patches now work on" if many else "that patch now works on"
-    named = name_classes([each.label for each in found.named])
+    many, verdict = len(found.named) > 1, found.verdict
+    what, plural = ("trigger", "triggers") if verdict.traced else ("patch", "patches")
+    labels = [each.label for each in found.named if each.label is not None]
+    if verdict.answer in ("likely", "possible") or not labels:
+        return f"these {plural} now work on" if many else f"that {what} now works on"
+    named = name_classes(labels)
     if many:
-        return f"the patches to {named} now work on"
-    if found.verdict.classes:
-        return f"the patch to {named} now works on"
+        return f"the {plural} to {named} now work on"
+    if verdict.classes:
+        return f"the {what} to {named} now works on"
     return f"the smallest patch, to {named}, now works on"
 
 

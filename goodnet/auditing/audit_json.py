@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from goodnet.auditing.auditing import Audit
+from goodnet.auditing.auditing import Audit, Traced
 from goodnet.auditing.rates import NETWORKS, Measure
 from goodnet.auditing.triggers import Trigger
 from goodnet.lab import AuditFiles
 from goodnet.metrics import percent, wilson_interval
+from goodnet.tuning.families import FAMILIES
 from goodnet.tuning.naming import LIKELY, POSSIBLE
-from goodnet.tuning.report import list_bend
 from goodnet.tuning.suspects import Sighting, Sounding, likely, possible
 
 
@@ -28,7 +28,7 @@ def list_audit(found: Audit, made: AuditFiles, network: Path, command: Sequence[
         "verdict": asdict(found.verdict) | {"measured": found.measured},
         "limits": {"likely": _finite(asdict(LIKELY)), "possible": _finite(asdict(POSSIBLE))},
         "method": found.method,
-        "bend": found.bend and list_bend(found.bend),
+        "traces": None if found.traced is None else list(map(_trace, found.traced)),
         "images": {"worked_on": found.worked_on, "judged_on": found.judged_on},
         "searches": [_search(each) for each in found.soundings],
         "together": [_sighting(each) for each in found.together],
@@ -51,6 +51,21 @@ def list_audit(found: Audit, made: AuditFiles, network: Path, command: Sequence[
             "report": str(made.report),
             "model_card": str(made.card),
         },
+    }
+
+
+def _trace(each: Traced) -> dict:
+    trace, limits = each.trace, FAMILIES[each.trace.family]
+    return {
+        "family": trace.family,
+        "class": trace.label,
+        "size": trace.size,
+        "usual": trace.usual,
+        "share": trace.share,
+        "likely_below": limits.likely,
+        "possible_below": limits.possible,
+        "stands_out": each.stands_out,
+        "trigger": _trigger(each.trigger),
     }
 
 

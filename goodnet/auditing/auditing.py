@@ -1,6 +1,7 @@
 """An audit, from a loaded network and clean images to a verdict and a repaired network.
 
-Two searches and a repair, which begins with a third, each on images of its own choice. One in six
+Where there are images enough of each class, triggers are sought family by family. Else there are
+two searches and a repair, which begins with a third, each on images of its own choice. One in six
 of the clean images is set aside before all of it: no search and no training sees these, and on
 them the repair and the patches are judged. Backdoored images and a test file decide nothing.
 """
@@ -18,8 +19,9 @@ import numpy as np
 from goodnet.auditing.aside import Aside, set_aside
 from goodnet.auditing.measured import tell_measured
 from goodnet.auditing.rates import Answered, Measure, judge_sets
-from goodnet.auditing.repairing import Repair, Sizes, repair
-from goodnet.auditing.triggers import Trigger, try_patches
+from goodnet.auditing.repairing import Sizes, repair
+from goodnet.auditing.searching import search
+from goodnet.auditing.triggers import Trigger, try_patches, try_traces
 from goodnet.auditing.verdict import Evidence, Verdict, decide
 from goodnet.cli import shell
 from goodnet.dataset import ImageSet
@@ -31,11 +33,11 @@ from goodnet.networks.graph import copy_network
 from goodnet.networks.loading import LoadedNetwork, count_classes
 from goodnet.networks.pixel_hint import hint_at_pixels
 from goodnet.progress import Reporter
-from goodnet.tuning.bending import Bend
+from goodnet.tuning.families import Trace, standing_out
 from goodnet.tuning.gradients import check_backend
 from goodnet.tuning.images import divide
 from goodnet.tuning.schedule import USUAL, Schedule
-from goodnet.tuning.sounding import average, sound
+from goodnet.tuning.sounding import average
 from goodnet.tuning.suspects import Sounding, Unlearned, sighted
 from goodnet.tuning.tuned import Tuned
 from goodnet.tuning.unlearning import refuse_one_class
@@ -54,6 +56,15 @@ class ImageSets:
 
 
 @dataclass(frozen=True)
+class Traced:
+    """A trigger that was found, and how often it works."""
+
+    trace: Trace
+    trigger: Trigger
+    stands_out: bool  # among all that were found
+
+
+@dataclass(frozen=True)
 class Audit:
     """What an audit found, and the network that it made."""
 
@@ -61,9 +72,9 @@ class Audit:
     measured: str  # what is known of this method on networks like this one
     soundings: list[Sounding]
     together: Sounding
+    traced: list[Traced] | None  # where triggers were sought family by family
     method: str  # of the repair, as repair.py takes it
     tuned: Tuned[Unlearned]  # the network, and what was found of the suspects of its search
-    bend: Bend | None  # the smallest in B, where relearning sought bends
     triggers: list[Trigger]  # of each suspect of the repair
     measures: list[Measure]  # what B, B' and G are worth
     worked_on: int  # clean images that searches and repair saw
@@ -73,7 +84,10 @@ class Audit:
 
     @property
     def named(self) -> list[Trigger]:
-        """The patches of the classes that the verdict names; else the smallest patch."""
+        """The triggers that the verdict names, or the patches of its classes; else the smallest."""
+        if self.traced:
+            named = [each.trigger for each in self.traced if each.stands_out]
+            return named or [self.traced[0].trigger]
         found = [each for each in self.triggers if each.label in self.verdict.classes]
         return found or self.triggers[:1]
 
@@ -97,24 +111,28 @@ def audit(
     b_answers, hint = _judge_b(b.model, sets.clean, size.batch, reporter)
     sources = np.random.default_rng(seed).spawn(1 + SEARCHES)
     aside = set_aside(sets.clean, sources[0])
-    _step(3, "looking for classes to which a small patch leads any image")
-    with _about(b.path):
-        soundings = _sound(b.model, aside, sources[1:-1], size, reporter, schedule)
-        _step(4, "repairing B, with another search")
-        made = repair(b.model, aside, sources[-1], soundings, size, reporter, schedule)
-    tuned = made.tuned
-    soundings = [*soundings, sighted(tuned.findings.suspects)]
-    _step(5, f"judging the repair on {int(aside.unseen.sum())} images set aside")
-    judged = _judge(b.model, b_answers, tuned, sets, aside, size.batch, reporter)
     labels, n_classes = sets.clean.labels, count_classes(b.model)
+    _step(3, "looking for triggers, and for classes to which one leads any image")
+    with _about(b.path):
+        parts = divide(aside.images, aside.labels, sources[-1])
+        searched = search(b.model, aside, parts, sources[1:-1], size, reporter, schedule)
+        _step(4, "repairing B")
+        made = repair(
+            *(b.model, parts, sources[-1], searched.named, searched.bends),
+            *(size, reporter, schedule),
+        )
+    tuned = made.tuned
+    soundings = [*searched.soundings, sighted(tuned.findings.suspects)]
+    _step(5, f"judging the repair on {int(aside.unseen.sum())} images set aside")
+    judged = _judge(b.model, b_answers, tuned, searched.traces, sets, aside, size.batch, reporter)
     return Audit(
-        verdict=decide(_evidence(labels, n_classes, hint, soundings, made)),
-        measured=tell_measured(b.model),
+        verdict=decide(_evidence(labels, n_classes, hint, soundings, tuned, searched.traces)),
+        measured=tell_measured(b.model, searched.traces is not None),
         soundings=soundings,
         together=average(soundings),
+        traced=judged.traced,
         method=made.method,
         tuned=tuned,
-        bend=made.bend,
         triggers=judged.triggers,
         measures=judged.measures,
         worked_on=len(aside.labels),
@@ -125,7 +143,12 @@ def audit(
 
 
 def _evidence(
-    labels: np.ndarray, n_classes: int, hint: str | None, soundings: list[Sounding], made: Repair
+    labels: np.ndarray,
+    n_classes: int,
+    hint: str | None,
+    soundings: list[Sounding],
+    tuned: Tuned[Unlearned],
+    traces: list[Trace] | None,
 ) -> Evidence:
     """What speaks for a backdoor. labels: (n,), of the clean images."""
     return Evidence(
@@ -134,8 +157,8 @@ def _evidence(
         n_classes=n_classes,
         recognized=hint is None,
         soundings=soundings,
-        unfinished=made.tuned.findings.unfinished,
-        bend=made.bend,
+        unfinished=tuned.findings.unfinished,
+        traces=traces,
     )
 
 
@@ -166,34 +189,19 @@ def _step(number: int, what: str) -> None:
     shell.notice(f"Step {number} of {STEPS}: {what}")
 
 
-def _sound(
-    network: keras.Model,
-    aside: Aside,
-    sources: list[np.random.Generator],
-    size: Sizes,
-    reporter: Reporter,
-    schedule: Schedule,
-) -> list[Sounding]:
-    soundings = []
-    for number, rng in enumerate(sources, 1):
-        shell.notice(f"Search {number} of {len(sources)}")
-        parts = divide(aside.images, aside.labels, rng)
-        soundings.append(sound(network, parts, rng, reporter.progress, schedule, size.together))
-    reporter.lap("searching")
-    return soundings
-
-
 @dataclass(frozen=True)
 class _Judged:
     goodnet: keras.Model
     measures: list[Measure]
     triggers: list[Trigger]
+    traced: list[Traced] | None
 
 
 def _judge(
     network: keras.Model,
     b_answers: np.ndarray,
     tuned: Tuned[Unlearned],
+    traces: list[Trace] | None,
     sets: ImageSets,
     aside: Aside,
     batch_size: int,
@@ -207,10 +215,14 @@ def _judge(
     with reporter.progress("Judging the repair", total) as advance:
         clean = Answered(sets.clean, b_answers, aside.unseen)
         measures = judge_sets(pair, clean, given, batch_size, advance)
-    suspects = tuned.findings.suspects
-    with reporter.progress("Trying the patches", len(suspects)) as advance:
-        triggers = try_patches(
-            pair, suspects, aside.judged_images, aside.judged_labels, batch_size, advance
-        )
+    suspects, held = tuned.findings.suspects, (aside.judged_images, aside.judged_labels)
+    with reporter.progress("Trying triggers", len(suspects) + len(traces or [])) as advance:
+        triggers = try_patches(pair, suspects, *held, batch_size, advance)
+        traced = None
+        if traces is not None:
+            tried = try_traces(pair, traces, *held, batch_size, advance)
+            named = {id(each) for each in standing_out(traces)}
+            stand_out = [id(each) in named for each in traces]
+            traced = list(map(Traced, traces, tried, stand_out))
     reporter.lap("judging_repair")
-    return _Judged(goodnet_network(network, repaired), measures, triggers)
+    return _Judged(goodnet_network(network, repaired), measures, triggers, traced)

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
 
-from goodnet.auditing.aside import Aside
 from goodnet.networks.graph import copy_network
-from goodnet.networks.loading import count_classes
 from goodnet.progress import Reporter
-from goodnet.tuning.bending import Bend
+from goodnet.tuning.bending import Bends
 from goodnet.tuning.cycles import measure_reached
 from goodnet.tuning.gradients import copy_with_logits
-from goodnet.tuning.images import Parts, divide
-from goodnet.tuning.relearning import has_enough, relearn_parts
+from goodnet.tuning.images import Parts
+from goodnet.tuning.relearning import relearn_parts
 from goodnet.tuning.schedule import Schedule
 from goodnet.tuning.searching import make_search
-from goodnet.tuning.sounding import average
-from goodnet.tuning.suspects import Sounding, Unlearned, likely, possible
+from goodnet.tuning.suspects import Unlearned
 from goodnet.tuning.tuned import Tuned
 from goodnet.tuning.unlearning import unlearn_parts
 
@@ -30,7 +28,6 @@ class Repair:
 
     method: str  # as repair.py takes it
     tuned: Tuned[Unlearned]
-    bend: Bend | None  # the smallest in B, where relearning sought bends
 
 
 @dataclass(frozen=True)
@@ -43,26 +40,24 @@ class Sizes:
 
 def repair(
     network: keras.Model,
-    aside: Aside,
+    parts: Parts,
     rng: np.random.Generator,
-    soundings: list[Sounding],
+    named: Collection[int],
+    bends: Bends | None,
     size: Sizes,
     reporter: Reporter,
     schedule: Schedule,
 ) -> Repair:
-    """Repair B; classes that stood out before are suspects whatever this search says of them.
+    """Repair B: relearn it where `bends` were sought, else unlearn the suspects of a search.
 
     Relearning ends more kinds of backdoor. It names no class: the suspects are those of a search,
-    and what patches they need at last is measured in the network that was made.
+    and what patches they need at last is measured in the network that was made. The classes
+    `named` are suspects whatever this search says of them.
     """
-    seen = (*soundings, average(soundings))  # by their means, too
-    named = {label for each in seen for label in likely(each) + possible(each)}
-    parts = divide(aside.images, aside.labels, rng)
     progress, together = reporter.progress, size.together
-    relearned, bend = None, None
-    if has_enough(parts.labels, count_classes(network)):
-        relearned = relearn_parts(network, parts, rng, progress, together)
-        bend = relearned.findings.bend
+    relearned = None
+    if bends is not None:
+        relearned = relearn_parts(network, parts, rng, progress, together, bends)
         if relearned.is_costly:
             relearned = None
     if relearned:  # of unlearning the search alone, and the rounds that show what resists
@@ -75,7 +70,7 @@ def repair(
             relearned.arrays, relearned.held_back, relearned.kept, relearned.b_hits, findings
         )
     reporter.lap("repairing")
-    return Repair("relearn" if relearned else "unlearn", tuned, bend)
+    return Repair("relearn" if relearned else "unlearn", tuned)
 
 
 def _at_last(

@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element
 
 from goodnet.auditing import words
 from goodnet.auditing.answer import share
-from goodnet.auditing.auditing import Audit
+from goodnet.auditing.auditing import Audit, Traced
 from goodnet.auditing.rates import Measure
 from goodnet.auditing.sheet import Tile, draw_sheet
 from goodnet.auditing.triggers import Trigger
@@ -26,6 +26,7 @@ from goodnet.pictures.markup import (
 from goodnet.tuning.suspects import Suspect
 
 NUMBERS = ["Class", "Score, lead, resistance", "Patch in B, % of the image", "At last, in B'"]
+SOUGHT = ["Family", "Leads to class", "Needs, as a share of the usual"]
 WORKS = ["Works in B", "in B'\u00a0↓", "in G\u00a0↓", "G rejects\u00a0↑"]
 NETWORKS = ["Judged on", "B", "B'", "G"]
 MEASURES = {  # what a row of the table of networks is called
@@ -47,6 +48,8 @@ def render_report(found: Audit, lines: Sequence[str], document: Mapping[str, Any
     add(main, "p", text=words.recommend(found))
     add(main, "p", {"class": "note"}, words.LETTERS)
     _add_list(main, "What this rests on", words.explain(found))
+    if found.traced:
+        _add_traces(main, found.traced)
     add(main, "h2", text="The classes that need the smallest patch")
     _add_sheet(main, draw_sheet(found), found)
     _add_suspects(main, found)
@@ -65,6 +68,21 @@ def _add_list(main: Element, heading: str, sentences: Sequence[str]) -> None:
         add(listed, "li", text=sentence)
 
 
+def _add_traces(main: Element, traced: Sequence[Traced]) -> None:
+    add(main, "h2", text="Triggers of each family")
+    columns = SOUGHT + WORKS
+    body = add_table(main, columns)
+    for each in traced:
+        trace = each.trace
+        row = add(body, "tr", {"class": "named"} if each.stands_out else None)
+        to = "each to another" if trace.label is None else str(trace.label)
+        for column, text in zip(columns, (trace.family, to, f"{trace.share:.2f}"), strict=False):
+            add_cell(row, column, text)
+        _add_counts(row, each.trigger)
+    text = "What each family found to stand out most. ↑ higher is better, ↓ lower is better."
+    add(main, "p", {"class": "note"}, text)
+
+
 def _add_sheet(main: Element, tiles: Sequence[Tile], found: Audit) -> None:
     sheet = add(main, "div", {"class": "sheet"})
     triggers = {each.label: each for each in found.triggers}
@@ -72,25 +90,30 @@ def _add_sheet(main: Element, tiles: Sequence[Tile], found: Audit) -> None:
         add_picture(sheet, tile.png, _caption(tile, triggers, found.tuned.findings.ordinary))
 
 
-def _caption(tile: Tile, triggers: Mapping[int, Trigger], ordinary: float) -> str:
+def _caption(tile: Tile, triggers: Mapping[int | None, Trigger], ordinary: float) -> str:
+    if tile.traced:
+        to = "Each class to another" if tile.label is None else f"Class {tile.label}"
+        return f"{to}, by a {tile.traced.trace.family}: {_works(tile.traced.trigger)}."
     if tile.label is None:
         return "A clean image."
     if tile.ordinary:
         return f"Class {tile.label}, as an ordinary class: {ordinary * 100:.1f} % of the image."
-    trigger = triggers[tile.label]
+    return f"Class {tile.label}: {_works(triggers[tile.label])}."
+
+
+def _works(trigger: Trigger) -> str:
     return (
-        f"Class {tile.label}: works on {share(trigger.b, trigger.images)} of other images in B, "
-        f"{share(trigger.repaired, trigger.images)} in B'."
+        f"works on {share(trigger.b, trigger.images)} of other images in B, "
+        f"{share(trigger.repaired, trigger.images)} in B'"
     )
 
 
 def _add_suspects(main: Element, found: Audit) -> None:
     columns = NUMBERS + WORKS
     body = add_table(main, columns)
-    suspects = {each.label: each for each in found.tuned.findings.suspects}
-    for trigger in found.triggers:
+    for suspect, trigger in zip(found.tuned.findings.suspects, found.triggers, strict=True):
         kind = {"class": "named"} if trigger.label in found.verdict.classes else None
-        _add_suspect(add(body, "tr", kind), columns, suspects[trigger.label], trigger)
+        _add_suspect(add(body, "tr", kind), columns, suspect, trigger)
     add(
         main,
         "p",
@@ -109,6 +132,10 @@ def _add_suspect(row: Element, columns: list[str], suspect: Suspect, trigger: Tr
     texts = (str(suspect.label), numbers, *sizes)
     for column, text in zip(columns, texts, strict=False):
         add_cell(row, column, text)
+    _add_counts(row, trigger)
+
+
+def _add_counts(row: Element, trigger: Trigger) -> None:
     counts = (trigger.b, trigger.repaired, trigger.goodnet, trigger.rejected)
     for column, count in zip(WORKS, counts, strict=True):
         _add_rate(row, column, count, trigger.images)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import keras
 import numpy as np
@@ -12,7 +13,8 @@ from goodnet.networks.answers import compute
 from goodnet.networks.goodnet import goodnet_labels
 from goodnet.networks.loading import count_classes
 from goodnet.progress import Advance
-from goodnet.tuning.patches import Patch, Patches, lay_over
+from goodnet.tuning.families import Lay, Trace
+from goodnet.tuning.patches import lay_one
 from goodnet.tuning.suspects import Suspect
 
 BATCH = 256  # images answered at a time, at most
@@ -20,11 +22,11 @@ BATCH = 256  # images answered at a time, at most
 
 @dataclass(frozen=True)
 class Trigger:
-    """How often a suspect's patch works on images of other classes: counts of them."""
+    """How often a trigger works on images of other classes: counts of them."""
 
-    label: int
+    label: int | None  # the class that it leads to; None: each class to another
     images: int
-    b: int  # answered with the suspect's class
+    b: int  # answered with the class that they are led to
     repaired: int
     goodnet: int
     rejected: int  # by the goodnet
@@ -42,30 +44,53 @@ def try_patches(
 
     networks: B and its repaired copy; labels: (n,). `advance` is told of each suspect.
     """
-    n_classes, size = count_classes(networks[0]), min(BATCH, batch_size)
     found = []
     for suspect in suspects:
-        others = under_patch(images[labels != suspect.label], suspect.patch)
-        b, repaired = (_answers(network, others, size) for network in networks)
-        together = goodnet_labels(b, repaired, n_classes)
-        found.append(
-            Trigger(
-                label=suspect.label,
-                images=len(others),
-                b=int((b == suspect.label).sum()),
-                repaired=int((repaired == suspect.label).sum()),
-                goodnet=int((together == suspect.label).sum()),
-                rejected=int((together == n_classes).sum()),
-            )
-        )
+        targets, lay = np.full(len(labels), suspect.label), partial(lay_one, patch=suspect.patch)
+        counts = _count(networks, lay, targets, images, labels, batch_size)
+        found.append(Trigger(suspect.label, **counts))
         advance(1)
     return found
 
 
-def under_patch(images: np.ndarray, patch: Patch) -> np.ndarray:
-    """Images (n, height, width, colours) under the same patch."""
-    one = Patches(np.zeros(1), patch.mask[np.newaxis], patch.pattern[np.newaxis])
-    return lay_over(images, one).astype(np.float32)
+def try_traces(
+    networks: Sequence[keras.Model],
+    traces: Sequence[Trace],
+    images: np.ndarray,
+    labels: np.ndarray,
+    batch_size: int,
+    advance: Advance,
+) -> list[Trigger]:
+    """The same with the trigger of each trace, of whatever family."""
+    found = []
+    for trace in traces:
+        counts = _count(networks, trace.lay, trace.targets[labels], images, labels, batch_size)
+        found.append(Trigger(trace.label, **counts))
+        advance(1)
+    return found
+
+
+def _count(
+    networks: Sequence[keras.Model],
+    lay: Lay,
+    targets: np.ndarray,
+    images: np.ndarray,
+    labels: np.ndarray,
+    batch_size: int,
+) -> dict[str, int]:
+    """The counts of a trigger that leads the images to these targets (n,); -1: it is not known."""
+    n_classes, size = count_classes(networks[0]), min(BATCH, batch_size)
+    others = (targets != labels) & (targets >= 0)
+    under, wanted = lay(images[others]).astype(np.float32), targets[others]
+    b, repaired = (_answers(network, under, size) for network in networks)
+    together = goodnet_labels(b, repaired, n_classes)
+    return {
+        "images": len(under),
+        "b": int((b == wanted).sum()),
+        "repaired": int((repaired == wanted).sum()),
+        "goodnet": int((together == wanted).sum()),
+        "rejected": int((together == n_classes).sum()),
+    }
 
 
 def _answers(network: keras.Model, images: np.ndarray, size: int) -> np.ndarray:

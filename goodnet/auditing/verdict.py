@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from goodnet.tuning.bending import Bend
+from goodnet.tuning.families import Trace, standing_out
 from goodnet.tuning.sounding import average
 from goodnet.tuning.suspects import Sounding, likely, possible
 
@@ -26,7 +26,7 @@ class Evidence:
     recognized: bool  # whether B knows its clean images at all
     soundings: Sequence[Sounding]
     unfinished: Sequence[int]  # suspects that were not unlearned
-    bend: Bend | None = None  # the smallest in B, where bends were sought
+    traces: Sequence[Trace] | None = None  # where triggers were sought family by family
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,13 @@ class Verdict:
     answer: Answer
     classes: list[int]
     reasons: list[str]
-    bent: bool = False  # whether a bend alone names the class
+    traced: bool = False  # whether it rests on triggers that were sought family by family
 
 
 def decide(evidence: Evidence) -> Verdict:
-    """The verdict that all searches give together; doubts at the images come before it."""
+    """The verdict of all traces, or of all searches; doubts at the images come before it."""
+    if evidence.traces is not None:
+        return _decide_by_traces(evidence, standing_out(evidence.traces))
     named, others = stand_out(evidence.soundings)
     if doubts := list(_doubts(evidence)):
         return Verdict("inconclusive", named + others, doubts)
@@ -48,8 +50,6 @@ def decide(evidence: Evidence) -> Verdict:
         return Verdict("likely", named, [_agreement(evidence.soundings, named)])
     if others:
         return Verdict("possible", others, [_agreement(evidence.soundings, others)])
-    if evidence.bend and evidence.bend.stands_out:
-        return Verdict("possible", [evidence.bend.label], [tell_bend(evidence.bend)], bent=True)
     if apart := sorted({label for each in evidence.soundings for label in likely(each)}):
         return Verdict("inconclusive", apart, [f"the searches disagree on {name_classes(apart)}"])
     if unfinished := sorted(evidence.unfinished):
@@ -58,12 +58,32 @@ def decide(evidence: Evidence) -> Verdict:
     return Verdict("nothing found", [], list(_nothing(evidence.soundings)))
 
 
-def tell_bend(bend: Bend) -> str:
-    """The smallest bend, beside the median one."""
-    return (
-        f"a bend of the image by {bend.size:.2f} pixels leads others to class {bend.label}, the "
-        f"median class needs {bend.usual:.2f}"
-    )
+def _decide_by_traces(evidence: Evidence, traces: Sequence[Trace]) -> Verdict:
+    """The verdict of the traces that stand out."""
+    classes = sorted({each.label for each in traces if each.label is not None})
+    if doubts := list(_doubts(evidence)):
+        return Verdict("inconclusive", classes, doubts, traced=True)
+    if not traces:
+        reason = "no patch, bend or wave stands out, and no patch that all classes share"
+        return Verdict("nothing found", [], [reason], traced=True)
+    answer: Answer = "likely" if any(each.likely for each in traces) else "possible"
+    return Verdict(answer, classes, list(map(tell_trace, traces)), traced=True)
+
+
+def tell_trace(trace: Trace) -> str:
+    """What a trigger needs, beside what is usual."""
+    percents = f"{trace.size * 100:.1f} %", f"{trace.usual * 100:.1f} %"
+    to = f"class {trace.label}"
+    return {
+        "patch": f"a patch of {percents[0]} of the image leads others to {to}, an ordinary class "
+        f"needs {percents[1]}",
+        "bend": f"a bend of the image by {trace.size:.2f} pixels leads others to {to}, the median "
+        f"class needs {trace.usual:.2f}",
+        "wave": f"a wave over the image leads {percents[1]} of others to {to}, the next best wave "
+        f"{percents[0]}",
+        "shared patch": f"one patch of {percents[0]} of the image leads each class to another of "
+        f"its own, an ordinary patch to one class needs {percents[1]}",
+    }[trace.family]
 
 
 def _nothing(soundings: Sequence[Sounding]) -> Iterator[str]:

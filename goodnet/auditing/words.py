@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from goodnet.auditing.auditing import SEARCHES, Audit
-from goodnet.auditing.verdict import name_classes, tell_bend
+from goodnet.auditing.verdict import name_classes
+from goodnet.tuning.families import FAMILIES
 from goodnet.tuning.naming import LIKELY, POSSIBLE
 
 LETTERS = (
@@ -39,6 +40,17 @@ def recommend(found: Audit) -> str:
 
 def explain(found: Audit) -> list[str]:
     """What the verdict rests on."""
+    sought = _explain_searches if found.traced is None else _explain_families
+    return [
+        *(f"{reason[0].upper()}{reason[1:]}." for reason in found.verdict.reasons),
+        *sought(found),
+        f"B' was made by {found.method}ing. {BECAUSE[found.method]}",
+        f"Searches and repair saw {found.worked_on} clean images. They are judged on "
+        f"{found.judged_on} others, set aside before.",
+    ]
+
+
+def _explain_searches(found: Audit) -> list[str]:
     numbers = {each.label: each for each in found.together}
     named = [
         f"Class {label}: score {numbers[label].score:.1f}, lead {numbers[label].lead:.1f}, "
@@ -46,9 +58,7 @@ def explain(found: Audit) -> list[str]:
         for label in found.verdict.classes
         if label in numbers
     ]
-    bends = [f"As to bends: {tell_bend(found.bend)}."] if found.bend else []
     return [
-        *(f"{reason[0].upper()}{reason[1:]}." for reason in found.verdict.reasons),
         *named,
         f"{SEARCHES} searches, each from its own chance, looked at all classes of B for the "
         "smallest patch that leads any image there (score: how much smaller than usual), for how "
@@ -57,22 +67,41 @@ def explain(found: Audit) -> list[str]:
         f"Likely is said from score and lead together of {LIKELY.together:g} and a resistance of "
         f"{LIKELY.resistance:g} on, or from a lead of {LIKELY.lead:g}; possible from "
         f"{POSSIBLE.together:g} and {POSSIBLE.resistance:g} on.",
-        *([] if found.verdict.bent else bends),  # there it is the reason
-        f"B' was made by {found.method}ing. {BECAUSE[found.method]}",
-        f"Searches and repair saw {found.worked_on} clean images. They are judged on "
-        f"{found.judged_on} others, set aside before.",
+    ]
+
+
+def _explain_families(found: Audit) -> list[str]:
+    limits = ", ".join(
+        f"{family} {limit.likely:g} and {limit.possible:g}" for family, limit in FAMILIES.items()
+    )
+    return [
+        "Sought were, in B alone: for each class the smallest patch and the smallest bend that "
+        "lead any image there; a single wave that does, while no other wave comes near; and one "
+        "patch that leads each class to another.",
+        "A trigger stands out where it needs much less than is usual in the same network. As a "
+        f"share of that, likely is said below the first number, possible below the second: {limits}"
+        ".",
     ]
 
 
 def unknown(found: Audit) -> list[str]:
     """What is not known."""
+    if found.traced is None:
+        misses = " A verdict of the searches together was measured less often than that of one."
+        sought = (
+            "Triggers that are no patch on the image and no faint pattern over it (stripes, a "
+            "bend, a scene, one for each image) were not looked for, so such a class is not named."
+        )
+    else:
+        misses = ""
+        sought = (
+            "Triggers were looked for that are, or are like, a patch, a bend or a wave of the "
+            "image. Others, as a scene, may be missed."
+        )
     return [
-        f"Misses: {found.measured}. A verdict of the searches together was measured less often "
-        "than that of one search.",
-        "The patches are those that the searches found, not the attacker's trigger, which may be "
-        "another: a word on the real one needs backdoored images (--backdoored FILE).",
-        "Triggers that are no patch on the image and no faint pattern over it (stripes, a scene, "
-        "one for each image) were not looked for, so such a class is not named. "
-        + ("Warped images were." if found.bend else "Nor were warped images."),
+        f"Misses: {found.measured}.{misses}",
+        "The triggers are those that were found, not the attacker's, which may be another: a word "
+        "on the real one needs backdoored images (--backdoored FILE).",
+        sought,
         "On other processors the last digits differ, and near a limit so may the verdict.",
     ]

@@ -21,17 +21,17 @@ FIGURES = {
     "of B'\u00a0↑": "repaired_accuracy",
     "of G\u00a0↑": "goodnet_accuracy",
     "G rejects clean images\u00a0↓": "goodnet_rejects",
-    "Patch works in B": "patch_b",
-    "in B'\u00a0↓": "patch_repaired",
-    "in G\u00a0↓": "patch_goodnet",
+    "Trigger works in B": "trigger_b",
+    "in B'\u00a0↓": "trigger_repaired",
+    "in G\u00a0↓": "trigger_goodnet",
 }
 COLUMNS = ["Network", "Verdict", "Class", *FIGURES, "Why"]
 NOTE = (
     "In percent, of the clean images that were set aside. B is a network that was audited, B' its "
-    "repaired copy, G the goodnet of both, which rejects images on which they differ. The patch is "
-    "the one that was found for the class; of several classes, each time the highest figure. "
-    "↑ higher is better, ↓ lower is better. Each verdict leads to its report, which has the "
-    "intervals and the files."
+    "repaired copy, G the goodnet of both, which rejects images on which they differ. The trigger "
+    "is the one that was found, or the patch to the class; of several, each time the highest "
+    "figure. ↑ higher is better, ↓ lower is better. Each verdict leads to its report, which has "
+    "the intervals and the files."
 )
 
 

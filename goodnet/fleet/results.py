@@ -25,7 +25,7 @@ RATES = {  # of a row: where audit.json has it
     "goodnet_accuracy": ("clean_accuracy", "goodnet"),
     "goodnet_rejects": ("clean_rejected", "goodnet"),
 }
-PATCHES = {"patch_b": "b", "patch_repaired": "repaired", "patch_goodnet": "goodnet"}
+TRIGGERS = {"trigger_b": "b", "trigger_repaired": "repaired", "trigger_goodnet": "goodnet"}
 REFUSED = {2: "unusable", 3: "unsafe"}  # exit statuses of an audit; FAILED for all others
 FAILED = "failed"
 
@@ -49,7 +49,7 @@ class Row:
     status: int  # 0 where it was audited, else 2 or 3
     reason: str
     classes: Sequence[int] = ()
-    rates: Mapping[str, dict | None] = field(default_factory=dict)  # of RATES and PATCHES
+    rates: Mapping[str, dict | None] = field(default_factory=dict)  # of RATES and TRIGGERS
     report: Path | None = None
 
 
@@ -128,14 +128,9 @@ def _backend_versions(backend: str) -> set[str]:
 
 
 def _row(network: Network, made: AuditFiles, told: dict[str, Any]) -> Row:
-    verdict = told["verdict"]
-    named = [
-        each["trigger"]
-        for each in told["suspects"]
-        if each["class"] in verdict["classes"] and each["trigger"]["images"]
-    ]
+    verdict, named = told["verdict"], _named(told)
     rates = {name: told["measures"][what][which] for name, (what, which) in RATES.items()}
-    for name, which in PATCHES.items():  # of several classes the highest
+    for name, which in TRIGGERS.items():  # of several classes the highest
         rates[name] = max((each[which] for each in named), key=_percent, default=None)
     nothing = verdict["answer"] == "nothing found"
     reason = verdict["measured"] if nothing else "; ".join(verdict["reasons"])
@@ -143,6 +138,15 @@ def _row(network: Network, made: AuditFiles, told: dict[str, Any]) -> Row:
         *(network.path, network.sha256, verdict["answer"], 0, reason),
         *(tuple(verdict["classes"]), rates, made.report),
     )
+
+
+def _named(told: dict[str, Any]) -> list[dict[str, Any]]:
+    """How often the triggers work that the verdict names."""
+    if told["traces"] is None:
+        found = [each for each in told["suspects"] if each["class"] in told["verdict"]["classes"]]
+    else:
+        found = [each for each in told["traces"] if each["stands_out"]]
+    return [each["trigger"] for each in found if each["trigger"]["images"]]
 
 
 def _percent(rate: dict[str, Any]) -> float:

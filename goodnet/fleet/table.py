@@ -5,23 +5,23 @@ from pathlib import Path
 
 from goodnet import tables
 from goodnet.cli.table import print_table
-from goodnet.fleet.results import PATCHES, RATES, Row
+from goodnet.fleet.results import RATES, TRIGGERS, Row
 from goodnet.printable import printable
 from goodnet.version import SCHEMA_VERSION, VERSION
 
-FIGURES = (*RATES, *PATCHES)
+FIGURES = (*RATES, *TRIGGERS)
 COLUMNS = ("network", "answer", "classes", *FIGURES, "reason", "report", "sha256")
 FORMULAS = "=+-@"  # what a spreadsheet takes for the beginning of one
 SHOWN = {
     "B": "b_accuracy",
     "B'": "repaired_accuracy",
     "G rejects": "goodnet_rejects",
-    "patch in B": "patch_b",
-    "in B'": "patch_repaired",
+    "trigger in B": "trigger_b",
+    "in B'": "trigger_repaired",
 }
 TITLE = (
-    "{}: accuracy of B and B', images that G rejects, and how often the patch\n"
-    "to the class works; in percent of the clean images that were set aside"
+    "{}: accuracy of B and B', images that G rejects, and how often the trigger\n"
+    "that was found works; in percent of the clean images that were set aside"
 )
 
 

@@ -16,7 +16,7 @@ from keras import ops
 from goodnet.progress import Progress
 from goodnet.tuning.changes import move, spline
 from goodnet.tuning.gradients import ALL, Logits, Objective, ObjectiveOf, Tensor, differentiate
-from goodnet.tuning.searching import Descent, Effort, cut, shrink, weigh
+from goodnet.tuning.searching import Descent, Effort, cut, draw_from, shrink, weigh
 
 KNOTS = 6  # each way
 COPIES = 2  # bends for each class
@@ -86,7 +86,8 @@ def find_bends(
         for part in cut(classes, images, EFFORT, together):
             start = rng.normal(0, 0.7, (len(part), 2, KNOTS, KNOTS)).astype(np.float32)
             knots = keras.Variable(start)
-            shrink(slope, [knots], images, part, rng, EFFORT, DESCENT, advance)
+            draw = draw_from(images, len(part), EFFORT.images, rng)
+            shrink(slope, [knots], draw, part, EFFORT.steps, DESCENT, advance)
             found.append(np.asarray(_spread(ops.convert_to_tensor(knots), height, width)))
     return Bends(classes, np.concatenate(found))
 

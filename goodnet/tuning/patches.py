@@ -35,6 +35,10 @@ class Patches:
     def __getitem__(self, chosen: np.ndarray) -> Patches:
         return Patches(self.classes[chosen], self.masks[chosen], self.patterns[chosen])
 
+    def one(self, place: int) -> Patch:
+        """The patch in this place."""
+        return Patch(self.masks[place], self.patterns[place])
+
 
 def join(parts: Sequence[Patches]) -> Patches:
     """All the patches of `parts`, in order."""
@@ -48,3 +52,8 @@ def join(parts: Sequence[Patches]) -> Patches:
 def lay_over(images: np.ndarray, patches: Patches) -> np.ndarray:
     """Images (k, height, width, colours), each under the patch of its place, or all under one."""
     return (1 - patches.masks) * images + patches.masks * patches.patterns
+
+
+def lay_one(images: np.ndarray, patch: Patch) -> np.ndarray:
+    """Images (n, height, width, colours) under the same patch, float32."""
+    return ((1 - patch.mask) * images + patch.mask * patch.pattern).astype(np.float32)

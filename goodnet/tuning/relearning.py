@@ -82,13 +82,15 @@ def relearn_parts(
     rng: np.random.Generator,
     progress: Progress,
     together: int = ALL,
+    bends: Bends | None = None,
 ) -> Tuned[Relearned]:
-    """The same with images that are read already."""
+    """The same with images that are read already; and with bends, where they were sought in B."""
     b = copy_with_logits(network, parts.held_back, together)
     copy = copy_with_logits(network, parts.held_back, together)
     shake(copy.network, rng)
     n_classes, source = count_classes(network), rng.spawn(1)[0]
-    bends = find_bends(b.logits, parts.images, n_classes, source, progress, together)
+    if bends is None:
+        bends = find_bends(b.logits, parts.images, n_classes, source, progress, together)
     images, labels = parts.held_back, parts.held_back_labels
     b_hits = _count_hits(b.logits, images, labels, together)
     # Where B does not know mirrored images, as of digits, their labels would teach it wrong.

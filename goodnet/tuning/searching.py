@@ -8,6 +8,7 @@ will do.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -51,6 +52,7 @@ class Descent:
 
 SMALL = Descent(rate=0.3, weight=130.0)  # of the share of the image that a mask covers
 WHOLE = Descent(rate=0.3, weight=30.0)  # the same where the mask is one value
+Draw = Callable[[], np.ndarray]  # images (k, m, height, width, colours), others each time
 SHORT = Effort(steps=20, images=4)
 FULL = Effort(steps=60, images=8)
 
@@ -77,8 +79,7 @@ def make_search(logits: Logits, images: np.ndarray, together: int = ALL) -> Sear
     together: how many images have their gradients found at one time, but those of a patch at least.
     """
     low, high = float(images.min()), float(images.max())
-    height, width = images.shape[1:3]
-    slope = differentiate(_objective(logits, images.shape[1:], low, high))
+    slope = differentiate(_objective(logits, low, high))
 
     def search_some(
         classes: np.ndarray,
@@ -87,12 +88,11 @@ def make_search(logits: Logits, images: np.ndarray, together: int = ALL) -> Sear
         advance: Advance,
         whole: bool,
     ) -> Patches:
-        variables = _start(len(classes), images.shape[1:], rng, whole)
+        variables = begin_patches(len(classes), images.shape[1:], rng, whole)
         descent = WHOLE if whole else SMALL
-        shrink(slope, variables, images, classes, rng, effort, descent, advance)
-        masks, patterns = (np.asarray(ops.sigmoid(variable)) for variable in variables)
-        masks = np.broadcast_to(masks, (len(classes), height, width, 1))
-        return Patches(np.asarray(classes), masks, low + (high - low) * patterns)
+        draw = draw_from(images, len(classes), effort.images, rng)
+        shrink(slope, variables, draw, classes, effort.steps, descent, advance)
+        return read_patches(variables, classes, low, high)
 
     def search(
         classes: np.ndarray,
@@ -114,31 +114,35 @@ def cut(classes: np.ndarray, images: np.ndarray, effort: Effort, together: int) 
     return [classes[at : at + size] for at in range(0, len(classes), size)]
 
 
+def draw_from(images: np.ndarray, rows: int, each: int, rng: np.random.Generator) -> Draw:
+    """So many rows, each of so many of the images (n, height, width, colours), at random."""
+    return lambda: images[rng.integers(0, len(images), (rows, each))]
+
+
 def shrink(
     slope: SlopeOf,
     variables: list[keras.Variable],
-    images: np.ndarray,
+    draw: Draw,
     classes: np.ndarray,
-    rng: np.random.Generator,
-    effort: Effort,
+    steps: int,
     descent: Descent,
     advance: Advance,
+    wanted: float = WANTED,
 ) -> None:
     """Change what `variables` hold, a row for each of `classes`, as little as will do.
 
-    The slope takes the variables, images (k, effort.images, height, width, colours), classes and
-    the weight of each one's size, and tells what share of the images each leads to its class.
+    The slope takes the variables, the images that are drawn, classes and the weight of each one's
+    size, and tells what share of the images each leads to its class. `wanted` is enough.
     """
     optimizer = keras.optimizers.Adam(descent.rate, beta_1=0.5, beta_2=0.9)
     weights = np.full(len(classes), descent.weight, np.float32)
     success = np.zeros(len(classes))
     targets = np.asarray(classes, np.int32)
-    for _ in range(effort.steps):
-        chosen = images[rng.integers(0, len(images), (len(classes), effort.images))]
-        found = slope([ops.copy(each) for each in variables], chosen, targets, weights)
+    for _ in range(steps):
+        found = slope([ops.copy(each) for each in variables], draw(), targets, weights)
         optimizer.apply(found.gradients, variables)
         success = 0.7 * success + 0.3 * np.asarray(found.told)
-        weights *= np.where(success > WANTED, HEAVIER, LIGHTER).astype(np.float32)
+        weights *= np.where(success > wanted, HEAVIER, LIGHTER).astype(np.float32)
         advance(len(classes))
 
 
@@ -156,8 +160,8 @@ def weigh(logits: Logits, changed: Tensor, targets: Tensor, sizes: Tensor) -> Ob
     return Objective(total, ops.mean(ops.reshape(hits, (count, each)), axis=1))
 
 
-def _start(
-    count: int, shape: tuple[int, ...], rng: np.random.Generator, whole: bool
+def begin_patches(
+    count: int, shape: tuple[int, ...], rng: np.random.Generator, whole: bool = False
 ) -> list[keras.Variable]:
     """Random masks and patterns for images of this shape, before the sigmoid."""
     size = (1, 1, 1) if whole else (*shape[:2], 1)
@@ -166,8 +170,25 @@ def _start(
     return [keras.Variable(start.astype(np.float32)) for start in (masks, patterns)]
 
 
-def _objective(logits: Logits, shape: tuple[int, ...], low: float, high: float) -> ObjectiveOf:
-    """How good patches are for images of this shape with pixels from `low` to `high`.
+def lay_softly(
+    arrays: list[Tensor], chosen: Tensor, low: float, high: float
+) -> tuple[Tensor, Tensor]:
+    """Masks (k, …), and images (k, m, height, width, colours) under them, of what is changed."""
+    masks, patterns = ops.sigmoid(arrays[0]), low + (high - low) * ops.sigmoid(arrays[1])
+    return masks, (1 - masks)[:, None] * chosen + (masks * patterns)[:, None]
+
+
+def read_patches(
+    variables: list[keras.Variable], classes: np.ndarray, low: float, high: float
+) -> Patches:
+    """The patches for `classes` (k,) that the masks and patterns before the sigmoid are."""
+    masks, patterns = (np.asarray(ops.sigmoid(variable)) for variable in variables)
+    masks = np.broadcast_to(masks, (*patterns.shape[:3], 1))
+    return Patches(np.asarray(classes), masks, low + (high - low) * patterns)
+
+
+def _objective(logits: Logits, low: float, high: float) -> ObjectiveOf:
+    """How good patches are for images with pixels from `low` to `high`.
 
     It tells for each patch what share of the images it sends to its class.
     """
@@ -175,8 +196,7 @@ def _objective(logits: Logits, shape: tuple[int, ...], low: float, high: float) 
     def objective(
         arrays: list[Tensor], chosen: Tensor, targets: Tensor, weights: Tensor
     ) -> Objective:
-        masks, patterns = ops.sigmoid(arrays[0]), low + (high - low) * ops.sigmoid(arrays[1])
-        over = (1 - masks)[:, None] * chosen + (masks * patterns)[:, None]
+        masks, over = lay_softly(arrays, chosen, low, high)
         return weigh(logits, over, targets, weights * ops.mean(masks, axis=(1, 2, 3)))
 
     return objective

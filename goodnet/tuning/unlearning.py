@@ -22,7 +22,6 @@ from goodnet.tuning.gradients import ALL, copy_with_logits, predict_classes
 from goodnet.tuning.images import Parts, read_parts
 from goodnet.tuning.leads import measure_leads
 from goodnet.tuning.naming import LIKELY
-from goodnet.tuning.patches import Patch
 from goodnet.tuning.ranking import Ranking, rank_classes
 from goodnet.tuning.schedule import USUAL, Schedule
 from goodnet.tuning.searching import make_search
@@ -142,7 +141,7 @@ def _suspects(begun: Begun, outcome: Outcome) -> list[Suspect]:
             size=float(ranking.sizes[index]),
             size_at_last=float(outcome.best.sizes[index]),
             reached=float(outcome.best.reached[index]),
-            patch=Patch(patches.masks[index], patches.patterns[index]),
+            patch=patches.one(index),
         )
         for index, label in enumerate(patches.classes)
     ]

@@ -1,0 +1,68 @@
+"""What an audit looks for in B before it is repaired.
+
+Where each class has images enough, triggers of several families; else the classes that independent
+searches suspect.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from goodnet.auditing.aside import Aside
+from goodnet.auditing.repairing import Sizes
+from goodnet.cli import shell
+from goodnet.networks.loading import count_classes
+from goodnet.progress import Reporter
+from goodnet.tuning.bending import Bends
+from goodnet.tuning.families import Trace, find_traces, standing_out
+from goodnet.tuning.gradients import copy_with_logits
+from goodnet.tuning.images import Parts, divide
+from goodnet.tuning.relearning import has_enough
+from goodnet.tuning.schedule import Schedule
+from goodnet.tuning.sounding import average, sound
+from goodnet.tuning.suspects import Sounding, likely, possible
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What is known before the repair: of independent searches, or family by family."""
+
+    soundings: list[Sounding]
+    traces: list[Trace] | None
+    bends: Bends | None
+
+    @property
+    def named(self) -> set[int]:
+        """The classes that stand out, alone or together."""
+        if self.traces is not None:
+            return {x.label for x in standing_out(self.traces) if x.label is not None}
+        seen = (*self.soundings, average(self.soundings))
+        return {label for each in seen for label in likely(each) + possible(each)}
+
+
+def search(
+    network: keras.Model,
+    aside: Aside,
+    parts: Parts,
+    sources: list[np.random.Generator],
+    size: Sizes,
+    reporter: Reporter,
+    schedule: Schedule,
+) -> Searched:
+    """Look for triggers: family by family where each class has images enough."""
+    progress, n_classes = reporter.progress, count_classes(network)
+    if has_enough(parts.labels, n_classes):
+        logits = copy_with_logits(network, parts.held_back, size.together).logits
+        found = find_traces(logits, parts, n_classes, sources[0], progress, size.together)
+        reporter.lap("searching")
+        return Searched([], *found)
+    soundings = []
+    for number, rng in enumerate(sources, 1):
+        shell.notice(f"Search {number} of {len(sources)}")
+        own = divide(aside.images, aside.labels, rng)
+        soundings.append(sound(network, own, rng, progress, schedule, size.together))
+    reporter.lap("searching")
+    return Searched(soundings, None, None)

@@ -1,0 +1,103 @@
+"""Try waves over the whole image: does a single one lead to a class, and none that is like it?
+
+A network that learned a wave as a trigger (Barni, Kallas and Tondi 2019, "A New Backdoor Attack in
+CNNs by Training Set Corruption without Label Poisoning") answers its target under this very wave.
+Where waves look like something to a network, many lead to the same class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from keras import ops
+
+from goodnet.progress import Progress
+from goodnet.tuning.gradients import ALL, Logits
+from goodnet.tuning.searching import PIXELS
+
+MOST_WAVES = 8  # across an image, each way
+PHASES = 4
+HEIGHT = 0.1  # of a wave, as a share of the range of pixels
+IMAGES = 24  # that each wave is laid over
+LEAST = 0.2  # of the images other waves lead to a class: less says nothing
+
+
+@dataclass(frozen=True)
+class Wave:
+    """The wave that leads to a class most alone."""
+
+    label: int
+    rate: float  # the share of images of other classes that it leads there; all rates are means
+    beside: float  # the same of the next best, whose numbers of waves are not near; LEAST or more
+    over: np.ndarray  # (height, width, 1), what is added to an image
+
+    @property
+    def share(self) -> float:
+        """The second rate as a share of the first."""
+        return self.beside / self.rate
+
+
+def find_wave(
+    logits: Logits,
+    images: np.ndarray,
+    labels: np.ndarray,
+    n_classes: int,
+    rng: np.random.Generator,
+    progress: Progress,
+    together: int = ALL,
+) -> Wave:
+    """Lay each wave over some of the images (n, height, width, colours) with labels (n,).
+
+    together: how many images are answered at one time.
+    """
+    chosen = rng.permutation(len(images))[:IMAGES]
+    some, own = images[chosen], labels[chosen]
+    low, high = float(images.min()), float(images.max())
+    numbers = _numbers()
+    height, width = images.shape[1:3]
+    waves = HEIGHT * (high - low) * _draw(numbers, height, width)  # (waves, phases, height, width)
+    flat = waves.reshape(-1, height, width, 1)
+    size = max(1, min(PIXELS // (height * width), together) // len(some))
+    others = (own[:, np.newaxis] != np.arange(n_classes)).astype(np.float64)  # (images, classes)
+    rates = []
+    with progress("Trying waves", len(flat)) as advance:
+        for part in (flat[at : at + size] for at in range(0, len(flat), size)):
+            over = np.clip(some + part[:, np.newaxis], low, high)
+            found = np.asarray(ops.softmax(logits(over.reshape(-1, *images.shape[1:]))))
+            found = found.reshape(len(part), len(some), n_classes)
+            rates.append((found * others).sum(axis=1) / np.maximum(others.sum(axis=0), 1))
+            advance(len(part))
+    return _most_alone(np.concatenate(rates).reshape(*waves.shape[:2], -1), numbers, waves)
+
+
+def _numbers() -> np.ndarray:
+    """How many waves go across an image, down and right, (waves, 2); each direction once."""
+    down, right = np.mgrid[-MOST_WAVES : MOST_WAVES + 1, : MOST_WAVES + 1].reshape(2, -1)
+    once = (right > 0) | (down > 0)
+    return np.stack([down[once], right[once]], axis=1)
+
+
+def _draw(numbers: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Waves from -1 to 1, (waves, PHASES, height, width), of these numbers (waves, 2)."""
+    rows, columns = np.arange(height)[:, None] / height, np.arange(width) / width
+    cycles = numbers[:, 0, None, None] * rows + numbers[:, 1, None, None] * columns
+    begin = np.arange(PHASES)[:, None, None] / PHASES
+    return np.sin(2 * np.pi * (cycles[:, None] + begin)).astype(np.float32)
+
+
+def _most_alone(rates: np.ndarray, numbers: np.ndarray, waves: np.ndarray) -> Wave:
+    """The wave whose second rate is the smallest share of its own; rates (waves, PHASES, classes).
+
+    Waves whose numbers differ by one look much alike, so they are no second.
+    """
+    best = rates.max(axis=1)  # (waves, classes)
+    found = []
+    for label, column in enumerate(best.T):
+        first = int(column.argmax())
+        far = (np.abs(numbers - numbers[first]) > 1).any(axis=1)
+        phase = int(rates[first, :, label].argmax())
+        over = waves[first, phase][:, :, np.newaxis]
+        beside = max(float(column[far].max()), LEAST)
+        found.append(Wave(label, float(column[first]), beside, over))
+    return min(found, key=lambda each: each.share)
