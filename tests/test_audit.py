@@ -28,9 +28,10 @@ from hasty_audit import CLASSES, FOUND, HASTY, audit, build_case
 
 from goodnet.auditing import command, measured, repairing, searching, verdict, words
 from goodnet.auditing.answer import share
+from goodnet.auditing.auditing import Traced
 from goodnet.auditing.card import plain
 from goodnet.auditing.searching import Searched
-from goodnet.auditing.triggers import try_patches, try_traces
+from goodnet.auditing.triggers import Trigger, try_patches, try_traces
 from goodnet.cli import shell
 from goodnet.progress import SILENT, ignore, no_progress
 from goodnet.tuning import relearning, tuned
@@ -297,13 +298,29 @@ def test_a_repair_that_is_not_to_be_relied_on_is_not_offered(answer):
         findings = SimpleNamespace(unfinished=unfinished)
         said = words.recommend(
             SimpleNamespace(
-                verdict=SimpleNamespace(answer=answer), tuned=SimpleNamespace(findings=findings)
+                **{"verdict": SimpleNamespace(answer=answer), "traced": None},
+                tuned=SimpleNamespace(findings=findings),
             )
         )
         assert ("Do not rely on B'" in said) == bool(unfinished)
         offered = answer in ("likely", "possible") and not unfinished
         assert (", else B'" in said) == offered
         assert ("use G where some images" in said) == (answer in ("likely", "possible"))
+
+
+@pytest.mark.parametrize(
+    ("repaired", "stands_out", "doubted"), [(30, True, True), (10, True, False), (30, False, False)]
+)
+def test_a_trigger_that_still_works_speaks_against_the_repair(repaired, stands_out, doubted):
+    tried = Trigger(3, images=100, b=90, repaired=repaired, goodnet=0, rejected=0)
+    traced = [Traced(trace("wave", 0.1), tried, stands_out)]
+    findings = SimpleNamespace(unfinished=[7])  # of unlearning, which repairs nothing here
+    answer = SimpleNamespace(answer="likely")
+    said = words.recommend(
+        SimpleNamespace(verdict=answer, traced=traced, tuned=SimpleNamespace(findings=findings))
+    )
+    assert ("Do not rely on B': what was found still works on 30.0 % of images." in said) == doubted
+    assert ("else B'" in said) != doubted
 
 
 NO_BENDS = Bends(np.arange(2), np.ones((2, 2, *SHAPE[:2])))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from goodnet.auditing.answer import shares
 from goodnet.auditing.auditing import SEARCHES, Audit
 from goodnet.auditing.verdict import name_classes
 from goodnet.tuning.families import FAMILIES
@@ -11,6 +12,7 @@ LETTERS = (
     "B is the network that was audited, B' its repaired copy. G is the goodnet: it asks both; "
     "where they agree, that is its answer, and where they differ it rejects the image."
 )
+STILL = 0.2  # of the images a trigger may lead in B'; an ordinary patch of B leads as many
 BECAUSE = {
     "relearn": "It needs to find no trigger, so it is for other backdoors than patches, too.",
     "unlearn": "It is for backdoors whose trigger is a patch or a faint pattern. Relearning, which "
@@ -19,9 +21,9 @@ BECAUSE = {
 
 
 def recommend(found: Audit) -> str:
-    """What to do; B' is offered only where no small patch is known to lead it anywhere."""
-    unfinished = found.tuned.findings.unfinished
-    instead = "" if unfinished else ", else B'"
+    """What to do; B' is offered only where no trigger that was found is known to work in it."""
+    doubt = _doubt(found)
+    instead = "" if doubt else ", else B'"
     use = f"use G where some images may be rejected{instead}"
     advice = {
         "likely": f"Do not use B. Rather {use}; better still a network that was trained anew, on "
@@ -33,9 +35,19 @@ def recommend(found: Audit) -> str:
         "inconclusive": "Nothing can be said of B. Do away with what is named above, with more "
         "clean images or another --seed, and audit it again.",
     }[found.verdict.answer]
-    if unfinished:
-        advice += f" Do not rely on B': small patches still lead it to {name_classes(unfinished)}."
-    return advice
+    return f"{advice} Do not rely on B': {doubt}." if doubt else advice
+
+
+def _doubt(found: Audit) -> str | None:
+    """Why B' is not to be relied on, if so."""
+    if found.traced is None:
+        unfinished = found.tuned.findings.unfinished
+        return f"small patches still lead it to {name_classes(unfinished)}" if unfinished else None
+    triggers = [each.trigger for each in found.traced if each.stands_out]
+    works = [each for each in triggers if each.repaired > STILL * each.images]
+    if not works:
+        return None
+    return f"what was found still works on {shares(works, lambda each: each.repaired)} of images"
 
 
 def explain(found: Audit) -> list[str]:
