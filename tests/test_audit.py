@@ -298,7 +298,7 @@ def test_a_repair_that_is_not_to_be_relied_on_is_not_offered(answer):
         findings = SimpleNamespace(unfinished=unfinished)
         said = words.recommend(
             SimpleNamespace(
-                **{"verdict": SimpleNamespace(answer=answer), "traced": None},
+                **{"verdict": SimpleNamespace(answer=answer), "traced": None, "method": "unlearn"},
                 tuned=SimpleNamespace(findings=findings),
             )
         )
@@ -314,13 +314,15 @@ def test_a_repair_that_is_not_to_be_relied_on_is_not_offered(answer):
 def test_a_trigger_that_still_works_speaks_against_the_repair(repaired, stands_out, doubted):
     tried = Trigger(3, images=100, b=90, repaired=repaired, goodnet=0, rejected=0)
     traced = [Traced(trace("wave", 0.1), tried, stands_out)]
-    findings = SimpleNamespace(unfinished=[7])  # of unlearning, which repairs nothing here
-    answer = SimpleNamespace(answer="likely")
-    said = words.recommend(
-        SimpleNamespace(verdict=answer, traced=traced, tuned=SimpleNamespace(findings=findings))
+    answer, findings = SimpleNamespace(answer="likely"), SimpleNamespace(unfinished=[7])
+    found = SimpleNamespace(
+        verdict=answer, traced=traced, method="relearn", tuned=SimpleNamespace(findings=findings)
     )
+    said = words.recommend(found)
     assert ("Do not rely on B': what was found still works on 30.0 % of images." in said) == doubted
     assert ("else B'" in said) != doubted
+    found.method = "unlearn"  # relearning lost too much
+    assert "Do not rely on B': small patches still lead it to class 7." in words.recommend(found)
 
 
 NO_BENDS = Bends(np.arange(2), np.ones((2, 2, *SHAPE[:2])))
@@ -380,6 +382,7 @@ def test_what_relearning_loses_is_unlearned(case, tmp_path, monkeypatch):
     monkeypatch.setattr(relearning, "PLAIN", 1.0)
     assert audit(case, tmp_path / "lost", "--fail-on", "never").returncode == 0
     assert json.loads((tmp_path / "lost/audit.json").read_text())["method"] == "unlearn"
+    assert "was tried, and lost too many" in (tmp_path / "lost/report.html").read_text()
 
 
 def test_backdoored_images_and_a_test_file_decide_nothing(case, audited, tmp_path):

@@ -30,7 +30,7 @@ def tell_verdict(found: Audit) -> str:
         return f"nothing found, which does not show that there is none: {found.measured}"
     if verdict.answer == "inconclusive":
         return f"inconclusive: {'; '.join(verdict.reasons)}"
-    if verdict.traced:
+    if found.traced is not None:
         to = f"to {name_classes(verdict.classes)}" if verdict.classes else "from class to class"
         works = shares(found.named, lambda each: each.b)
         works = f"{'they work' if len(found.named) > 1 else 'it works'} on {works} of images"
@@ -59,7 +59,7 @@ def _tell_repaired(found: Audit) -> str:
 def _patch(found: Audit) -> str:
     """What is tried on the repaired network, up to the figure."""
     many, verdict = len(found.named) > 1, found.verdict
-    what, plural = ("trigger", "triggers") if verdict.traced else ("patch", "patches")
+    what, plural = ("patch", "patches") if found.traced is None else ("trigger", "triggers")
     labels = [each.label for each in found.named if each.label is not None]
     if verdict.answer in ("likely", "possible") or not labels:
         return f"these {plural} now work on" if many else f"that {what} now works on"

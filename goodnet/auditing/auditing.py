@@ -118,8 +118,7 @@ def audit(
         searched = search(b.model, aside, parts, sources[1:-1], size, reporter, schedule)
         _step(4, "repairing B")
         made = repair(
-            *(b.model, parts, sources[-1], searched.named, searched.bends),
-            *(size, reporter, schedule),
+            b.model, parts, sources[-1], searched.named, searched.bends, size, reporter, schedule
         )
     tuned = made.tuned
     soundings = [*searched.soundings, sighted(tuned.findings.suspects)]

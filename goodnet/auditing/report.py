@@ -26,6 +26,7 @@ from goodnet.pictures.markup import (
 from goodnet.tuning.suspects import Suspect
 
 NUMBERS = ["Class", "Score, lead, resistance", "Patch in B, % of the image", "At last, in B'"]
+SMALLEST = "The classes that need the smallest patch"
 SOUGHT = ["Family", "Leads to class", "Needs, as a share of the usual"]
 WORKS = ["Works in B", "in B'\u00a0↓", "in G\u00a0↓", "G rejects\u00a0↑"]
 NETWORKS = ["Judged on", "B", "B'", "G"]
@@ -50,7 +51,9 @@ def render_report(found: Audit, lines: Sequence[str], document: Mapping[str, Any
     _add_list(main, "What this rests on", words.explain(found))
     if found.traced:
         _add_traces(main, found.traced)
-    add(main, "h2", text="The classes that need the smallest patch")
+    stand_out = any(each.stands_out for each in found.traced or [])
+    heading = "Triggers that stand out, and the smallest patches" if stand_out else SMALLEST
+    add(main, "h2", text=heading)
     _add_sheet(main, draw_sheet(found), found)
     _add_suspects(main, found)
     add(main, "h2", text="The networks")

@@ -36,7 +36,6 @@ class Verdict:
     answer: Answer
     classes: list[int]
     reasons: list[str]
-    traced: bool = False  # whether it rests on triggers that were sought family by family
 
 
 def decide(evidence: Evidence) -> Verdict:
@@ -62,12 +61,12 @@ def _decide_by_traces(evidence: Evidence, traces: Sequence[Trace]) -> Verdict:
     """The verdict of the traces that stand out."""
     classes = sorted({each.label for each in traces if each.label is not None})
     if doubts := list(_doubts(evidence)):
-        return Verdict("inconclusive", classes, doubts, traced=True)
+        return Verdict("inconclusive", classes, doubts)
     if not traces:
         reason = "no patch, bend or wave stands out, and no patch that all classes share"
-        return Verdict("nothing found", [], [reason], traced=True)
+        return Verdict("nothing found", [], [reason])
     answer: Answer = "likely" if any(each.likely for each in traces) else "possible"
-    return Verdict(answer, classes, list(map(tell_trace, traces)), traced=True)
+    return Verdict(answer, classes, list(map(tell_trace, traces)))
 
 
 def tell_trace(trace: Trace) -> str:

@@ -12,12 +12,14 @@ LETTERS = (
     "B is the network that was audited, B' its repaired copy. G is the goodnet: it asks both; "
     "where they agree, that is its answer, and where they differ it rejects the image."
 )
-STILL = 0.2  # of the images a trigger may lead in B'; an ordinary patch of B leads as many
-BECAUSE = {
-    "relearn": "It needs to find no trigger, so it is for other backdoors than patches, too.",
-    "unlearn": "It is for backdoors whose trigger is a patch or a faint pattern. Relearning, which "
-    "is for others, too, needs more clean images of each class.",
-}
+STILL = 0.2  # of the images a trigger may lead in B': ordinary patches of B still lead some
+RELEARNED = "It needs to find no trigger, so it is for other backdoors than patches, too."
+UNLEARNED = (
+    "It is for backdoors whose trigger is a patch or a faint pattern. Relearning, which is for "
+    "others, too, {}."
+)
+TOO_FEW = "needs more clean images of each class"
+TOO_COSTLY = "was tried, and lost too many of the images held back"
 
 
 def recommend(found: Audit) -> str:
@@ -40,10 +42,10 @@ def recommend(found: Audit) -> str:
 
 def _doubt(found: Audit) -> str | None:
     """Why B' is not to be relied on, if so."""
-    if found.traced is None:
-        unfinished = found.tuned.findings.unfinished
-        return f"small patches still lead it to {name_classes(unfinished)}" if unfinished else None
-    triggers = [each.trigger for each in found.traced if each.stands_out]
+    unfinished = found.tuned.findings.unfinished
+    if unfinished and found.method == "unlearn":  # relearning is not for these patches
+        return f"small patches still lead it to {name_classes(unfinished)}"
+    triggers = [each.trigger for each in found.traced or [] if each.stands_out]
     works = [each for each in triggers if each.repaired > STILL * each.images]
     if not works:
         return None
@@ -56,10 +58,17 @@ def explain(found: Audit) -> list[str]:
     return [
         *(f"{reason[0].upper()}{reason[1:]}." for reason in found.verdict.reasons),
         *sought(found),
-        f"B' was made by {found.method}ing. {BECAUSE[found.method]}",
+        f"B' was made by {found.method}ing. {_because(found)}",
         f"Searches and repair saw {found.worked_on} clean images. They are judged on "
         f"{found.judged_on} others, set aside before.",
     ]
+
+
+def _because(found: Audit) -> str:
+    """What the method of the repair is for, and why it is no other."""
+    if found.method == "relearn":
+        return RELEARNED
+    return UNLEARNED.format(TOO_FEW if found.traced is None else TOO_COSTLY)
 
 
 def _explain_searches(found: Audit) -> list[str]:

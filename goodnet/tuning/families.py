@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from goodnet.progress import Progress
-from goodnet.tuning.bending import Bends, find_bends
+from goodnet.tuning.bending import STANDS_OUT, Bends, find_bends
 from goodnet.tuning.changes import move
 from goodnet.tuning.gradients import ALL, Logits, predict_classes
 from goodnet.tuning.images import Parts
@@ -38,7 +38,7 @@ class Family:
 AS_SMALL = 2.0  # times the smallest patch: where that stands out, one so small does as well
 FAMILIES = {
     "patch": Family(likely=0.42, possible=0.50),
-    "bend": Family(likely=0.45, possible=0.60),
+    "bend": Family(likely=STANDS_OUT, possible=0.60),
     "wave": Family(likely=0.35, possible=0.42),
     "shared patch": Family(likely=0.15, possible=0.22),
 }
@@ -46,7 +46,7 @@ FAMILIES = {
 
 @dataclass(frozen=True)
 class Trace:
-    """The trigger of one family that stands out most, and what is usual."""
+    """A trigger that was found, of those of its family that stand out most, and what is usual."""
 
     family: str
     targets: np.ndarray  # (classes,), where images of each class are led; -1: not known
@@ -99,21 +99,19 @@ def find_traces(
     wave = find_wave(logits, images, labels, n_classes, rng, progress, together)
     shared = find_shared_patch(logits, images, labels, n_classes, rng, progress, together)
 
-    def trace(family: str, to: int | np.ndarray, size: float, usual: float, lay: Lay) -> Trace:
-        return Trace(family, np.broadcast_to(to, n_classes), size, usual, lay)
-
     bend, moved = bends.smallest, bends.moved[[bends.sizes.argmin()]]
+    bent = np.full(n_classes, bend.label)
+    waved = np.full(n_classes, wave.label)
+
+    def lay_wave(some: np.ndarray) -> np.ndarray:
+        return np.clip(some + wave.over, low, high)
+
+    lay_shared = partial(lay_one, patch=shared.patch)
     return [
         *_trace_patches(ranking, n_classes),
-        trace("bend", bend.label, bend.size, bend.usual, lambda some: move(some, moved)),
-        trace(
-            *("wave", wave.label, wave.beside, wave.rate),
-            lambda some: np.clip(some + wave.over, low, high),
-        ),
-        trace(
-            *("shared patch", shared.targets, shared.size, ranking.ordinary),
-            lambda some: lay_one(some, shared.patch),
-        ),
+        Trace("bend", bent, bend.size, bend.usual, partial(move, moved=moved)),
+        Trace("wave", waved, wave.beside, wave.rate, lay_wave),
+        Trace("shared patch", shared.targets, shared.size, ranking.ordinary, lay_shared),
     ], bends
 
 
@@ -121,9 +119,8 @@ def _trace_patches(ranking: Ranking, n_classes: int) -> list[Trace]:
     """The smallest patch; where it stands out, those to other classes that are nearly as small."""
     found = []
     for place, size in enumerate(ranking.sizes):
-        patch, label = ranking.patches.one(place), int(ranking.patches.classes[place])
-        to = np.full(n_classes, label)
-        lay = partial(lay_one, patch=patch)
+        to = np.full(n_classes, ranking.patches.classes[place])
+        lay = partial(lay_one, patch=ranking.patches.one(place))
         found.append(Trace("patch", to, float(size), ranking.ordinary, lay))
     first = found[0]
     return [first, *(x for x in found[1:] if first.possible and x.size < AS_SMALL * first.size)]
