@@ -43,7 +43,7 @@ from goodnet.errors import Unusable
 from goodnet.networks import answers
 from goodnet.networks.closeness import OUTPUTS
 from goodnet.networks.deepid import deepid
-from goodnet.networks.goodnet import goodnet_network, is_goodnet, with_inner_answers
+from goodnet.networks.goodnet import goodnet_labels, goodnet_network, is_goodnet, with_inner_answers
 from goodnet.networks.split import silence, split_network
 from goodnet.networks.writing import write_network
 
@@ -137,6 +137,26 @@ def test_of_equally_large_outputs_the_first_is_the_answer(kind, n_classes):
         assert 0 < expected.count(7) < 400
 
 
+def aimed_by_hand(own: int, repaired: int, targets: set[int], n_classes: int) -> int:
+    """The oracle of a G that is aimed at some classes."""
+    return n_classes if own in targets and repaired != own else repaired
+
+
+@pytest.mark.parametrize("kind", VALUES)
+@pytest.mark.parametrize("targets", [{0}, {2, 5}, set(), set(range(7))], ids=str)
+def test_a_goodnet_with_targets_rejects_what_b_alone_takes_for_one(kind, targets):
+    generator = np.random.default_rng(6)
+    values = VALUES[kind](generator, (400, 2, 7, 1)).astype("float32")
+    both = values[..., 0].argmax(axis=2)
+    expected = [aimed_by_hand(*row, targets, 7) for row in both.tolist()]
+    outputs = goodnet_network(*answering(values), targets).predict(values, verbose=0)
+    assert outputs.argmax(axis=1).tolist() == expected
+    np.testing.assert_allclose(outputs.sum(axis=1), 1, atol=1e-5)
+    assert goodnet_labels(*both.T, 7, targets).tolist() == expected
+    if kind != "all equal":
+        assert (7 in expected) == bool(targets) and min(expected) < 7
+
+
 def test_the_outputs_are_half_the_decision_and_half_what_both_have_in_common():
     values = np.array(
         [[[0, 1, 2.0], [0, 1, 2.0]], [[0, 1, 2.0], [0, 1, 3.0]], [[5, 0, 1], [0, 5, 1]]]
@@ -163,6 +183,23 @@ def test_classes_by_the_thousand_leave_the_answer_clear():
 
 
 # ---------------------------------------------------------------- on networks of many kinds
+
+
+@pytest.mark.parametrize("name", list(SMALL)[:3])
+def test_a_goodnet_with_targets_of_networks_and_files(name, tmp_path):
+    keras.utils.set_random_seed(0)
+    network = SMALL[name]()
+    repaired = pruned_copy(network, range(6), tmp_path)
+    pixels = np.random.default_rng(0).uniform(0, 255, (200, *CIFAR)).astype("float32")
+    both = [net.predict(pixels, verbose=0).argmax(axis=1) for net in (network, repaired)]
+    often = int(np.bincount(both[0][both[0] != both[1]]).argmax())
+    expected = [aimed_by_hand(*row, {often}, 10) for row in np.transpose(both).tolist()]
+    assert 0 < expected.count(10) <= (both[0] != both[1]).sum()
+    saved = copy_of(goodnet_network(network, repaired, [often]), tmp_path)
+    assert is_goodnet(saved)
+    outputs = saved.predict(pixels, verbose=0)
+    assert outputs.argmax(axis=1).tolist() == expected
+    assert ((outputs[:, -1] > 0.5) == (np.array(expected) == 10)).all()
 
 
 @pytest.mark.parametrize("name", SMALL)
