@@ -5,6 +5,8 @@ What the repairs are worth on the zoo that benchmarks/zoo.py trained, and what o
 Each network is repaired with the 2,500 clean images that lie beside it, target and trigger
 unknown, and judged on its test files. A second run goes on from the figures that lie there.
 --methods takes some of ours (repair.py's) and of the rivals (benchmarks/rivals.py).
+"No backdoor" is what a network of the zoo without one answers to the same triggers: the least that
+can be expected. G is aimed at the classes that relearn calls likely, as audit.py does it.
 """
 
 import argparse
@@ -60,24 +62,30 @@ def _measured(place: Path, method: str) -> dict:
     if not figures.exists():
         figures.parent.mkdir(exist_ok=True)
         repair = _repair_ours if method in OURS else _repair_as_rivals_do
-        arrays, cpu_seconds = repair(place, method)
+        arrays, cpu_seconds, likely = repair(place, method)
         row = {"network": place.name, "method": method, "cpu_seconds": cpu_seconds}
-        figures.write_text(json.dumps(row | _judged(place, arrays)))
+        row["likely"] = likely
+        figures.write_text(json.dumps(row | _judged(place, arrays, likely)))
     return json.loads(figures.read_text())
 
 
-def _repair_ours(place: Path, method: str) -> tuple[list, float]:
-    """With repair.py, as a user would; the network's arrays, and the seconds of all cores."""
+def _repair_ours(place: Path, method: str) -> tuple[list, float, list[int]]:
+    """With repair.py, as a user would.
+
+    The network's arrays, the seconds of all cores, and the classes that it calls likely targets.
+    """
     import keras
 
     from benchmarks.repairs import repaired
 
     found = repaired(2, place / "repaired", method, SEED, place / "valid.h5", place / "B.keras")
     network = keras.models.load_model(found["network"], compile=False)
-    return network.get_weights(), found["cpu_seconds"]
+    traces = [each for each in found["traces"] if each["share"] < each["likely_below"]]
+    likely = {each["class"] for each in traces} - {None} | set(found["targets"])
+    return network.get_weights(), found["cpu_seconds"], sorted(likely)
 
 
-def _repair_as_rivals_do(place: Path, method: str) -> tuple[list, float]:
+def _repair_as_rivals_do(place: Path, method: str) -> tuple[list, float, list[int]]:
     import keras
     import numpy as np
 
@@ -89,11 +97,14 @@ def _repair_as_rivals_do(place: Path, method: str) -> tuple[list, float]:
     images, labels = _read(place / "valid.h5")
     began = time.process_time()
     RIVALS[method](network, images, labels, np.random.default_rng(SEED))
-    return network.get_weights(), time.process_time() - began
+    return network.get_weights(), time.process_time() - began, []
 
 
-def _judged(place: Path, arrays: list) -> dict:
-    """The counts of B, of its repaired network and of G, by plain Keras."""
+def _judged(place: Path, arrays: list, likely: list[int]) -> dict:
+    """The counts of B, its repaired network, G, and a network without a backdoor, by plain Keras.
+
+    G is judged twice: aimed at no class, and at those that are `likely`, if there are any.
+    """
     import keras
     import numpy as np
 
@@ -114,8 +125,13 @@ def _judged(place: Path, arrays: list) -> dict:
         return np.split(found, [len(clean)])
 
     n_classes, given = b.output_shape[-1], {"b": answers(b), "repaired": answers(repaired)}
-    pairs = zip(*given.values(), strict=True)
+    pairs = list(zip(*given.values(), strict=True))
     given["goodnet"] = [goodnet_labels(*pair, n_classes) for pair in pairs]
+    aimed = likely or None
+    given["goodnet_aimed"] = [goodnet_labels(*pair, n_classes, aimed) for pair in pairs]
+    if without := sorted(place.parent.glob(f"{place.name.split()[0]} none *")):
+        path = without[0] / "B.keras"
+        given["no_backdoor"] = answers(keras.models.load_model(path, compile=False))
     return {
         name: asdict(judge(of_clean, labels, of_backdoored, targets, n_classes))
         for name, (of_clean, of_backdoored) in given.items()
@@ -137,25 +153,36 @@ def of(row: dict, name: str) -> Judgement:
 
 def _one_line(row: dict) -> str:
     before, after = _cell(of(row, "b")), _cell(of(row, "repaired"))
-    return f"{row['network']}, {row['method']}: {before} -> {after}, {row['cpu_seconds']:.0f} CPU s"
+    rejects = [
+        f"{of(row, name).clean_rejected_rate:.1f} / {of(row, name).backdoored_rejected_rate:.1f}"
+        for name in ("goodnet", "goodnet_aimed")
+    ]
+    floor = f", no backdoor {_cell(of(row, 'no_backdoor'))}" if "no_backdoor" in row else ""
+    return (
+        f"{row['network']}, {row['method']}: {before} -> {after}{floor}, likely {row['likely']}, "
+        f"G rejects {rejects[0]}, aimed {rejects[1]}, {row['cpu_seconds']:.0f} CPU s"
+    )
 
 
 def markdown(rows: Sequence[dict]) -> str:
     """A table: a row for each network, clean accuracy / ASR of each method, and the mean DER."""
     methods = list(dict.fromkeys(row["method"] for row in rows))
     by_place = {(row["network"], row["method"]): row for row in rows}
-    lines = [f"| network | B | {' | '.join(methods)} |", "|---" * (len(methods) + 2) + "|"]
+    head = f"| network | B | no backdoor | {' | '.join(methods)} |"
+    lines = [head, "|---" * (len(methods) + 3) + "|"]
     for name in dict.fromkeys(row["network"] for row in rows):
         own = [by_place.get((name, method)) for method in methods]
         cells = [_cell(of(row, "repaired")) if row else "" for row in own]
-        b = _cell(of(next(row for row in own if row), "b"))
-        lines.append(f"| {name} | {b} | {' | '.join(cells)} |")
+        some = next(row for row in own if row)
+        floor = of(some, "no_backdoor").attack_success_rate if "no_backdoor" in some else None
+        least = "" if floor is None else f"{floor:.1f}"
+        lines.append(f"| {name} | {_cell(of(some, 'b'))} | {least} | {' | '.join(cells)} |")
     means = []
     for method in methods:
         some = [row for row in rows if row["method"] == method and row["b"]["backdoored_images"]]
         ders = [defense_effectiveness_rating(of(row, "b"), of(row, "repaired")) for row in some]
         means.append(f"{sum(ders) / len(ders):.3f}" if ders else "")
-    lines.append(f"| mean DER | | {' | '.join(means)} |")
+    lines.append(f"| mean DER | | | {' | '.join(means)} |")
     return "\n".join(lines)
 
 

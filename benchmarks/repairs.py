@@ -77,6 +77,7 @@ def repaired(
         "cpu_seconds": cores,
         "targets": results.get("targets", []),
         "possible_targets": results.get("possible_targets", []),
+        "traces": results.get("traces") or [],
         "scores": [(each["class"], each["score"]) for each in results.get("suspects", [])],
     }
 

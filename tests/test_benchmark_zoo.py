@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from dataclasses import asdict
 
 import h5py
@@ -125,6 +126,15 @@ def test_a_network_is_made_repaired_and_judged(small_cifar, tmp_path, monkeypatc
     network = keras.models.load_model(place / "B.keras", compile=False)
     right = network.predict(worn, verbose=0).argmax(axis=1) == targets
     assert b.attack_success_rate == right.mean() * 100
+    assert "no_backdoor" not in row
+    shutil.copytree(place, tmp_path / "residual none 3")
+    # The network itself in the place of one without a backdoor, and of the repaired one.
+    told = field._judged(place, [0 * each for each in network.get_weights()], [4])
+    assert told["no_backdoor"] == told["b"]
+    with h5py.File(place / "test.h5") as file:
+        clean = np.asarray(file["data"], np.float32)
+    fours = (network.predict(clean, verbose=0).argmax(axis=1) == 4).sum()
+    assert told["goodnet_aimed"]["clean_rejected"] == fours  # all zeros answers class 0
 
 
 def row_of(name: str, method: str, before: tuple, after: tuple) -> dict:
@@ -141,10 +151,11 @@ def test_the_table():
         row_of("residual warp 10", "relearn", (80, 50, 50), (78, 50, 2)),
         row_of("residual warp 10", "FST", (80, 50, 50), (81, 50, 50)),
     ]
+    rows[1]["no_backdoor"] = asdict(Judgement(100, 77, 0, 50, 0, 3, 0))
     assert field.markdown(rows).splitlines() == [
-        "| network | B | relearn | FST |",
-        "|---|---|---|---|",
-        "| residual none 10 | 80.0 | 79.0 |  |",
-        "| residual warp 10 | 80.0 / 100.0 | 78.0 / 4.0 | 81.0 / 100.0 |",
-        "| mean DER | | 0.970 | 0.500 |",
+        "| network | B | no backdoor | relearn | FST |",
+        "|---|---|---|---|---|",
+        "| residual none 10 | 80.0 |  | 79.0 |  |",
+        "| residual warp 10 | 80.0 / 100.0 | 6.0 | 78.0 / 4.0 | 81.0 / 100.0 |",
+        "| mean DER | | | 0.970 | 0.500 |",
     ]
