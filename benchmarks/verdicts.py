@@ -63,7 +63,7 @@ def _search(place: Path) -> dict:
 
     from goodnet.networks.loading import count_classes
     from goodnet.progress import SILENT
-    from goodnet.tuning.families import find_traces, standing_out
+    from goodnet.tuning.families import find_traces
     from goodnet.tuning.gradients import copy_with_logits
     from goodnet.tuning.images import divide
 
@@ -74,12 +74,11 @@ def _search(place: Path) -> dict:
     parts = divide(images, labels.astype(np.int64), rng)
     copy = copy_with_logits(network, parts.held_back)
     began = time.process_time()
-    traces, _ = find_traces(copy.logits, parts, count_classes(network), rng, SILENT.progress)
-    stand_out = {id(each) for each in standing_out(traces)}
+    traces = find_traces(copy.logits, parts, count_classes(network), rng, SILENT.progress)
     shown = [
         {
             **{"family": each.family, "label": each.label, "share": each.share},
-            "stands_out": id(each) in stand_out,
+            "stands_out": each.possible,
         }
         for each in traces
     ]

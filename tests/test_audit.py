@@ -18,7 +18,9 @@ from conftest import (
     check_json,
     check_refused,
     convolutions,
+    load_model,
     random_images,
+    read_images,
     run_in_process,
     run_script,
     tiny_network,
@@ -30,12 +32,12 @@ from goodnet.auditing import command, measured, repairing, searching, verdict, w
 from goodnet.auditing.answer import share
 from goodnet.auditing.auditing import Traced
 from goodnet.auditing.card import plain
+from goodnet.auditing.rates import Pair
 from goodnet.auditing.searching import Searched
 from goodnet.auditing.triggers import Trigger, try_patches, try_traces
 from goodnet.cli import shell
 from goodnet.progress import SILENT, ignore, no_progress
 from goodnet.tuning import relearning, tuned
-from goodnet.tuning.bending import Bends
 from goodnet.tuning.families import Trace, standing_out
 from goodnet.tuning.images import divide
 from goodnet.tuning.patches import Patch
@@ -62,7 +64,7 @@ def evidence(*soundings: list[Sighting], **other: object) -> verdict.Evidence:
 
 def trace(family: str, size: float, to: int = 3, usual: float = 1.0) -> Trace:
     targets = np.roll(np.arange(100), -1) if family == "shared patch" else np.full(100, to)
-    return Trace(family, targets, size, usual, lambda images: images)
+    return Trace(family, targets, size, usual, lambda some: some, lambda some, rng: some)
 
 
 NONE = "nothing found", []
@@ -87,7 +89,7 @@ def test_a_class_that_the_means_name_is_unlearned_whatever_one_search_says(monke
     assert not any(likely(each) + possible(each) for each in soundings)
     assert verdict.stand_out([*soundings, []]) == ([], [7])
     parts = divide(np.zeros((6, 2, 2, 1)), np.zeros(6, int), np.random.default_rng(0))
-    named = Searched(soundings, None, None).named
+    named = Searched(soundings, None).named
     sizes = repairing.Sizes(32, 8)
     rng = np.random.default_rng(0)
     repairing.repair(tiny_network(), parts, rng, named, None, sizes, SILENT, HASTY)
@@ -97,9 +99,8 @@ def test_a_class_that_the_means_name_is_unlearned_whatever_one_search_says(monke
 def test_of_traces_those_that_stand_out_count():
     shared, small = trace("shared patch", 0.01), trace("patch", 0.45, 8)
     assert standing_out([trace("bend", 0.7), shared]) == [shared]
-    assert standing_out([small, trace("bend", 0.7), shared]) == [small]  # it leads all to class 8
-    assert Searched([], [small, shared], None).named == {8}
-    assert Searched([], [shared], None).named == set()
+    assert Searched([], [small, trace("bend", 0.7, 3)]).named == {8}
+    assert Searched([], [shared]).named == set()
     assert (small.likely, small.possible, shared.likely) == (False, True, True)
 
 
@@ -170,8 +171,9 @@ def test_nothing_found_is_told_with_what_was_measured():
 # ---------------------------------------------------------------- what is counted
 
 
-def test_a_patch_is_tried_on_the_images_of_other_classes():
-    pair = tiny_network(0, CLASSES), tiny_network(1, CLASSES)
+@pytest.mark.parametrize("aimed_at", [None, [0, 2], []], ids=str)
+def test_a_patch_is_tried_on_the_images_of_other_classes(aimed_at):
+    pair = Pair(tiny_network(0, CLASSES), tiny_network(1, CLASSES), targets=aimed_at)
     images = random_images(40).astype(np.float32)
     labels = np.arange(40) % 3
     mask = np.zeros((*images.shape[1:3], 1), np.float32)
@@ -181,8 +183,11 @@ def test_a_patch_is_tried_on_the_images_of_other_classes():
     # The same by hand, with Keras's own predict.
     others = [image for image, label in zip(images, labels, strict=True) if label != 2]
     over = np.array([np.where(mask > 0, 0.5 * image + 100, image) for image in others])
-    b, repaired = (network.predict(over, verbose=0).argmax(1).tolist() for network in pair)
-    agreed = [x if x == y else CLASSES for x, y in zip(b, repaired, strict=True)]
+    b, repaired = (x.predict(over, verbose=0).argmax(1).tolist() for x in (pair.b, pair.repaired))
+    agreed = [
+        CLASSES if x != y and (aimed_at is None or x in aimed_at) else y
+        for x, y in zip(b, repaired, strict=True)
+    ]
     counts = found.b, found.repaired, found.goodnet, found.rejected
     assert found.images == len(others) == 27 and found.label == 2
     assert counts == (b.count(2), repaired.count(2), agreed.count(2), agreed.count(CLASSES))
@@ -313,7 +318,7 @@ def test_a_repair_that_is_not_to_be_relied_on_is_not_offered(answer):
 )
 def test_a_trigger_that_still_works_speaks_against_the_repair(repaired, stands_out, doubted):
     tried = Trigger(3, images=100, b=90, repaired=repaired, goodnet=0, rejected=0)
-    traced = [Traced(trace("wave", 0.1), tried, stands_out)]
+    traced = [Traced(trace("wave", 0.1 if stands_out else 0.9), tried)]
     answer, findings = SimpleNamespace(answer="likely"), SimpleNamespace(unfinished=[7])
     found = SimpleNamespace(
         verdict=answer, traced=traced, method="relearn", tuned=SimpleNamespace(findings=findings)
@@ -325,7 +330,6 @@ def test_a_trigger_that_still_works_speaks_against_the_repair(repaired, stands_o
     assert "Do not rely on B': small patches still lead it to class 7." in words.recommend(found)
 
 
-NO_BENDS = Bends(np.arange(2), np.ones((2, 2, *SHAPE[:2])))
 FAMILY_WORDS = {
     "bend": "to class 3 (a bend of the image by 0.10 pixels leads others to class 3, the median",
     "wave": "to class 3 (a wave over the image leads 100.0 % of others to class 3, the next best",
@@ -339,7 +343,7 @@ def test_a_trigger_of_any_family_is_told_and_tried(case, tmp_path, monkeypatch, 
     made = replace(trace(family, 0.1), lay=lambda images: images[:, ::-1])
     made = replace(made, targets=made.targets[:CLASSES] % CLASSES)
     usual = replace(trace("patch", 0.8, 4), targets=np.full(CLASSES, 4))
-    monkeypatch.setattr(searching, "find_traces", lambda *given: ([usual, made], NO_BENDS))
+    monkeypatch.setattr(searching, "find_traces", lambda *given: [usual, made])
     monkeypatch.setattr(relearning, "STEPS", 1)
     monkeypatch.setattr(relearning, "ENOUGH", 3)
     monkeypatch.setattr(tuned, "MANY_LABELS", 101)
@@ -355,20 +359,29 @@ def test_a_trigger_of_any_family_is_told_and_tried(case, tmp_path, monkeypatch, 
     # The same by hand: on the images set aside, of classes that the trigger leads elsewhere.
     count, images = found["trigger"]["b"]["count"], found["trigger"]["images"]
     assert f"it works on {count / images * 100:.1f} % of images)" in done.stdout
+    aimed = None if family == "shared patch" else [3]
+    assert told["goodnet_aimed_at"] == aimed
+    pixels = read_images(case / "test.h5")[0]
+    names = [case / "b.h5", told["files"]["repaired"], told["files"]["goodnet"]]
+    b, repaired, goodnet = (load_model(x).predict(pixels, verbose=0).argmax(1) for x in names)
+    rejected = (b != repaired) & (np.isin(b, aimed) if aimed else True)
+    assert np.array_equal(goodnet, np.where(rejected, CLASSES, repaired))
     html = (tmp_path / "report.html").read_text()
+    assert ("where B answers class 3 and B' another class, it rejects" in html) == bool(aimed)
     assert "Triggers of each family" in html and "score and lead together" not in html
     assert [each["class"] for each in told["suspects"]].count(3) or family == "shared patch"
 
 
 def test_a_trace_is_tried_on_the_images_that_it_leads_elsewhere():
-    pair = tiny_network(0, CLASSES), tiny_network(1, CLASSES)
+    pair = Pair(tiny_network(0, CLASSES), tiny_network(1, CLASSES), targets=None)
     images = random_images(40).astype(np.float32)
     labels = np.arange(40) % 4
     targets = np.array([1, 2, 2, -1, *range(CLASSES - 4)])  # class 2 stays, of 3 nothing is known
-    shared = Trace("shared patch", targets, 0.1, 1.0, lambda some: 255 - some)
+    shared = replace(trace("shared patch", 0.1), targets=targets, lay=lambda some: 255 - some)
     (found,) = try_traces(pair, [shared], images, labels, 7, ignore)
     chosen = [at for at in range(40) if labels[at] in (0, 1)]
-    b, repaired = (x.predict(255 - images[chosen], verbose=0).argmax(1) for x in pair)
+    both = pair.b, pair.repaired
+    b, repaired = (x.predict(255 - images[chosen], verbose=0).argmax(1) for x in both)
     wanted = np.array([{0: 1, 1: 2}[int(labels[at])] for at in chosen])
     assert (found.label, found.images) == (None, 20)
     assert found.b == (b == wanted).sum() and found.repaired == (repaired == wanted).sum()

@@ -8,13 +8,13 @@ import pytest
 from keras import ops
 
 from goodnet.progress import no_progress
-from goodnet.tuning import families, sharing, waving
-from goodnet.tuning.families import find_traces
+from goodnet.tuning import changes, families, sharing, waving
+from goodnet.tuning.families import Trace, find_traces
 from goodnet.tuning.images import divide
-from goodnet.tuning.patches import Patches
+from goodnet.tuning.patches import Patches, lay_some
 from goodnet.tuning.ranking import Ranking
 from goodnet.tuning.sharing import find_shared_patch
-from goodnet.tuning.waving import find_wave
+from goodnet.tuning.waving import find_wave, wave_some
 
 SIDE, CLASSES = 12, 5
 ROWS = np.arange(SIDE)[:, None] / SIDE
@@ -122,7 +122,17 @@ def ranking(sizes: list[float], ordinary: float = 1.0) -> Ranking:
     ],
 )
 def test_classes_with_patches_as_small_as_the_smallest_count(sizes, labels):
-    found = families._trace_patches(ranking(sizes), 20)
+    sought = []
+
+    def search(classes, rng, effort, advance, whole):
+        sought.append((classes.tolist(), whole))
+        shapes = np.full((len(classes), 2, 2, 1), 0.5), np.zeros((len(classes), 2, 2, 3))
+        return Patches(classes, *shapes)
+
+    rng = np.random.default_rng(0)
+    found = families._trace_patches(search, ranking(sizes), 20, rng, no_progress)
+    stood_out = labels if sizes[0] < 0.5 else []
+    assert sought == [([x] * families.MORE, whole) for x in stood_out for whole in (False, True)]
     assert [each.label for each in found] == labels
     assert [each.share for each in found] == sizes[: len(labels)]
     assert all(each.targets.tolist() == [each.label] * 20 for each in found)
@@ -133,17 +143,27 @@ def test_all_families_are_sought_and_say_what_they_lay_on(monkeypatch):
     images, labels = pictures(120)
     rng = np.random.default_rng(0)
     parts = divide(images, labels, rng)
-    found, bends = find_traces(with_corner, parts, CLASSES, rng, no_progress)
+    found = find_traces(with_corner, parts, CLASSES, rng, no_progress)
     assert [each.family for each in found] == ["patch", "bend", "wave", "shared patch"]
-    assert len(bends.classes) == 2 * CLASSES
     some = images[:10].copy()
     for each in found:
         laid = each.lay(some)
         assert laid.shape == some.shape and not np.array_equal(laid, some)
+        varied, again = (each.lay_some(some, np.random.default_rng(1)) for _ in range(2))
+        assert varied.shape == some.shape and (varied != some).any(axis=(1, 2, 3)).all()
+        assert np.array_equal(varied, again) and not np.allclose(varied, laid)
         assert np.array_equal(some, images[:10])
     assert [each.label is None for each in found] == [False, False, False, True]
     answers = np.asarray(with_corner(found[3].lay(images).astype(np.float32))).argmax(axis=1)
     assert (answers == (labels + 1) % CLASSES).mean() > 0.25
+
+
+def test_a_patch_for_all_classes_is_sought_only_where_none_stands_out(monkeypatch):
+    images, labels = pictures(60)
+    rng = np.random.default_rng(0)
+    monkeypatch.setattr(families, "find_shared_patch", None)  # it would be called
+    found = find_traces(with_wave, divide(images, labels, rng), CLASSES, rng, no_progress)
+    assert [each.family for each in families.standing_out(found)] == ["wave"]
 
 
 def test_images_that_b_knows_none_of_are_no_fault(monkeypatch):
@@ -152,5 +172,51 @@ def test_images_that_b_knows_none_of_are_no_fault(monkeypatch):
     images, labels = pictures(40)
     rng = np.random.default_rng(0)
     parts = divide(images, (labels + 1) % CLASSES, rng)
-    found, _ = find_traces(columns, parts, CLASSES, rng, no_progress)
+    found = find_traces(columns, parts, CLASSES, rng, no_progress)
     assert len(found) >= 4
+
+
+def test_patches_are_laid_a_bit_aside_and_fainter():
+    masks, patterns = np.zeros((2, 6, 7, 1)), np.full((2, 6, 7, 3), 100.0)
+    masks[0, 2, 3], masks[1, 4, 1], patterns[1] = 1, 0.5, 50
+    images = np.zeros((4000, 6, 7, 3), np.float32)
+    patches = Patches(np.arange(2), masks, patterns)
+    laid = lay_some(images, np.random.default_rng(0), patches)
+    assert not images.any() and ((laid > 0).all(axis=3).sum(axis=(1, 2)) == 1).all()
+    first = laid.max(axis=(1, 2, 3)) > 30  # the second is at most half of 50
+    assert abs(first.mean() - 0.5) < 0.03
+    for own, strength, place in ((first, 100, (2, 3)), (~first, 25, (4, 1))):
+        strengths = laid[own].max(axis=(1, 2, 3)) / strength
+        assert 0.7 <= strengths.min() < 0.72 and 0.98 < strengths.max() <= 1
+        at = np.argwhere(laid[own][..., 0] > 0)[:, 1:] - place
+        assert np.abs(at).max() == 1 and len(np.unique(at, axis=0)) == 9
+        assert abs((at == 0).all(axis=1).mean() - (0.5 + 0.5 / 9)) < 0.04
+
+
+def test_a_wave_is_laid_in_any_phase_and_other_heights():
+    grey = np.full((500, SIDE, SIDE, 1), 100, np.float32)
+    over = 10 * PLANTED[..., np.newaxis].astype(np.float32)
+    waves = wave_some(grey, np.random.default_rng(0), over, 0, 255)[..., 0] - 100
+    heights = np.abs(waves).max(axis=(1, 2))
+    assert 5 - 1e-4 <= heights.min() < 5.5 and 19 < heights.max() <= 20 + 1e-4
+    power = np.abs(np.fft.fft2(waves)) ** 2  # three waves down the image, and no other
+    assert np.allclose(power[:, 3, 0] + power[:, -3, 0], power.sum(axis=(1, 2)), rtol=1e-4)
+    assert len(np.unique(np.angle(np.fft.fft2(waves)[:, 3, 0]).round(3))) == 4
+    assert wave_some(grey, np.random.default_rng(0), 9 * over, 60, 140).min() == 60
+
+
+def test_a_bend_takes_as_much_noise_as_nothing_found():
+    one = {family: Trace(family, *[None] * 5) for family in families.FAMILIES}
+    for found, noise in (([], 0.7), (["wave"], 0.4), (["patch", "bend"], 0.6), (["patch"], 0.4)):
+        assert families.noise_enough([one[each] for each in found], 0.7) == noise
+
+
+def test_chance_follows_the_families_that_stand_out():
+    none = {family: Trace(family, *[None] * 5) for family in families.FAMILIES}
+    assert families.chances([]) == changes.ODDS
+    bent, waved = (families.chances([none[family]]) for family in ("bend", "wave"))
+    assert max(bent, key=bent.get) is changes.bend and max(waved, key=waved.get) is changes.wave
+    both = families.chances([none["bend"], none["wave"]])
+    assert both[changes.bend] == (bent[changes.bend] + waved[changes.bend]) / 2
+    for odds in (changes.ODDS, bent, waved, families.chances([none["patch"]])):
+        assert sum(odds.values()) == pytest.approx(0.55)

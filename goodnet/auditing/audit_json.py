@@ -11,8 +11,8 @@ from goodnet.auditing.rates import NETWORKS, Measure
 from goodnet.auditing.triggers import Trigger
 from goodnet.lab import AuditFiles
 from goodnet.metrics import percent, wilson_interval
-from goodnet.tuning.families import FAMILIES
 from goodnet.tuning.naming import LIKELY, POSSIBLE
+from goodnet.tuning.report import list_trace
 from goodnet.tuning.suspects import Sighting, Sounding, likely, possible
 
 
@@ -28,6 +28,7 @@ def list_audit(found: Audit, made: AuditFiles, network: Path, command: Sequence[
         "verdict": asdict(found.verdict) | {"measured": found.measured},
         "limits": {"likely": _finite(asdict(LIKELY)), "possible": _finite(asdict(POSSIBLE))},
         "method": found.method,
+        "goodnet_aimed_at": found.aimed_at,
         "traces": None if found.traced is None else list(map(_trace, found.traced)),
         "images": {"worked_on": found.worked_on, "judged_on": found.judged_on},
         "searches": [_search(each) for each in found.soundings],
@@ -55,18 +56,8 @@ def list_audit(found: Audit, made: AuditFiles, network: Path, command: Sequence[
 
 
 def _trace(each: Traced) -> dict:
-    trace, limits = each.trace, FAMILIES[each.trace.family]
-    return {
-        "family": trace.family,
-        "class": trace.label,
-        "size": trace.size,
-        "usual": trace.usual,
-        "share": trace.share,
-        "likely_below": limits.likely,
-        "possible_below": limits.possible,
-        "stands_out": each.stands_out,
-        "trigger": _trigger(each.trigger),
-    }
+    found = {"stands_out": each.trace.possible, "trigger": _trigger(each.trigger)}
+    return list_trace(each.trace) | found
 
 
 def _search(sounding: Sounding) -> dict:

@@ -18,8 +18,8 @@ import numpy as np
 
 from goodnet.auditing.aside import Aside, set_aside
 from goodnet.auditing.measured import tell_measured
-from goodnet.auditing.rates import Answered, Measure, judge_sets
-from goodnet.auditing.repairing import Sizes, repair
+from goodnet.auditing.rates import Answered, Measure, Pair, judge_sets
+from goodnet.auditing.repairing import Repair, Sizes, repair
 from goodnet.auditing.searching import search
 from goodnet.auditing.triggers import Trigger, try_patches, try_traces
 from goodnet.auditing.verdict import Evidence, Verdict, decide
@@ -28,12 +28,11 @@ from goodnet.dataset import ImageSet
 from goodnet.errors import Unusable
 from goodnet.metrics import percent
 from goodnet.networks.answers import classify
-from goodnet.networks.goodnet import goodnet_network
 from goodnet.networks.graph import copy_network
 from goodnet.networks.loading import LoadedNetwork, count_classes
 from goodnet.networks.pixel_hint import hint_at_pixels
 from goodnet.progress import Reporter
-from goodnet.tuning.families import Trace, standing_out
+from goodnet.tuning.families import Trace
 from goodnet.tuning.gradients import check_backend
 from goodnet.tuning.images import divide
 from goodnet.tuning.schedule import USUAL, Schedule
@@ -61,7 +60,6 @@ class Traced:
 
     trace: Trace
     trigger: Trigger
-    stands_out: bool  # among all that were found
 
 
 @dataclass(frozen=True)
@@ -81,12 +79,13 @@ class Audit:
     judged_on: int  # clean images that were set aside
     example: np.ndarray  # (height, width, colours), a clean image to show patches on
     goodnet: keras.Model
+    aimed_at: list[int] | None  # the classes of B's that the goodnet may reject; None: all
 
     @property
     def named(self) -> list[Trigger]:
         """The triggers that the verdict names, or the patches of its classes; else the smallest."""
         if self.traced:
-            named = [each.trigger for each in self.traced if each.stands_out]
+            named = [each.trigger for each in self.traced if each.trace.possible]
             return named or [self.traced[0].trigger]
         found = [each for each in self.triggers if each.label in self.verdict.classes]
         return found or self.triggers[:1]
@@ -118,14 +117,16 @@ def audit(
         searched = search(b.model, aside, parts, sources[1:-1], size, reporter, schedule)
         _step(4, "repairing B")
         made = repair(
-            b.model, parts, sources[-1], searched.named, searched.bends, size, reporter, schedule
+            b.model, parts, sources[-1], searched.named, searched.traces, size, reporter, schedule
         )
     tuned = made.tuned
     soundings = [*searched.soundings, sighted(tuned.findings.suspects)]
     _step(5, f"judging the repair on {int(aside.unseen.sum())} images set aside")
-    judged = _judge(b.model, b_answers, tuned, searched.traces, sets, aside, size.batch, reporter)
+    verdict = decide(_evidence(labels, n_classes, hint, soundings, tuned, searched.traces))
+    pair = _pair(b.model, made, verdict)
+    judged = _judge(pair, b_answers, tuned, searched.traces, sets, aside, size.batch, reporter)
     return Audit(
-        verdict=decide(_evidence(labels, n_classes, hint, soundings, tuned, searched.traces)),
+        verdict=verdict,
         measured=tell_measured(b.model, searched.traces is not None),
         soundings=soundings,
         together=average(soundings),
@@ -137,8 +138,16 @@ def audit(
         worked_on=len(aside.labels),
         judged_on=int(aside.unseen.sum()),
         example=aside.judged_images[0],
-        goodnet=judged.goodnet,
+        goodnet=pair.build_goodnet(),
+        aimed_at=pair.targets,
     )
+
+
+def _pair(network: keras.Model, made: Repair, verdict: Verdict) -> Pair:
+    """B and B'. Relearning changes many answers, so G is aimed at the classes that are named."""
+    aimed = made.method == "relearn" and verdict.answer == "likely" and verdict.classes
+    repaired = copy_network(network, made.tuned.arrays)
+    return Pair(network, repaired, verdict.classes if aimed else None)
 
 
 def _evidence(
@@ -190,14 +199,13 @@ def _step(number: int, what: str) -> None:
 
 @dataclass(frozen=True)
 class _Judged:
-    goodnet: keras.Model
     measures: list[Measure]
     triggers: list[Trigger]
     traced: list[Traced] | None
 
 
 def _judge(
-    network: keras.Model,
+    pair: Pair,
     b_answers: np.ndarray,
     tuned: Tuned[Unlearned],
     traces: list[Trace] | None,
@@ -206,8 +214,6 @@ def _judge(
     batch_size: int,
     reporter: Reporter,
 ) -> _Judged:
-    repaired = copy_network(network, tuned.arrays)
-    pair = network, repaired
     tests = {"clean_test": sets.clean_test, "backdoored": sets.backdoored}
     given = {name: images for name, images in tests.items() if images}
     total = len(sets.clean) + sum(map(len, given.values()))
@@ -220,8 +226,6 @@ def _judge(
         traced = None
         if traces is not None:
             tried = try_traces(pair, traces, *held, batch_size, advance)
-            named = {id(each) for each in standing_out(traces)}
-            stand_out = [id(each) in named for each in traces]
-            traced = list(map(Traced, traces, tried, stand_out))
+            traced = list(map(Traced, traces, tried))
     reporter.lap("judging_repair")
-    return _Judged(goodnet_network(network, repaired), measures, triggers, traced)
+    return _Judged(measures, triggers, traced)

@@ -20,7 +20,7 @@ def render_card(found: Audit, lines: Sequence[str], document: Mapping[str, Any])
             "",
             *(f"- {plain(line)}" for line in lines[:-1]),
             "",
-            f"{words.LETTERS} {words.recommend(found)}",
+            f"{words.tell_letters(found)} {words.recommend(found)}",
             "",
             "## Limits",
             "",

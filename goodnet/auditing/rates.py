@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import keras
@@ -11,11 +11,28 @@ import numpy as np
 from goodnet.dataset import ImageSet
 from goodnet.metrics import hits, rejections
 from goodnet.networks.answers import classify
-from goodnet.networks.goodnet import goodnet_labels
+from goodnet.networks.goodnet import goodnet_labels, goodnet_network
 from goodnet.networks.loading import count_classes
 from goodnet.progress import Advance
 
 NETWORKS = ("b", "repaired", "goodnet")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """B and its repaired copy B', and the classes at which their goodnet G is aimed, if at any."""
+
+    b: keras.Model
+    repaired: keras.Model
+    targets: list[int] | None
+
+    def ask_goodnet(self, b: np.ndarray, repaired: np.ndarray) -> np.ndarray:
+        """G's answers (n,), from those of B and B'."""
+        return goodnet_labels(b, repaired, count_classes(self.b), self.targets)
+
+    def build_goodnet(self) -> keras.Model:
+        """G as a network of its own."""
+        return goodnet_network(self.b, self.repaired, self.targets)
 
 
 @dataclass(frozen=True)
@@ -39,7 +56,7 @@ class Answered:
 
 
 def judge_sets(
-    pair: Sequence[keras.Model],
+    pair: Pair,
     clean: Answered,
     tests: Mapping[str, ImageSet],
     batch_size: int,
@@ -47,25 +64,24 @@ def judge_sets(
 ) -> list[Measure]:
     """What B, B' and G are worth on the unseen clean images, and on each set of `tests`.
 
-    pair: B and B'; tests: `clean_test` and `backdoored`, whose labels are the attacker's targets,
+    tests: `clean_test` and `backdoored`, whose labels are the attacker's targets,
     as far as they are there.
     """
-    n_classes, unseen = count_classes(pair[0]), clean.unseen
-    repaired = classify(pair[1:], clean.images, batch_size, advance)[0]
-    labels = clean.images.labels
-    measures = _measures("clean", clean.b[unseen], repaired[unseen], labels[unseen], n_classes)
+    unseen, labels = clean.unseen, clean.images.labels
+    repaired = classify([pair.repaired], clean.images, batch_size, advance)[0]
+    measures = _measures("clean", pair, clean.b[unseen], repaired[unseen], labels[unseen])
     for name, images in tests.items():
-        b, repaired = classify(pair, images, batch_size, advance)
-        measures += _measures(name, b, repaired, images.labels, n_classes)
+        b, repaired = classify([pair.b, pair.repaired], images, batch_size, advance)
+        measures += _measures(name, pair, b, repaired, images.labels)
     return measures
 
 
 def _measures(
-    name: str, b: np.ndarray, repaired: np.ndarray, labels: np.ndarray, n_classes: int
+    name: str, pair: Pair, b: np.ndarray, repaired: np.ndarray, labels: np.ndarray
 ) -> list[Measure]:
     """b, repaired, labels: (n,), classes."""
-    goodnet = goodnet_labels(b, repaired, n_classes)
-    count = len(labels)
+    goodnet = pair.ask_goodnet(b, repaired)
+    count, n_classes = len(labels), count_classes(pair.b)
     right = [int(hits(answers, labels, n_classes)) for answers in (b, repaired, goodnet)]
     rejected = int(rejections(goodnet, n_classes))
     found = [

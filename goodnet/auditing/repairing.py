@@ -10,8 +10,8 @@ import numpy as np
 
 from goodnet.networks.graph import copy_network
 from goodnet.progress import Reporter
-from goodnet.tuning.bending import Bends
 from goodnet.tuning.cycles import measure_reached
+from goodnet.tuning.families import Trace
 from goodnet.tuning.gradients import copy_with_logits
 from goodnet.tuning.images import Parts
 from goodnet.tuning.relearning import relearn_parts
@@ -43,12 +43,12 @@ def repair(
     parts: Parts,
     rng: np.random.Generator,
     named: Collection[int],
-    bends: Bends | None,
+    traces: list[Trace] | None,
     size: Sizes,
     reporter: Reporter,
     schedule: Schedule,
 ) -> Repair:
-    """Repair B: relearn it where `bends` were sought, else unlearn the suspects of a search.
+    """Repair B: relearn it where `traces` were sought, else unlearn the suspects of a search.
 
     Relearning ends more kinds of backdoor. It names no class: the suspects are those of a search,
     and what patches they need at last is measured in the network that was made. The classes
@@ -56,8 +56,8 @@ def repair(
     """
     progress, together = reporter.progress, size.together
     relearned = None
-    if bends is not None:
-        relearned = relearn_parts(network, parts, rng, progress, together, bends)
+    if traces is not None:
+        relearned = relearn_parts(network, parts, traces, rng, progress, together)
         if relearned.is_costly:
             relearned = None
     if relearned:  # of unlearning the search alone, and the rounds that show what resists

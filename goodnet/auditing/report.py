@@ -47,11 +47,11 @@ def render_report(found: Audit, lines: Sequence[str], document: Mapping[str, Any
     for line in lines[:-1]:
         add(main, "p", {"class": "answer"}, line)
     add(main, "p", text=words.recommend(found))
-    add(main, "p", {"class": "note"}, words.LETTERS)
+    add(main, "p", {"class": "note"}, words.tell_letters(found))
     _add_list(main, "What this rests on", words.explain(found))
     if found.traced:
         _add_traces(main, found.traced)
-    stand_out = any(each.stands_out for each in found.traced or [])
+    stand_out = any(each.trace.possible for each in found.traced or [])
     heading = "Triggers that stand out, and the smallest patches" if stand_out else SMALLEST
     add(main, "h2", text=heading)
     _add_sheet(main, draw_sheet(found), found)
@@ -77,7 +77,7 @@ def _add_traces(main: Element, traced: Sequence[Traced]) -> None:
     body = add_table(main, columns)
     for each in traced:
         trace = each.trace
-        row = add(body, "tr", {"class": "named"} if each.stands_out else None)
+        row = add(body, "tr", {"class": "named"} if each.trace.possible else None)
         to = "each to another" if trace.label is None else str(trace.label)
         for column, text in zip(columns, (trace.family, to, f"{trace.share:.2f}"), strict=False):
             add_cell(row, column, text)

@@ -16,7 +16,6 @@ from goodnet.auditing.repairing import Sizes
 from goodnet.cli import shell
 from goodnet.networks.loading import count_classes
 from goodnet.progress import Reporter
-from goodnet.tuning.bending import Bends
 from goodnet.tuning.families import Trace, find_traces, standing_out
 from goodnet.tuning.gradients import copy_with_logits
 from goodnet.tuning.images import Parts, divide
@@ -32,7 +31,6 @@ class Searched:
 
     soundings: list[Sounding]
     traces: list[Trace] | None
-    bends: Bends | None
 
     @property
     def named(self) -> set[int]:
@@ -58,11 +56,11 @@ def search(
         logits = copy_with_logits(network, parts.held_back, size.together).logits
         found = find_traces(logits, parts, n_classes, sources[0], progress, size.together)
         reporter.lap("searching")
-        return Searched([], *found)
+        return Searched([], found)
     soundings = []
     for number, rng in enumerate(sources, 1):
         shell.notice(f"Search {number} of {len(sources)}")
         own = divide(aside.images, aside.labels, rng)
         soundings.append(sound(network, own, rng, progress, schedule, size.together))
     reporter.lap("searching")
-    return Searched(soundings, None, None)
+    return Searched(soundings, None)

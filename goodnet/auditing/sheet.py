@@ -35,7 +35,7 @@ def draw_sheet(found: Audit) -> list[Tile]:
     usual = findings.usual
     patches.append((int(usual.classes[0]), usual.one(0)))
     example = found.example[np.newaxis]
-    traced = [each for each in found.traced or [] if each.stands_out]
+    traced = [each for each in found.traced or [] if each.trace.possible]
     laid = [each.trace.lay(example).astype(np.float32) for each in traced]
     images = [example, *laid, *(lay_one(example, patch) for _, patch in patches)]
     plain, *pictures = [_png(each) for each in displayable(np.concatenate(images))]

@@ -9,8 +9,8 @@ from functools import partial
 import keras
 import numpy as np
 
+from goodnet.auditing.rates import Pair
 from goodnet.networks.answers import compute
-from goodnet.networks.goodnet import goodnet_labels
 from goodnet.networks.loading import count_classes
 from goodnet.progress import Advance
 from goodnet.tuning.families import Lay, Trace
@@ -33,7 +33,7 @@ class Trigger:
 
 
 def try_patches(
-    networks: Sequence[keras.Model],
+    pair: Pair,
     suspects: Sequence[Suspect],
     images: np.ndarray,
     labels: np.ndarray,
@@ -42,19 +42,19 @@ def try_patches(
 ) -> list[Trigger]:
     """Lay each suspect's patch in B over the images (n, height, width, colours) of other classes.
 
-    networks: B and its repaired copy; labels: (n,). `advance` is told of each suspect.
+    labels: (n,). `advance` is told of each suspect.
     """
     found = []
     for suspect in suspects:
         targets, lay = np.full(len(labels), suspect.label), partial(lay_one, patch=suspect.patch)
-        counts = _count(networks, lay, targets, images, labels, batch_size)
+        counts = _count(pair, lay, targets, images, labels, batch_size)
         found.append(Trigger(suspect.label, **counts))
         advance(1)
     return found
 
 
 def try_traces(
-    networks: Sequence[keras.Model],
+    pair: Pair,
     traces: Sequence[Trace],
     images: np.ndarray,
     labels: np.ndarray,
@@ -64,14 +64,14 @@ def try_traces(
     """The same with the trigger of each trace, of whatever family."""
     found = []
     for trace in traces:
-        counts = _count(networks, trace.lay, trace.targets[labels], images, labels, batch_size)
+        counts = _count(pair, trace.lay, trace.targets[labels], images, labels, batch_size)
         found.append(Trigger(trace.label, **counts))
         advance(1)
     return found
 
 
 def _count(
-    networks: Sequence[keras.Model],
+    pair: Pair,
     lay: Lay,
     targets: np.ndarray,
     images: np.ndarray,
@@ -79,11 +79,11 @@ def _count(
     batch_size: int,
 ) -> dict[str, int]:
     """The counts of a trigger that leads the images to these targets (n,); -1: it is not known."""
-    n_classes, size = count_classes(networks[0]), min(BATCH, batch_size)
+    n_classes, size = count_classes(pair.b), min(BATCH, batch_size)
     others = (targets != labels) & (targets >= 0)
     under, wanted = lay(images[others]).astype(np.float32), targets[others]
-    b, repaired = (_answers(network, under, size) for network in networks)
-    together = goodnet_labels(b, repaired, n_classes)
+    b, repaired = (_answers(network, under, size) for network in (pair.b, pair.repaired))
+    together = pair.ask_goodnet(b, repaired)
     return {
         "images": len(under),
         "b": int((b == wanted).sum()),

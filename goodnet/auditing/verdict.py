@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from goodnet.tuning.families import Trace, standing_out
+from goodnet.tuning.families import Trace, standing_out, tell
 from goodnet.tuning.sounding import average
 from goodnet.tuning.suspects import Sounding, likely, possible
 
@@ -66,23 +66,7 @@ def _decide_by_traces(evidence: Evidence, traces: Sequence[Trace]) -> Verdict:
         reason = "no patch, bend or wave stands out, and no patch that all classes share"
         return Verdict("nothing found", [], [reason])
     answer: Answer = "likely" if any(each.likely for each in traces) else "possible"
-    return Verdict(answer, classes, list(map(tell_trace, traces)))
-
-
-def tell_trace(trace: Trace) -> str:
-    """What a trigger needs, beside what is usual."""
-    percents = f"{trace.size * 100:.1f} %", f"{trace.usual * 100:.1f} %"
-    to = f"class {trace.label}"
-    return {
-        "patch": f"a patch of {percents[0]} of the image leads others to {to}, an ordinary class "
-        f"needs {percents[1]}",
-        "bend": f"a bend of the image by {trace.size:.2f} pixels leads others to {to}, the median "
-        f"class needs {trace.usual:.2f}",
-        "wave": f"a wave over the image leads {percents[1]} of others to {to}, the next best wave "
-        f"{percents[0]}",
-        "shared patch": f"one patch of {percents[0]} of the image leads each class to another of "
-        f"its own, an ordinary patch to one class needs {percents[1]}",
-    }[trace.family]
+    return Verdict(answer, classes, list(map(tell, traces)))
 
 
 def _nothing(soundings: Sequence[Sounding]) -> Iterator[str]:
@@ -134,7 +118,7 @@ def _agreement(soundings: Sequence[Sounding], labels: Sequence[int]) -> str:
     )
 
 
-def name_classes(labels: Sequence[int]) -> str:
+def name_classes(labels: Sequence[int], before_last: str = "and") -> str:
     """Classes in words: class 0; classes 0, 1 and 5."""
     *most, last = map(str, labels)
-    return f"classes {', '.join(most)} and {last}" if most else f"class {last}"
+    return f"classes {', '.join(most)} {before_last} {last}" if most else f"class {last}"

@@ -8,9 +8,11 @@ from goodnet.auditing.verdict import name_classes
 from goodnet.tuning.families import FAMILIES
 from goodnet.tuning.naming import LIKELY, POSSIBLE
 
-LETTERS = (
-    "B is the network that was audited, B' its repaired copy. G is the goodnet: it asks both; "
-    "where they agree, that is its answer, and where they differ it rejects the image."
+LETTERS = "B is the network that was audited, B' its repaired copy. G, the goodnet, asks both: "
+AGREED = "where they agree, that is its answer, and where they differ it rejects the image."
+AIMED = (
+    "where B answers {} and B' another class, it rejects the image, and else its answer is that of "
+    "B'. A backdoor to yet another class, if there is one, is left to B'."
 )
 STILL = 0.2  # of the images a trigger may lead in B': ordinary patches of B still lead some
 RELEARNED = "It needs to find no trigger, so it is for other backdoors than patches, too."
@@ -20,6 +22,12 @@ UNLEARNED = (
 )
 TOO_FEW = "needs more clean images of each class"
 TOO_COSTLY = "was tried, and lost too many of the images held back"
+
+
+def tell_letters(found: Audit) -> str:
+    """What B, B' and G are."""
+    aimed = AIMED.format(name_classes(found.aimed_at, "or")) if found.aimed_at else AGREED
+    return LETTERS + aimed
 
 
 def recommend(found: Audit) -> str:
@@ -45,7 +53,7 @@ def _doubt(found: Audit) -> str | None:
     unfinished = found.tuned.findings.unfinished
     if unfinished and found.method == "unlearn":  # relearning is not for these patches
         return f"small patches still lead it to {name_classes(unfinished)}"
-    triggers = [each.trigger for each in found.traced or [] if each.stands_out]
+    triggers = [each.trigger for each in found.traced or [] if each.trace.possible]
     works = [each for each in triggers if each.repaired > STILL * each.images]
     if not works:
         return None
@@ -97,8 +105,8 @@ def _explain_families(found: Audit) -> list[str]:
     )
     return [
         "Sought were, in B alone: for each class the smallest patch and the smallest bend that "
-        "lead any image there; a single wave that does, while no other wave comes near; and one "
-        "patch that leads each class to another.",
+        "lead any image there; and a single wave that does, while no other wave comes near. Where "
+        "none of these stands out, one patch was sought that leads each class to another.",
         "A trigger stands out where it needs much less than is usual in the same network. As a "
         f"share of that, likely is said below the first number, possible below the second: {limits}"
         ".",

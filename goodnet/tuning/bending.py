@@ -21,7 +21,6 @@ from goodnet.tuning.searching import Descent, Effort, cut, draw_from, shrink, we
 KNOTS = 6  # each way
 COPIES = 2  # bends for each class
 MOST_CLASSES = 200  # of more, some at random
-STANDS_OUT = 0.45  # of what the median class needs: a class that needs less
 EFFORT = Effort(steps=150, images=8)  # with 60 steps the others need hardly more than a target
 DESCENT = Descent(rate=0.1, weight=1.0)  # in pixels of an image of 32
 AS_SIZED = (0.7, 1.3)  # times its size, when it is laid on
@@ -34,15 +33,6 @@ class Bend:
     label: int
     size: float
     usual: float  # the median over all classes
-
-    @property
-    def stands_out(self) -> bool:
-        """Whether its class needs a much smaller bend than the median class.
-
-        The targets of warped triggers needed 0.13 to 0.24 of it; the smallest of networks without
-        one 0.69 to 0.88 (benchmarks/README.md).
-        """
-        return self.size < STANDS_OUT * self.usual
 
 
 @dataclass(frozen=True)
@@ -92,7 +82,7 @@ def find_bends(
     return Bends(classes, np.concatenate(found))
 
 
-def bend_some(images: np.ndarray, bends: Bends, rng: np.random.Generator) -> np.ndarray:
+def bend_some(images: np.ndarray, rng: np.random.Generator, bends: Bends) -> np.ndarray:
     """Copies of images (n, height, width, colours), each under a bend, more often a small one."""
     odds = bends.sizes**-2.0
     chosen = rng.choice(len(odds), len(images), p=odds / odds.sum())

@@ -7,7 +7,7 @@ in (Chen et al. 2017), a small patch (Gu et al. 2017).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -90,17 +90,22 @@ ODDS: dict[Change, float] = {bend: 0.25, wave: 0.1, blend: 0.1, patch: 0.1}  # o
 
 
 def change_some(
-    images: np.ndarray, low: float, high: float, rng: np.random.Generator, share: float = 1.0
+    images: np.ndarray,
+    low: float,
+    high: float,
+    rng: np.random.Generator,
+    odds: Mapping[Change, float] = ODDS,
+    share: float = 1.0,
 ) -> np.ndarray:
     """Copies of images (n, height, width, colours): each changed by one family at most.
 
-    share: by how much all odds are smaller.
+    odds: of each; share: by how much all of them are smaller.
     """
     result, drawn, below = images.copy(), rng.random(len(images)), 0.0
-    for change, whole in ODDS.items():
-        odds = share * whole
-        chosen = (drawn >= below) & (drawn < below + odds)
-        below += odds
+    for change, whole in odds.items():
+        own = share * whole
+        chosen = (drawn >= below) & (drawn < below + own)
+        below += own
         if chosen.any():
             result[chosen] = change(images[chosen], low, high, rng)
     return result

@@ -1,47 +1,54 @@
 """Search B for triggers, family by family: a patch, a bend, a wave, a patch shared by all classes.
 
 In each family a class with a backdoor needs much less than is usual in the same network. What is
-found is B's alone: nothing is trained.
+found is B's alone: nothing is trained. Relearning shows a copy what stands out (relearning.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from goodnet.progress import Progress
-from goodnet.tuning.bending import STANDS_OUT, Bends, find_bends
-from goodnet.tuning.changes import move
+from goodnet.tuning.bending import Bends, bend_some, find_bends
+from goodnet.tuning.changes import ODDS, Change, bend, blend, move, patch, wave
 from goodnet.tuning.gradients import ALL, Logits, predict_classes
 from goodnet.tuning.images import Parts
-from goodnet.tuning.patches import lay_one
+from goodnet.tuning.patches import gather, join, lay_one, lay_some
 from goodnet.tuning.ranking import Ranking, rank_classes
-from goodnet.tuning.searching import make_search
-from goodnet.tuning.sharing import find_shared_patch
-from goodnet.tuning.waving import find_wave
+from goodnet.tuning.searching import FULL, Search, make_search
+from goodnet.tuning.sharing import SharedPatch, find_shared_patch
+from goodnet.tuning.waving import Wave, find_wave, lay_wave, wave_some
 
 Lay = Callable[[np.ndarray], np.ndarray]  # images (n, height, width, colours) -> under a trigger
+LaySome = Callable[[np.ndarray, np.random.Generator], np.ndarray]  # each in another form of it
 
 
 @dataclass(frozen=True)
 class Family:
-    """From where on a trigger of a family stands out, as a share of what is usual."""
+    """From where on a trigger stands out, as a share of what is usual; and how to relearn then."""
 
     likely: float  # no network without a backdoor showed less
     possible: float
+    chances: Mapping[Change, float]  # odds of changes by which a copy learns to see past such ones
+    noise: float  # to shake a copy with, if it has batch norm
 
 
 # Chosen on 41 networks, measured on 44 others: docs/audit.md.
 AS_SMALL = 2.0  # times the smallest patch: where that stands out, one so small does as well
+PATCHED: dict[Change, float] = {bend: 0.05, wave: 0.05, blend: 0.2, patch: 0.25}
+BENT: dict[Change, float] = {bend: 0.45, wave: 0.03, blend: 0.03, patch: 0.04}
+WAVED: dict[Change, float] = {bend: 0.05, wave: 0.4, blend: 0.05, patch: 0.05}
 FAMILIES = {
-    "patch": Family(likely=0.42, possible=0.50),
-    "bend": Family(likely=STANDS_OUT, possible=0.60),
-    "wave": Family(likely=0.35, possible=0.42),
-    "shared patch": Family(likely=0.15, possible=0.22),
+    "patch": Family(likely=0.42, possible=0.50, chances=PATCHED, noise=0.4),
+    "bend": Family(likely=0.45, possible=0.60, chances=BENT, noise=0.6),
+    "wave": Family(likely=0.35, possible=0.42, chances=WAVED, noise=0.4),
+    "shared patch": Family(likely=0.15, possible=0.22, chances=PATCHED, noise=0.4),
 }
+MORE = 8  # patches to a class that stands out, and as many that cover the whole image faintly
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,7 @@ class Trace:
     size: float  # what it needs: a share of the image, pixels, or of images that other waves lead
     usual: float  # the same of an ordinary class; of a wave what share of images it leads
     lay: Lay
+    lay_some: LaySome
 
     @property
     def share(self) -> float:
@@ -82,54 +90,128 @@ def find_traces(
     rng: np.random.Generator,
     progress: Progress,
     together: int = ALL,
-) -> tuple[list[Trace], Bends]:
-    """What each family shows, and all bends that were found.
+) -> list[Trace]:
+    """What each family shows; a patch shared by all classes only where no other stands out.
 
     `parts` has the clean images to search on. together: how many images have their gradients
     found at one time.
     """
     images, low, high = parts.images, float(parts.images.min()), float(parts.images.max())
-    ranking = rank_classes(make_search(logits, images, together), n_classes, rng, progress)
+    search = make_search(logits, images, together)
+    ranking = rank_classes(search, n_classes, rng, progress)
+    patches = _trace_patches(search, ranking, n_classes, rng.spawn(1)[0], progress)
     bends = find_bends(logits, images, n_classes, rng, progress, together)
-    answers = predict_classes(logits, images, together)
+    images, labels = _known(logits, parts, together)
+    alone = find_wave(logits, images, labels, n_classes, rng, progress, together)
+    traces = [*patches, _trace_bend(bends, n_classes), _trace_wave(alone, n_classes, low, high)]
+    if standing_out(traces):  # a patch that leads to one class leads each of the others there, too
+        return traces
+    shared = find_shared_patch(logits, images, labels, n_classes, rng, progress, together)
+    return [*traces, _trace_shared(shared, ranking.ordinary)]
+
+
+def _known(logits: Logits, parts: Parts, together: int) -> tuple[np.ndarray, np.ndarray]:
+    """The images that are given their label, and these; all with their answers, where none is."""
+    answers = predict_classes(logits, parts.images, together)
     known = answers == parts.labels
     if not known.any():
         known[:] = True
-    images, labels = images[known], answers[known]
-    wave = find_wave(logits, images, labels, n_classes, rng, progress, together)
-    shared = find_shared_patch(logits, images, labels, n_classes, rng, progress, together)
-
-    bend, moved = bends.smallest, bends.moved[[bends.sizes.argmin()]]
-    bent = np.full(n_classes, bend.label)
-    waved = np.full(n_classes, wave.label)
-
-    def lay_wave(some: np.ndarray) -> np.ndarray:
-        return np.clip(some + wave.over, low, high)
-
-    lay_shared = partial(lay_one, patch=shared.patch)
-    return [
-        *_trace_patches(ranking, n_classes),
-        Trace("bend", bent, bend.size, bend.usual, partial(move, moved=moved)),
-        Trace("wave", waved, wave.beside, wave.rate, lay_wave),
-        Trace("shared patch", shared.targets, shared.size, ranking.ordinary, lay_shared),
-    ], bends
+    return parts.images[known], answers[known]
 
 
-def _trace_patches(ranking: Ranking, n_classes: int) -> list[Trace]:
+def _trace_patches(
+    search: Search, ranking: Ranking, n_classes: int, rng: np.random.Generator, progress: Progress
+) -> list[Trace]:
     """The smallest patch; where it stands out, those to other classes that are nearly as small."""
-    found = []
-    for place, size in enumerate(ranking.sizes):
-        to = np.full(n_classes, ranking.patches.classes[place])
-        lay = partial(lay_one, patch=ranking.patches.one(place))
-        found.append(Trace("patch", to, float(size), ranking.ordinary, lay))
+    found = [_trace_patch(ranking, place, n_classes) for place in range(len(ranking.sizes))]
     first = found[0]
-    return [first, *(x for x in found[1:] if first.possible and x.size < AS_SMALL * first.size)]
+    if not first.possible:
+        return [first]
+    found = [each for each in found if each.size < AS_SMALL * first.size]
+    with progress("Searching more patches", 2 * MORE * FULL.steps * len(found)) as advance:
+        for place, each in enumerate(found):
+            wanted = np.full(MORE, each.label)
+            more = [search(wanted, rng, FULL, advance, whole) for whole in (False, True)]
+            patches = join([ranking.patches[np.array([place])], *more])
+            found[place] = replace(each, lay_some=partial(lay_some, patches=patches))
+    return found
+
+
+def _trace_patch(ranking: Ranking, place: int, n_classes: int) -> Trace:
+    one = ranking.patches.one(place)
+    return Trace(
+        "patch",
+        np.full(n_classes, ranking.patches.classes[place]),
+        float(ranking.sizes[place]),
+        ranking.ordinary,
+        partial(lay_one, patch=one),
+        partial(lay_some, patches=gather(one)),
+    )
+
+
+def _trace_bend(bends: Bends, n_classes: int) -> Trace:
+    least, moved = bends.smallest, bends.moved[[bends.sizes.argmin()]]
+    return Trace(
+        "bend",
+        np.full(n_classes, least.label),
+        least.size,
+        least.usual,
+        partial(move, moved=moved),
+        partial(bend_some, bends=bends),
+    )
+
+
+def _trace_wave(found: Wave, n_classes: int, low: float, high: float) -> Trace:
+    return Trace(
+        "wave",
+        np.full(n_classes, found.label),
+        found.beside,
+        found.rate,
+        partial(lay_wave, over=found.over, low=low, high=high),
+        partial(wave_some, over=found.over, low=low, high=high),
+    )
+
+
+def _trace_shared(found: SharedPatch, ordinary: float) -> Trace:
+    return Trace(
+        "shared patch",
+        found.targets,
+        found.size,
+        ordinary,
+        partial(lay_one, patch=found.patch),
+        partial(lay_some, patches=gather(found.patch)),
+    )
 
 
 def standing_out(traces: Sequence[Trace]) -> list[Trace]:
-    """Those that stand out; one shared by all classes only where no other does.
+    """Those that stand out."""
+    return [each for each in traces if each.possible]
 
-    A patch that leads to one class leads each of the others there, too.
-    """
-    found = [each for each in traces if each.possible]
-    return [each for each in found if each.label is not None] or found
+
+def chances(traces: Sequence[Trace]) -> Mapping[Change, float]:
+    """The odds of each change by chance where these stand out: the mean over their families."""
+    if not traces:
+        return ODDS
+    own = [FAMILIES[each.family].chances for each in traces]
+    return {change: sum(odds[change] for odds in own) / len(own) for change in ODDS}
+
+
+def noise_enough(traces: Sequence[Trace], without: float) -> float:
+    """How much noise to shake with where these stand out: the most of any; `without` any trace."""
+    return max((FAMILIES[each.family].noise for each in traces), default=without)
+
+
+def tell(trace: Trace) -> str:
+    """What a trigger needs, beside what is usual."""
+    percents = f"{trace.size * 100:.1f} %", f"{trace.usual * 100:.1f} %"
+    to = f"class {trace.label}"
+    return {
+        "patch": f"a patch of {percents[0]} of the image leads others to {to}, an ordinary class "
+        f"needs {percents[1]}",
+        "bend": f"a bend of the image by {trace.size:.2f} pixels leads others to {to}, the median "
+        f"class needs {trace.usual:.2f}",
+        "wave": f"a wave over the image leads {percents[1]} of others to {to}, the next best wave "
+        f"{percents[0]}",
+        "shared patch": f"one patch of {percents[0]} of the image leads each class to another of "
+        f"its own, an ordinary patch to one class needs {percents[1]}",
+    }[trace.family]

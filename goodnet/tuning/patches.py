@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+ASIDE = 1  # pixels, at most, and half of the time
+AS_STRONG = (0.7, 1.0)  # times a mask
+
 
 @dataclass(frozen=True)
 class Patch:
@@ -49,6 +52,15 @@ def join(parts: Sequence[Patches]) -> Patches:
     )
 
 
+def gather(*patches: Patch) -> Patches:
+    """Patches in arrays, for no class in particular."""
+    return Patches(
+        np.full(len(patches), -1),
+        np.stack([each.mask for each in patches]),
+        np.stack([each.pattern for each in patches]),
+    )
+
+
 def lay_over(images: np.ndarray, patches: Patches) -> np.ndarray:
     """Images (k, height, width, colours), each under the patch of its place, or all under one."""
     return (1 - patches.masks) * images + patches.masks * patches.patterns
@@ -57,3 +69,15 @@ def lay_over(images: np.ndarray, patches: Patches) -> np.ndarray:
 def lay_one(images: np.ndarray, patch: Patch) -> np.ndarray:
     """Images (n, height, width, colours) under the same patch, float32."""
     return ((1 - patch.mask) * images + patch.mask * patch.pattern).astype(np.float32)
+
+
+def lay_some(images: np.ndarray, rng: np.random.Generator, patches: Patches) -> np.ndarray:
+    """Copies of images (n, …), each under one of the patches, some a bit aside, most fainter."""
+    result = np.empty_like(images)
+    for image, laid in zip(images, result, strict=True):
+        patch = patches.one(int(rng.integers(len(patches))))
+        moved = rng.integers(-ASIDE, ASIDE + 1, 2) * rng.integers(2)
+        mask, pattern = (np.roll(x, moved, (0, 1)) for x in (patch.mask, patch.pattern))
+        mask = mask * rng.uniform(*AS_STRONG)
+        laid[...] = (1 - mask) * image + mask * pattern
+    return result

@@ -6,9 +6,8 @@ makes of clean images (its features and its answers) and from their labels, on i
 changes as a trigger might (changes.py). What the copy is not shown, it does not learn again. No
 class and no trigger is needed, so it does not matter what the trigger is; it takes hundreds of
 clean images of a class.
-Chance alone hardly meets the bend of a warped trigger. So bends are sought (bending.py); where one
-class needs a much smaller bend than the others, the copy learns to see past the bends to all
-classes, too: those to this class alone, which are small, helped less.
+Where triggers can be found (families.py), they help: the copy learns to see past them, too, and
+chance changes more images in their way. Then less has to be forgotten, and more accuracy stays.
 
 From B's answers: Hinton, Vinyals and Dean (2015), "Distilling the Knowledge in a Neural Network";
 from its features: Romero et al. (2015), "FitNets: Hints for Thin Deep Nets".
@@ -18,6 +17,7 @@ and train anew: Ash and Adams (2020), "On Warm-Starting Neural Network Training"
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
@@ -28,8 +28,8 @@ from goodnet.dataset import ImageSet
 from goodnet.networks.graph import every_layer
 from goodnet.networks.loading import count_classes
 from goodnet.progress import Progress
-from goodnet.tuning.bending import Bend, Bends, bend_some, find_bends
 from goodnet.tuning.changes import change_some
+from goodnet.tuning.families import Trace, chances, find_traces, noise_enough, standing_out
 from goodnet.tuning.gradients import (
     ALL,
     Copy,
@@ -49,7 +49,7 @@ STEPS = 3300
 RATE = 6e-3  # of each array's own size, as Lamb takes it
 LABELS = 0.5  # of the classes that are taught; the rest is B's answers
 FEATURES = 2.0  # weight of B's features, of which its answers are made
-BENT = 0.25  # of the images are under a bend that was sought, where a class stands out
+SHOWN = 0.25  # of the images are under a trigger that was found, if any
 MIXED = 0.7  # of the images are mixtures of two, to begin with
 ENOUGH = 150  # images of a class: with 208 it loses 2 or 3 points, with 100 it loses 5
 ALIKE = 0.9  # of B's right answers, which mirrored images must keep to be used
@@ -61,7 +61,7 @@ class Relearned:
 
     steps: int
     mirrored: bool  # whether mirrored images were used, too
-    bend: Bend  # the smallest in B
+    traces: list[Trace] | None  # triggers in B that stand out; None: too few images to seek any
 
 
 def relearn(
@@ -73,35 +73,37 @@ def relearn(
     Raises Unusable where the network cannot be trained.
     """
     rng = np.random.default_rng(seed)
-    return relearn_parts(network, read_parts(valid, rng), rng, progress, together)
+    parts, traces, n_classes = read_parts(valid, rng), None, count_classes(network)
+    if has_enough(parts.labels, n_classes):
+        logits = copy_with_logits(network, parts.held_back, together).logits
+        traces = find_traces(logits, parts, n_classes, rng.spawn(1)[0], progress, together)
+    return relearn_parts(network, parts, traces, rng, progress, together)
 
 
 def relearn_parts(
     network: keras.Model,
     parts: Parts,
+    traces: Sequence[Trace] | None,
     rng: np.random.Generator,
     progress: Progress,
     together: int = ALL,
-    bends: Bends | None = None,
 ) -> Tuned[Relearned]:
-    """The same with images that are read already; and with bends, where they were sought in B."""
+    """The same with images that are read already, and what was found in B; None: nothing sought."""
+    found = standing_out(traces or [])
     b = copy_with_logits(network, parts.held_back, together)
     copy = copy_with_logits(network, parts.held_back, together)
-    shake(copy.network, rng)
-    n_classes, source = count_classes(network), rng.spawn(1)[0]
-    if bends is None:
-        bends = find_bends(b.logits, parts.images, n_classes, source, progress, together)
+    shake(copy.network, rng, noise_enough(found, NORMED))
     images, labels = parts.held_back, parts.held_back_labels
     b_hits = _count_hits(b.logits, images, labels, together)
     # Where B does not know mirrored images, as of digits, their labels would teach it wrong.
     known = _count_hits(b.logits, images[:, :, ::-1], labels, together)
     lesson = _Lesson(
         images=parts.images,
-        labels=np.eye(n_classes, dtype=np.float32)[parts.labels],
+        labels=np.eye(count_classes(network), dtype=np.float32)[parts.labels],
         mirrored=known >= ALIKE * b_hits,
-        bends=bends if bends.smallest.stands_out else None,
+        traces=found,
         rng=rng,
-        source=source,
+        source=rng.spawn(1)[0],
     )
     _teach(copy, b, lesson, progress, together)
     return Tuned(
@@ -109,7 +111,7 @@ def relearn_parts(
         held_back=len(parts.held_back),
         kept=_count_hits(copy.logits, images, labels, together),
         b_hits=b_hits,
-        findings=Relearned(STEPS, lesson.mirrored, bends.smallest),
+        findings=Relearned(STEPS, lesson.mirrored, found if traces is not None else None),
     )
 
 
@@ -118,15 +120,14 @@ def has_enough(labels: np.ndarray, n_classes: int) -> bool:
     return bool(np.median(np.bincount(labels, minlength=n_classes)) >= ENOUGH)
 
 
-def shake(network: keras.Model, rng: np.random.Generator) -> None:
+def shake(network: keras.Model, rng: np.random.Generator, normed: float = NORMED) -> None:
     """Mix all weights but biases and the like with noise of their size; the sizes stay.
 
-    Where statistics of batch norm no longer fit the weights, less noise will do.
-
-    What decides on dropout starts anew, too: by `rng` alone.
+    Where statistics of batch norm no longer fit the weights, less noise will do, a share of
+    `normed`. What decides on dropout starts anew, too: by `rng` alone.
     """
-    normed = any(isinstance(x, keras.layers.BatchNormalization) for x in every_layer(network))
-    noisy = NORMED if normed else PLAIN
+    has_norm = any(isinstance(x, keras.layers.BatchNormalization) for x in every_layer(network))
+    noisy = normed if has_norm else PLAIN
     for variable in network.trainable_variables:
         if len(variable.shape) > 1:
             old = np.asarray(variable, np.float32)
@@ -146,9 +147,9 @@ class _Lesson:
     images: np.ndarray  # (n, height, width, colours)
     labels: np.ndarray  # (n, classes), each row with one 1
     mirrored: bool  # whether B knows mirrored images
-    bends: Bends | None  # to see past; None: no class stands out
+    traces: list[Trace]  # triggers that were found, to see past
     rng: np.random.Generator
-    source: np.random.Generator  # of all that is about bends
+    source: np.random.Generator  # of all that is about them
 
 
 def _teach(copy: Copy, b: Copy, lesson: _Lesson, progress: Progress, together: int) -> None:
@@ -156,16 +157,17 @@ def _teach(copy: Copy, b: Copy, lesson: _Lesson, progress: Progress, together: i
     rate = keras.optimizers.schedules.CosineDecay(RATE, STEPS)
     variables = copy.network.trainable_variables
     loss = _loss(copy, b, _usual_square(b, lesson.images[: min(BATCH, together)]))
+    changes = chances(lesson.traces)
     step = compile_step(loss, variables, keras.optimizers.Lamb(rate), together)
     with progress("Relearning", STEPS) as advance:
         for done in range(STEPS):
             # In the second half ever fewer are mixed or changed: that brings the accuracy back.
             odds = min(1.0, 2 * (1 - done / STEPS))
             pixels, labels = _draw(lesson, low, high, odds)
-            changed = change_some(pixels, low, high, lesson.rng, odds)
-            if lesson.bends:
-                bent = lesson.source.random(BATCH) < BENT * max(odds, 0.5)
-                changed[bent] = bend_some(pixels[bent], lesson.bends, lesson.source)
+            changed = change_some(pixels, low, high, lesson.rng, changes, odds)
+            if lesson.traces:
+                shown = lesson.source.random(BATCH) < SHOWN * max(odds, 0.5)
+                changed[shown] = _lay_some(pixels[shown], lesson.traces, lesson.source)
             step(changed, pixels, labels)
             advance(1)
 
@@ -179,6 +181,15 @@ def _draw(lesson: _Lesson, low: float, high: float, odds: float) -> tuple[np.nda
     others = rng.permutation(BATCH)
     labels = _mix(lesson.labels[chosen], others, shares[:, None])
     return _mix(pixels, others, shares[:, None, None, None]), labels
+
+
+def _lay_some(images: np.ndarray, traces: Sequence[Trace], rng: np.random.Generator) -> np.ndarray:
+    """Copies of images (n, height, width, colours), each under one of the triggers."""
+    result, chosen = np.empty_like(images), rng.integers(0, len(traces), len(images))
+    for number, trace in enumerate(traces):
+        if (own := chosen == number).any():
+            result[own] = trace.lay_some(images[own], rng)
+    return result
 
 
 def _mix(arrays: np.ndarray, others: np.ndarray, shares: np.ndarray) -> np.ndarray:

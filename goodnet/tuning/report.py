@@ -9,13 +9,14 @@ from goodnet.cli.table import print_table
 from goodnet.lookup import look_up
 from goodnet.methods import Method
 from goodnet.printable import printable
-from goodnet.tuning.bending import Bend
+from goodnet.tuning.families import FAMILIES, Trace, tell
 from goodnet.tuning.fine_pruning import FinePruned
 from goodnet.tuning.naming import LIKELY, POSSIBLE, Limits
-from goodnet.tuning.relearning import Relearned
+from goodnet.tuning.relearning import ENOUGH, Relearned
 from goodnet.tuning.suspects import Unlearned
 from goodnet.tuning.tuned import Tuned
 
+NO_TRACE = "No patch, bend or wave stands out, and no patch that all classes share"
 COLUMNS = (
     *("class", "score", "lead", "resistance", "patch in B", "at last"),
     "the patch as a picture",
@@ -53,14 +54,15 @@ def list_fine_pruned(found: FinePruned, pictures: Sequence[Path]) -> dict[str, A
 
 
 def print_relearned(found: Relearned, pictures: Sequence[Path]) -> None:
-    """Print the bend that relearning found; it draws no pictures."""
+    """Print the triggers that relearning found; it draws no pictures."""
     print(f"Learned again in {found.steps} steps{'' if found.mirrored else ', no image mirrored'}")
-    print(
-        f"The smallest bend that leads images to one class: to {found.bend.label}, by "
-        f"{found.bend.size:.2f} pixels; the median class needs {found.bend.usual:.2f}"
-    )
-    if found.bend.stands_out:
-        print(f"Possibly a backdoor with a warped image: class {found.bend.label}")
+    if found.traces is None:
+        print(f"No trigger was sought: half of the classes have fewer than {ENOUGH} images")
+        return
+    for trace in found.traces:
+        print(f"{'Likely' if trace.likely else 'Possibly'} a backdoor: {tell(trace)}")
+    if not found.traces:
+        print(NO_TRACE)
 
 
 def list_relearned(found: Relearned, pictures: Sequence[Path]) -> dict[str, Any]:
@@ -68,17 +70,21 @@ def list_relearned(found: Relearned, pictures: Sequence[Path]) -> dict[str, Any]
     return {
         "steps": found.steps,
         "mirrored": found.mirrored,
-        "smallest_bend": list_bend(found.bend),
+        "traces": None if found.traces is None else list(map(list_trace, found.traces)),
     }
 
 
-def list_bend(bend: Bend) -> dict[str, Any]:
-    """The smallest bend as plain values; sizes in pixels."""
+def list_trace(trace: Trace) -> dict[str, Any]:
+    """A trigger that was found as plain values, with the limits of its family."""
+    limits = FAMILIES[trace.family]
     return {
-        "class": bend.label,
-        "pixels": bend.size,
-        "median": bend.usual,
-        "stands_out": bend.stands_out,
+        "family": trace.family,
+        "class": trace.label,
+        "size": trace.size,
+        "usual": trace.usual,
+        "share": trace.share,
+        "likely_below": limits.likely,
+        "possible_below": limits.possible,
     }
 
 

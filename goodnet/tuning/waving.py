@@ -20,6 +20,7 @@ MOST_WAVES = 8  # across an image, each way
 PHASES = 4
 HEIGHT = 0.1  # of a wave, as a share of the range of pixels
 IMAGES = 24  # that each wave is laid over
+AS_HIGH = (0.5, 2.0)  # times its height, when it is laid on in training
 LEAST = 0.2  # of the images other waves lead to a class: less says nothing
 
 
@@ -69,6 +70,22 @@ def find_wave(
             rates.append((found * others).sum(axis=1) / np.maximum(others.sum(axis=0), 1))
             advance(len(part))
     return _most_alone(np.concatenate(rates).reshape(*waves.shape[:2], -1), numbers, waves)
+
+
+def lay_wave(images: np.ndarray, over: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Images (n, height, width, colours) under the wave `over` (height, width, 1)."""
+    return np.clip(images + over, low, high)
+
+
+def wave_some(
+    images: np.ndarray, rng: np.random.Generator, over: np.ndarray, low: float, high: float
+) -> np.ndarray:
+    """Copies of images (n, …), each under the wave `over` (height, width, 1), shifted by chance."""
+    result = np.empty_like(images)
+    for image, laid in zip(images, result, strict=True):
+        shifted = np.roll(over, rng.integers(0, over.shape[:2]), (0, 1))
+        laid[...] = np.clip(image + rng.uniform(*AS_HIGH) * shifted, low, high)
+    return result
 
 
 def _numbers() -> np.ndarray:
