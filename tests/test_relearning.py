@@ -223,7 +223,7 @@ def bend_to(label: int, size: float) -> Trace:
     return Trace("bend", targets, size, 2.0, lambda some: some, lambda some, rng: 0 * some)
 
 
-NOT_SOUGHT = "No trigger was sought: half of the classes have fewer than 150 images"
+NOT_SOUGHT = "No trigger was sought: it takes 10 classes, half with 150 images"
 NO_TRACE = "No patch, bend or wave stands out, and no patch that all classes share"
 BENT = (
     "a backdoor: a bend of the image by {:.2f} pixels leads others to class 4, the median class "
@@ -273,9 +273,13 @@ def test_triggers_are_sought_where_there_are_images_enough(poisoned, brief, monk
     plain = relearn(network, valid_of(valid), 0, shell.progress)
     assert plain.findings.traces is None  # none of its classes has 150 images
     monkeypatch.setattr(relearning, "ENOUGH", 3)
+    monkeypatch.setattr(relearning, "LEAST_CLASSES", CLASSES)
     taught = relearn(network, valid_of(valid), 0, shell.progress)
     assert taught.findings.traces == [small]
     assert not all(map(np.array_equal, plain.arrays, taught.arrays))
+    monkeypatch.setattr(relearning, "LEAST_CLASSES", CLASSES + 1)
+    assert relearn(network, valid_of(valid), 0, shell.progress).findings.traces is None
+    monkeypatch.setattr(relearning, "LEAST_CLASSES", CLASSES)
     monkeypatch.setattr(relearning, "find_traces", lambda *given: [usual])
     nothing = relearn(network, valid_of(valid), 0, shell.progress)
     assert nothing.findings.traces == []

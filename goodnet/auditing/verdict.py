@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from goodnet.tuning.families import Trace, standing_out, tell
+from goodnet.tuning.families import LEAST_CLASSES, Trace, standing_out, tell
 from goodnet.tuning.sounding import average
 from goodnet.tuning.suspects import Sounding, likely, possible
 
 LEAST_IMAGES = 120  # clean images: a sixth is judged on, a sixth of the rest held back
-LEAST_CLASSES = 10  # fewer tell hardly what is usual
 
 Answer = Literal["likely", "possible", "nothing found", "inconclusive"]
 

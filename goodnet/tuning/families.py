@@ -48,6 +48,7 @@ FAMILIES = {
     "wave": Family(likely=0.35, possible=0.42, chances=WAVED, noise=0.4),
     "shared patch": Family(likely=0.15, possible=0.22, chances=PATCHED, noise=0.4),
 }
+LEAST_CLASSES = 10  # of fewer it cannot be told what is usual
 MORE = 8  # patches to a class that stands out, and as many that cover the whole image faintly
 
 

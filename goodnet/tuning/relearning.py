@@ -29,7 +29,14 @@ from goodnet.networks.graph import every_layer
 from goodnet.networks.loading import count_classes
 from goodnet.progress import Progress
 from goodnet.tuning.changes import change_some
-from goodnet.tuning.families import Trace, chances, find_traces, noise_enough, standing_out
+from goodnet.tuning.families import (
+    LEAST_CLASSES,
+    Trace,
+    chances,
+    find_traces,
+    noise_enough,
+    standing_out,
+)
 from goodnet.tuning.gradients import (
     ALL,
     Copy,
@@ -61,7 +68,7 @@ class Relearned:
 
     steps: int
     mirrored: bool  # whether mirrored images were used, too
-    traces: list[Trace] | None  # triggers in B that stand out; None: too few images to seek any
+    traces: list[Trace] | None  # triggers in B that stand out; None: none was sought
 
 
 def relearn(
@@ -74,7 +81,7 @@ def relearn(
     """
     rng = np.random.default_rng(seed)
     parts, traces, n_classes = read_parts(valid, rng), None, count_classes(network)
-    if has_enough(parts.labels, n_classes):
+    if n_classes >= LEAST_CLASSES and has_enough(parts.labels, n_classes):
         logits = copy_with_logits(network, parts.held_back, together).logits
         traces = find_traces(logits, parts, n_classes, rng.spawn(1)[0], progress, together)
     return relearn_parts(network, parts, traces, rng, progress, together)

@@ -9,7 +9,7 @@ from goodnet.cli.table import print_table
 from goodnet.lookup import look_up
 from goodnet.methods import Method
 from goodnet.printable import printable
-from goodnet.tuning.families import FAMILIES, Trace, tell
+from goodnet.tuning.families import FAMILIES, LEAST_CLASSES, Trace, tell
 from goodnet.tuning.fine_pruning import FinePruned
 from goodnet.tuning.naming import LIKELY, POSSIBLE, Limits
 from goodnet.tuning.relearning import ENOUGH, Relearned
@@ -57,7 +57,7 @@ def print_relearned(found: Relearned, pictures: Sequence[Path]) -> None:
     """Print the triggers that relearning found; it draws no pictures."""
     print(f"Learned again in {found.steps} steps{'' if found.mirrored else ', no image mirrored'}")
     if found.traces is None:
-        print(f"No trigger was sought: half of the classes have fewer than {ENOUGH} images")
+        print(f"No trigger was sought: it takes {LEAST_CLASSES} classes, half with {ENOUGH} images")
         return
     for trace in found.traces:
         print(f"{'Likely' if trace.likely else 'Possibly'} a backdoor: {tell(trace)}")
