@@ -158,6 +158,22 @@ def test_all_families_are_sought_and_say_what_they_lay_on(monkeypatch):
     assert (answers == (labels + 1) % CLASSES).mean() > 0.25
 
 
+def test_no_more_images_than_fit_are_answered_together():
+    images, labels = pictures(100)
+    sizes = []
+
+    def logits(pixels):
+        sizes.append(len(pixels))
+        return with_wave(pixels)
+
+    for together in (1 << 30, 30):
+        sizes.clear()
+        rng = np.random.default_rng(0)
+        found = find_wave(logits, images, labels, CLASSES, rng, no_progress, together)
+        assert found.label == 2 and found.share < 0.4
+        assert max(sizes) == 30 if together == 30 else max(sizes) > waving.IMAGES
+
+
 def test_a_patch_for_all_classes_is_sought_only_where_none_stands_out(monkeypatch):
     images, labels = pictures(60)
     rng = np.random.default_rng(0)

@@ -19,7 +19,7 @@ from goodnet.tuning.searching import PIXELS
 MOST_WAVES = 8  # across an image, each way
 PHASES = 4
 HEIGHT = 0.1  # of a wave, as a share of the range of pixels
-IMAGES = 24  # that each wave is laid over
+IMAGES = 72  # that each wave is laid over, at most
 AS_HIGH = (0.5, 2.0)  # times its height, when it is laid on in training
 LEAST = 0.2  # of the images other waves lead to a class: less says nothing
 
@@ -52,7 +52,7 @@ def find_wave(
 
     together: how many images are answered at one time.
     """
-    chosen = rng.permutation(len(images))[:IMAGES]
+    chosen = rng.permutation(len(images))[: min(IMAGES, together)]
     some, own = images[chosen], labels[chosen]
     low, high = float(images.min()), float(images.max())
     numbers = _numbers()
