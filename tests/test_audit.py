@@ -64,6 +64,8 @@ def evidence(*soundings: list[Sighting], **other: object) -> verdict.Evidence:
 
 def trace(family: str, size: float, to: int = 3, usual: float = 1.0) -> Trace:
     targets = np.roll(np.arange(100), -1) if family == "shared patch" else np.full(100, to)
+    if family == "wave":  # by odds, of a wave that leads half of the images
+        size, usual = size / (1 + size), 0.5
     return Trace(family, targets, size, usual, lambda some: some, lambda some, rng: some)
 
 
@@ -119,7 +121,7 @@ def test_of_traces_those_that_stand_out_count():
         # Where triggers were sought family by family, they alone decide.
         (evidence([TARGET], unfinished=[7], traces=[trace("patch", 0.9)]), *NONE),
         (evidence([NOTHING], traces=[trace("patch", 0.45), trace("wave", 0.9)]), "possible", [3]),
-        (evidence([NOTHING], traces=[trace("patch", 0.9), trace("wave", 0.3, 5)]), "likely", [5]),
+        (evidence([NOTHING], traces=[trace("patch", 0.9), trace("wave", 0.2, 5)]), "likely", [5]),
         (
             evidence([NOTHING], traces=[trace("patch", 0.1), trace("bend", 0.5, 5)]),
             "likely",
@@ -332,7 +334,7 @@ def test_a_trigger_that_still_works_speaks_against_the_repair(repaired, stands_o
 
 FAMILY_WORDS = {
     "bend": "to class 3 (a bend of the image by 0.10 pixels leads others to class 3, the median",
-    "wave": "to class 3 (a wave over the image leads 100.0 % of others to class 3, the next best",
+    "wave": "to class 3 (a wave over the image leads 50.0 % of others to class 3, the next best",
     "shared patch": "from class to class (one patch of 10.0 % of the image leads each class to",
 }
 
@@ -355,7 +357,8 @@ def test_a_trigger_of_any_family_is_told_and_tried(case, tmp_path, monkeypatch, 
     check_json(told, "audited")
     assert [each["stands_out"] for each in told["traces"]] == [False, True]
     found = told["traces"][1]
-    assert found["class"] == (None if family == "shared patch" else 3) and found["share"] == 0.1
+    assert found["class"] == (None if family == "shared patch" else 3)
+    assert found["share"] == pytest.approx(0.1)
     # The same by hand: on the images set aside, of classes that the trigger leads elsewhere.
     count, images = found["trigger"]["b"]["count"], found["trigger"]["images"]
     assert f"it works on {count / images * 100:.1f} % of images)" in done.stdout

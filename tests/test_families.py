@@ -158,6 +158,20 @@ def test_all_families_are_sought_and_say_what_they_lay_on(monkeypatch):
     assert (answers == (labels + 1) % CLASSES).mean() > 0.25
 
 
+def test_waves_are_weighed_by_odds():
+    assert waving.odds(0.5) == 1 and waving.odds(0.8) == pytest.approx(4)
+    assert waving.odds(1.0) == waving.odds(0.995) == pytest.approx(99)
+    found = waving.Wave(3, rate=0.9, beside=0.5, over=np.zeros((2, 2, 1)))
+    assert found.share == pytest.approx(1 / 9)
+    trace = families._trace_wave(found, CLASSES, 0, 255)
+    assert trace.share == found.share and trace.likely
+    assert "a wave over the image leads 90.0 % of others to class 3" in families.tell(trace)
+    rates = np.full((len(waving._numbers()), 1, 2), 0.1)
+    rates[10, 0], rates[70, 0] = (0.5, 0.95), (0.12, 0.6)  # class 0 by ratio, class 1 by odds
+    waves = np.zeros((len(rates), 1, 2, 2))
+    assert waving._most_alone(rates, waving._numbers(), waves).label == 1
+
+
 def test_no_more_images_than_fit_are_answered_together():
     images, labels = pictures(100)
     sizes = []

@@ -21,7 +21,7 @@ from goodnet.tuning.patches import gather, join, lay_one, lay_some
 from goodnet.tuning.ranking import Ranking, rank_classes
 from goodnet.tuning.searching import FULL, Search, make_search
 from goodnet.tuning.sharing import SharedPatch, find_shared_patch
-from goodnet.tuning.waving import Wave, find_wave, lay_wave, wave_some
+from goodnet.tuning.waving import Wave, find_wave, lay_wave, odds, wave_some
 
 Lay = Callable[[np.ndarray], np.ndarray]  # images (n, height, width, colours) -> under a trigger
 LaySome = Callable[[np.ndarray, np.random.Generator], np.ndarray]  # each in another form of it
@@ -45,7 +45,7 @@ WAVED: dict[Change, float] = {bend: 0.05, wave: 0.4, blend: 0.05, patch: 0.05}
 FAMILIES = {
     "patch": Family(likely=0.42, possible=0.50, chances=PATCHED, noise=0.4),
     "bend": Family(likely=0.45, possible=0.60, chances=BENT, noise=0.6),
-    "wave": Family(likely=0.35, possible=0.42, chances=WAVED, noise=0.4),
+    "wave": Family(likely=0.25, possible=0.28, chances=WAVED, noise=0.4),
     "shared patch": Family(likely=0.15, possible=0.22, chances=PATCHED, noise=0.4),
 }
 LEAST_CLASSES = 10  # of fewer it cannot be told what is usual
@@ -65,7 +65,9 @@ class Trace:
 
     @property
     def share(self) -> float:
-        """The size as a share of the usual one: the smaller, the more it stands out."""
+        """The size as a share of the usual one, of waves by odds: small ones stand out."""
+        if self.family == "wave":
+            return odds(self.size) / odds(self.usual)
         return self.size / self.usual
 
     @property

@@ -21,6 +21,7 @@ PHASES = 4
 HEIGHT = 0.1  # of a wave, as a share of the range of pixels
 IMAGES = 72  # that each wave is laid over, at most
 AS_HIGH = (0.5, 2.0)  # times its height, when it is laid on in training
+MOST = 0.99  # of the images a wave can be seen to lead
 LEAST = 0.2  # of the images other waves lead to a class: less says nothing
 
 
@@ -35,8 +36,14 @@ class Wave:
 
     @property
     def share(self) -> float:
-        """The second rate as a share of the first."""
-        return self.beside / self.rate
+        """The odds of the second as a share of those of the first."""
+        return odds(self.beside) / odds(self.rate)
+
+
+def odds(rate: float) -> float:
+    """How many images are led for one that is not, of a share of images: at most MOST of them."""
+    most = min(rate, MOST)
+    return most / (1 - most)
 
 
 def find_wave(
@@ -104,7 +111,10 @@ def _draw(numbers: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _most_alone(rates: np.ndarray, numbers: np.ndarray, waves: np.ndarray) -> Wave:
-    """The wave whose second rate is the smallest share of its own; rates (waves, PHASES, classes).
+    """The wave whose share is the smallest; rates (waves, PHASES, classes).
+
+    By odds: where other waves lead half of the images to a class as well, as stripes do to ships,
+    one that leads nine in ten still stands out.
 
     Waves whose numbers differ by one look much alike, so they are no second.
     """
