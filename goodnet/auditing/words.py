@@ -109,7 +109,7 @@ def _explain_families(found: Audit) -> list[str]:
         "none of these stands out, one patch was sought that leads each class to another.",
         "A trigger stands out where it needs much less than is usual in the same network. As a "
         f"share of that, likely is said below the first number, possible below the second: {limits}"
-        ".",
+        ". Of a wave it is the odds of the next best wave, as a share of its own.",
     ]
 
 
