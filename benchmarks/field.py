@@ -64,15 +64,15 @@ def _measured(place: Path, method: str) -> dict:
         repair = _repair_ours if method in OURS else _repair_as_rivals_do
         arrays, cpu_seconds, likely = repair(place, method)
         row = {"network": place.name, "method": method, "cpu_seconds": cpu_seconds}
-        row["likely"] = likely
-        figures.write_text(json.dumps(row | _judged(place, arrays, likely)))
+        judged = {"likely": likely} | _judged(place, arrays, likely)
+        figures.write_text(json.dumps(row | judged))
     return json.loads(figures.read_text())
 
 
 def _repair_ours(place: Path, method: str) -> tuple[list, float, list[int]]:
     """With repair.py, as a user would.
 
-    The network's arrays, the seconds of all cores, and the classes that it calls likely targets.
+    The network's arrays, the seconds of all cores, and the classes that relearn calls likely.
     """
     import keras
 
@@ -81,7 +81,7 @@ def _repair_ours(place: Path, method: str) -> tuple[list, float, list[int]]:
     found = repaired(2, place / "repaired", method, SEED, place / "valid.h5", place / "B.keras")
     network = keras.models.load_model(found["network"], compile=False)
     traces = [each for each in found["traces"] if each["share"] < each["likely_below"]]
-    likely = {each["class"] for each in traces} - {None} | set(found["targets"])
+    likely = {each["class"] for each in traces} - {None}
     return network.get_weights(), found["cpu_seconds"], sorted(likely)
 
 

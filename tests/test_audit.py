@@ -32,7 +32,7 @@ from goodnet.auditing import command, measured, repairing, searching, verdict, w
 from goodnet.auditing.answer import share
 from goodnet.auditing.auditing import Traced
 from goodnet.auditing.card import plain
-from goodnet.auditing.rates import Pair
+from goodnet.auditing.pair import Pair
 from goodnet.auditing.searching import Searched
 from goodnet.auditing.triggers import Trigger, try_patches, try_traces
 from goodnet.cli import shell

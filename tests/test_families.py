@@ -159,8 +159,9 @@ def test_all_families_are_sought_and_say_what_they_lay_on(monkeypatch):
 
 
 def test_waves_are_weighed_by_odds():
-    assert waving.odds(0.5) == 1 and waving.odds(0.8) == pytest.approx(4)
-    assert waving.odds(1.0) == waving.odds(0.995) == pytest.approx(99)
+    assert waving.compare_odds(0.8, 0.5) == pytest.approx(4)
+    assert waving.compare_odds(1.0, 0.5) == waving.compare_odds(0.995, 0.5) == pytest.approx(99)
+    assert waving.compare_odds(0.5, 1.0) == pytest.approx(1 / 99)
     found = waving.Wave(3, rate=0.9, beside=0.5, over=np.zeros((2, 2, 1)))
     assert found.share == pytest.approx(1 / 9)
     trace = families._trace_wave(found, CLASSES, 0, 255)

@@ -18,7 +18,8 @@ import numpy as np
 
 from goodnet.auditing.aside import Aside, set_aside
 from goodnet.auditing.measured import tell_measured
-from goodnet.auditing.rates import Answered, Measure, Pair, judge_sets
+from goodnet.auditing.pair import Pair
+from goodnet.auditing.rates import Answered, Measure, judge_sets
 from goodnet.auditing.repairing import Repair, Sizes, repair
 from goodnet.auditing.searching import search
 from goodnet.auditing.triggers import Trigger, try_patches, try_traces

@@ -5,34 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import keras
 import numpy as np
 
+from goodnet.auditing.pair import Pair
 from goodnet.dataset import ImageSet
 from goodnet.metrics import hits, rejections
 from goodnet.networks.answers import classify
-from goodnet.networks.goodnet import goodnet_labels, goodnet_network
 from goodnet.networks.loading import count_classes
 from goodnet.progress import Advance
 
 NETWORKS = ("b", "repaired", "goodnet")
-
-
-@dataclass(frozen=True)
-class Pair:
-    """B and its repaired copy B', and the classes at which their goodnet G is aimed, if at any."""
-
-    b: keras.Model
-    repaired: keras.Model
-    targets: list[int] | None
-
-    def ask_goodnet(self, b: np.ndarray, repaired: np.ndarray) -> np.ndarray:
-        """G's answers (n,), from those of B and B'."""
-        return goodnet_labels(b, repaired, count_classes(self.b), self.targets)
-
-    def build_goodnet(self) -> keras.Model:
-        """G as a network of its own."""
-        return goodnet_network(self.b, self.repaired, self.targets)
 
 
 @dataclass(frozen=True)
@@ -64,8 +46,8 @@ def judge_sets(
 ) -> list[Measure]:
     """What B, B' and G are worth on the unseen clean images, and on each set of `tests`.
 
-    tests: `clean_test` and `backdoored`, whose labels are the attacker's targets,
-    as far as they are there.
+    tests: `clean_test` and `backdoored`, whose labels are the attacker's targets, as far as they
+    are there.
     """
     unseen, labels = clean.unseen, clean.images.labels
     repaired = classify([pair.repaired], clean.images, batch_size, advance)[0]

@@ -9,7 +9,7 @@ from functools import partial
 import keras
 import numpy as np
 
-from goodnet.auditing.rates import Pair
+from goodnet.auditing.pair import Pair
 from goodnet.networks.answers import compute
 from goodnet.networks.loading import count_classes
 from goodnet.progress import Advance

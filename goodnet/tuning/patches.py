@@ -52,13 +52,9 @@ def join(parts: Sequence[Patches]) -> Patches:
     )
 
 
-def gather(*patches: Patch) -> Patches:
-    """Patches in arrays, for no class in particular."""
-    return Patches(
-        np.full(len(patches), -1),
-        np.stack([each.mask for each in patches]),
-        np.stack([each.pattern for each in patches]),
-    )
+def as_patches(patch: Patch) -> Patches:
+    """One patch in arrays, for no class in particular."""
+    return Patches(np.array([-1]), patch.mask[np.newaxis], patch.pattern[np.newaxis])
 
 
 def lay_over(images: np.ndarray, patches: Patches) -> np.ndarray:

@@ -36,14 +36,14 @@ class Wave:
 
     @property
     def share(self) -> float:
-        """The odds of the second as a share of those of the first."""
-        return odds(self.beside) / odds(self.rate)
+        """How the second rate compares with the first."""
+        return compare_odds(self.beside, self.rate)
 
 
-def odds(rate: float) -> float:
-    """How many images are led for one that is not, of a share of images: at most MOST of them."""
-    most = min(rate, MOST)
-    return most / (1 - most)
+def compare_odds(rate: float, other: float) -> float:
+    """The odds of a rate as a share of another's: images that are led for one that is not."""
+    one, two = min(rate, MOST), min(other, MOST)
+    return one / (1 - one) / (two / (1 - two))
 
 
 def find_wave(
