@@ -2,6 +2,7 @@
 
 import ast
 import io
+import gc
 import json
 import os
 import pickle
@@ -477,6 +478,19 @@ def test_what_a_notebook_told_keras_is_told_otherwise():
     assert keras.config.image_data_format() == "channels_last"
     assert keras.config.max_steps_per_epoch() is None
     assert dict(os.environ) == before | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_what_a_process_wants_of_its_garbage_stands(wanted):
+    """Nothing is frozen where the process is not ours alone, as here."""
+    frozen, collects = gc.get_freeze_count(), gc.isenabled()
+    (gc.enable if wanted else gc.disable)()
+    try:
+        shell.import_keras()
+        assert gc.isenabled() == wanted
+        assert gc.get_freeze_count() == frozen
+    finally:
+        (gc.enable if collects else gc.disable)()
 
 
 LIKE_PERCENT_RUN = """
