@@ -21,13 +21,13 @@ import argparse
 from pathlib import Path
 
 from goodnet.cli import defaults, options, shell
-from goodnet.cli.findings import FAIL_ON, add_fail_option
+from goodnet.cli.findings import FAIL_ON, add_finding_options
 from goodnet.cli.session import session
 from goodnet.cli.settings import asked_for
 from goodnet.fleet.options import add_fleet_options, are_many, refuse_too_few
 from goodnet.lab import audit_files
 
-NOT_FOR_VETTING = ("lab", "out", "clean_test", "backdoored", "jobs", "scheduler")
+NOT_FOR_VETTING = ("lab", "out", "clean_test", "backdoored", "jobs", "scheduler", "sarif")
 
 
 def arguments() -> argparse.Namespace:
@@ -35,7 +35,7 @@ def arguments() -> argparse.Namespace:
     options.add_paths(parser, "CLEAN MODEL ...")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: the network's folder")
     options.add_seed_option(parser, "another seed, other searches")
-    add_fail_option(parser)
+    add_finding_options(parser)
     parser.add_argument("--clean-test", type=Path, metavar="FILE", help="judge on it as well")
     parser.add_argument("--backdoored", type=Path, metavar="FILE", help="judge on it as well")
     parser.add_argument(
@@ -73,12 +73,14 @@ def main() -> int:
     read = [*inputs, *options.listed_classes(args)]
     shell.check_outputs(made.all, made.network.parent, [], read)
     shell.check_json(args.json, read, made.all)
+    shell.check_json(args.sarif, read, [*made.all, *map(Path, filter(None, [args.json]))])
     asked = asked_for(args, "seed", "fail_on")
     shell.notice("Step 1 of 5: looking through the files")
     with session(inputs, [model], image_sets, args.json, True, True, asked) as now:
         from goodnet.auditing.command import AuditOptions, audit_and_save
 
-        wanted = AuditOptions(clean, model, args.clean_test, args.backdoored, args.scale, args.seed)
+        sets = (clean, model, args.clean_test, args.backdoored)
+        wanted = AuditOptions(*sets, args.scale, args.seed, args.sarif)
         answer = audit_and_save(now, wanted, options.limits(args), made)
     return int(answer in FAIL_ON[args.fail_on])
 

@@ -1,5 +1,6 @@
 """How much memory a run may use, and how many images at a time fit into it."""
 
+import ctypes
 import os
 import re
 from contextlib import suppress
@@ -51,6 +52,12 @@ def say_bytes(size: int) -> str:
     """A size as `parse_memory` takes it, rounded up."""
     shift, unit = (30, "G") if size > 10 << 30 else (20, "M")
     return f"{-(-size >> shift)}{unit}"
+
+
+def give_back() -> None:
+    """Let the system have what is free of our memory; the C library of Linux else keeps much."""
+    with suppress(AttributeError, OSError, TypeError):  # other systems have no such call
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def images_at_once(bytes_each: int, limits: Limits) -> int:

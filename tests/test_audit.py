@@ -91,18 +91,34 @@ def test_a_class_that_the_means_name_is_unlearned_whatever_one_search_says(monke
     assert not any(likely(each) + possible(each) for each in soundings)
     assert verdict.stand_out([*soundings, []]) == ([], [7])
     parts = divide(np.zeros((6, 2, 2, 1)), np.zeros(6, int), np.random.default_rng(0))
-    named = Searched(soundings, None).named
+    named = Searched(soundings, None, parts).named
     sizes = repairing.Sizes(32, 8)
     rng = np.random.default_rng(0)
     repairing.repair(tiny_network(), parts, rng, named, None, sizes, SILENT, HASTY)
     assert given == [{7}]
 
 
+def test_images_are_divided_where_they_are():
+    """A second copy of large images may not fit."""
+    images, labels = np.arange(50.0).reshape(25, 2), np.arange(25)
+    before = images.copy()
+    for seed in range(3):
+        order = np.random.default_rng(seed).permutation(25)
+        before = before[order]
+        parts = divide(images, labels, np.random.default_rng(seed))
+        assert np.array_equal(np.concatenate([parts.held_back, parts.images]), before)
+        assert np.array_equal(np.concatenate([parts.held_back_labels, parts.labels]), labels)
+        assert (images[:, 0] == 2 * labels).all()
+        assert np.shares_memory(parts.images, images)
+        assert len(parts.held_back) == 4
+
+
 def test_of_traces_those_that_stand_out_count():
     shared, small = trace("shared patch", 0.01), trace("patch", 0.45, 8)
+    parts = divide(np.zeros((6, 2, 2, 1)), np.zeros(6, int), np.random.default_rng(0))
     assert standing_out([trace("bend", 0.7), shared]) == [shared]
-    assert Searched([], [small, trace("bend", 0.7, 3)]).named == {8}
-    assert Searched([], [shared]).named == set()
+    assert Searched([], [small, trace("bend", 0.7, 3)], parts).named == {8}
+    assert Searched([], [shared], parts).named == set()
     assert (small.likely, small.possible, shared.likely) == (False, True, True)
 
 
@@ -253,6 +269,12 @@ def test_what_it_says_of_the_networks_is_what_keras_says(case, audited):
         assert [found[x]["count"] for x in ("b", "repaired", "goodnet")] == counts
         rejected = told["measures"][f"{name.rpartition('_')[0]}_rejected"]["goodnet"]["count"]
         assert rejected == int((answers[2] == CLASSES).sum())
+    with h5py.File(case / "test.h5") as images:  # the backdoored ones were made of these
+        true = images["label"][:30]
+    others, robust = true != 3, told["measures"]["backdoored_robust"]
+    counts = [int((each == true)[others].sum()) for each in answers]
+    assert [robust[x]["count"] for x in ("b", "repaired", "goodnet")] == counts
+    assert robust["images"] == others.sum() and 0 < counts[0]
     assert told["images"] == {"worked_on": 125, "judged_on": 25}
     assert told["measures"]["clean_accuracy"]["b"]["count"] == 25  # its own answers
     right, kept = told["measures"]["clean_accuracy"], told["measures"]["clean_as_b"]
@@ -412,7 +434,7 @@ def test_backdoored_images_and_a_test_file_decide_nothing(case, audited, tmp_pat
         assert told[name] == alone[name]
     assert {name for name in told["measures"] if name not in alone["measures"]} == {
         *("clean_test_accuracy", "clean_test_rejected"),
-        *("backdoored_targets", "backdoored_rejected"),
+        *("backdoored_targets", "backdoored_rejected", "backdoored_robust"),
     }
 
 
@@ -481,6 +503,9 @@ def test_the_card_takes_no_name_for_markdown():
         (("a", "b", "--fail-on", "all"), "--fail-on"),
         (("--vet-only", "a", "--out", "x"), "argument --out: not for --vet-only"),
         (("--vet-only", "a", "--jobs", "2"), "argument --jobs: not for --vet-only"),
+        (("--vet-only", "a", "--sarif", "x"), "argument --sarif: not for --vet-only"),
+        (("a", "b", "c", "--sarif", "x"), "argument --sarif: for one network; of many, audits.csv"),
+        (("a", "b", "--sarif", "-"), "argument --sarif: stdout has the answer; name a file"),
     ],
 )
 def test_bad_arguments_get_one_line_and_status_2(arguments, says):
@@ -625,7 +650,7 @@ def test_three_seeds_name_no_class_where_there_is_no_backdoor():
     named = []
     for seed in range(3):
         sources = np.random.default_rng(seed).spawn(3)
-        parts = [divide(images.astype(np.float32), labels, rng) for rng in sources]
+        parts = [divide(images.astype(np.float32), labels.copy(), rng) for rng in sources]
         soundings = [
             sound(network, part, rng, no_progress) for part, rng in zip(parts, sources, strict=True)
         ]

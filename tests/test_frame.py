@@ -1,8 +1,8 @@
 """The frame around every script: Ctrl-C, faults in one line, names, foreign files, settings."""
 
 import ast
-import io
 import gc
+import io
 import json
 import os
 import pickle

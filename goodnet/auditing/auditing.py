@@ -27,6 +27,7 @@ from goodnet.auditing.verdict import Evidence, Verdict, decide
 from goodnet.cli import shell
 from goodnet.dataset import ImageSet
 from goodnet.errors import Unusable
+from goodnet.memory import give_back
 from goodnet.metrics import percent
 from goodnet.networks.answers import classify
 from goodnet.networks.graph import copy_network
@@ -35,7 +36,6 @@ from goodnet.networks.pixel_hint import hint_at_pixels
 from goodnet.progress import Reporter
 from goodnet.tuning.families import Trace
 from goodnet.tuning.gradients import check_backend
-from goodnet.tuning.images import divide
 from goodnet.tuning.schedule import USUAL, Schedule
 from goodnet.tuning.sounding import average
 from goodnet.tuning.suspects import Sounding, Unlearned, sighted
@@ -114,12 +114,10 @@ def audit(
     labels, n_classes = sets.clean.labels, count_classes(b.model)
     _step(3, "looking for triggers, and for classes to which one leads any image")
     with _about(b.path):
-        parts = divide(aside.images, aside.labels, sources[-1])
-        searched = search(b.model, aside, parts, sources[1:-1], size, reporter, schedule)
+        searched = search(b.model, aside, sources[1:], size, reporter, schedule)
         _step(4, "repairing B")
-        made = repair(
-            b.model, parts, sources[-1], searched.named, searched.traces, size, reporter, schedule
-        )
+        found = (searched.parts, sources[-1], searched.named, searched.traces)
+        made = repair(b.model, *found, size, reporter, schedule)
     tuned = made.tuned
     soundings = [*searched.soundings, sighted(tuned.findings.suspects)]
     _step(5, f"judging the repair on {int(aside.unseen.sum())} images set aside")
@@ -195,6 +193,7 @@ def _about(path: Path) -> Iterator[None]:
 
 
 def _step(number: int, what: str) -> None:
+    give_back()  # what the step before has left
     shell.notice(f"Step {number} of {STEPS}: {what}")
 
 

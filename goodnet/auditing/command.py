@@ -12,7 +12,9 @@ from goodnet.auditing.audit_json import list_audit
 from goodnet.auditing.auditing import ImageSets, audit
 from goodnet.auditing.files import write_audit
 from goodnet.auditing.repairing import Sizes
+from goodnet.auditing.sarif import list_sarif
 from goodnet.auditing.verdict import Answer
+from goodnet.cli import shell
 from goodnet.cli.session import Session
 from goodnet.cli.values import remark_on_values
 from goodnet.dataset import open_backdoored, open_clean
@@ -35,6 +37,7 @@ class AuditOptions:
     backdoored: Path | None
     scale: Scaling | Range  # of the pixels of all images
     seed: int
+    sarif: str | None  # where the verdict goes for code-scanning services
 
 
 def audit_and_save(now: Session, asked: AuditOptions, limits: Limits, made: AuditFiles) -> Answer:
@@ -62,6 +65,8 @@ def audit_and_save(now: Session, asked: AuditOptions, limits: Limits, made: Audi
     results = list_audit(found, made, asked.network, command)
     document = now.document(results)
     write_audit(found, lines, b, made, document)
+    if asked.sarif:
+        shell.write_json(list_sarif(found, document), asked.sarif)
     now.lap("writing")
     if now.prints:
         print(*lines, sep="\n")

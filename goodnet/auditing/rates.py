@@ -9,7 +9,8 @@ import numpy as np
 
 from goodnet.auditing.pair import Pair
 from goodnet.dataset import ImageSet
-from goodnet.metrics import hits, rejections
+from goodnet.judging.robust import true_classes
+from goodnet.metrics import count_robust, hits, rejections
 from goodnet.networks.answers import classify
 from goodnet.networks.loading import count_classes
 from goodnet.progress import Advance
@@ -47,7 +48,8 @@ def judge_sets(
     """What B, B' and G are worth on the unseen clean images, and on each set of `tests`.
 
     tests: `clean_test` and `backdoored`, whose labels are the attacker's targets, as far as they
-    are there.
+    are there. Where the backdoored images were made of the clean ones of `tests`, it is counted as
+    well how many are given their true class.
     """
     unseen, labels = clean.unseen, clean.images.labels
     repaired = classify([pair.repaired], clean.images, batch_size, advance)[0]
@@ -55,6 +57,9 @@ def judge_sets(
     for name, images in tests.items():
         b, repaired = classify([pair.b, pair.repaired], images, batch_size, advance)
         measures += _measures(name, pair, b, repaired, images.labels)
+        if name == "backdoored" and "clean_test" in tests:
+            true = true_classes(tests["clean_test"], images)
+            measures += [] if true is None else _robust(pair, b, repaired, true, images.labels)
     return measures
 
 
@@ -74,3 +79,13 @@ def _measures(
         kept = [int((answers == b).sum()) for answers in (b, repaired, goodnet)]
         found.insert(1, Measure("clean_as_b", count, *kept))
     return found
+
+
+def _robust(
+    pair: Pair, b: np.ndarray, repaired: np.ndarray, true: np.ndarray, targets: np.ndarray
+) -> list[Measure]:
+    """How many backdoored images of other classes than the target are given their own. All (n,)."""
+    asked = (b, repaired, pair.ask_goodnet(b, repaired))
+    found = [count_robust(answers, true, targets) for answers in asked]
+    right = [each.right for each in found if each]
+    return [Measure("backdoored_robust", found[0].images, *right)] if found[0] else []

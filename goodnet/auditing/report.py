@@ -38,6 +38,7 @@ MEASURES = {  # what a row of the table of networks is called
     "clean_test_rejected": "Clean test file, rejected\u00a0↓",
     "backdoored_targets": "Backdoored file, given the attacker's target\u00a0↓",
     "backdoored_rejected": "Backdoored file, rejected\u00a0↑",
+    "backdoored_robust": "The same, of other classes: given their true class (RA)\u00a0↑",
 }
 
 

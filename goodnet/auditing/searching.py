@@ -14,6 +14,7 @@ import numpy as np
 from goodnet.auditing.aside import Aside
 from goodnet.auditing.repairing import Sizes
 from goodnet.cli import shell
+from goodnet.memory import give_back
 from goodnet.networks.loading import count_classes
 from goodnet.progress import Reporter
 from goodnet.tuning.families import Trace, find_traces, standing_out
@@ -31,6 +32,7 @@ class Searched:
 
     soundings: list[Sounding]
     traces: list[Trace] | None
+    parts: Parts  # to repair with
 
     @property
     def named(self) -> set[int]:
@@ -44,23 +46,28 @@ class Searched:
 def search(
     network: keras.Model,
     aside: Aside,
-    parts: Parts,
     sources: list[np.random.Generator],
     size: Sizes,
     reporter: Reporter,
     schedule: Schedule,
 ) -> Searched:
-    """Look for triggers: family by family where each class has images enough."""
+    """Look for triggers: family by family where each class has images enough.
+
+    sources: one for each search, the last for the images of the repair.
+    """
     progress, n_classes = reporter.progress, count_classes(network)
+    parts = divide(aside.images, aside.labels, sources[-1])
     if has_enough(parts.labels, n_classes):
         logits = copy_with_logits(network, parts.held_back, size.together).logits
         found = find_traces(logits, parts, n_classes, sources[0], progress, size.together)
         reporter.lap("searching")
-        return Searched([], found)
+        return Searched([], found, parts)
     soundings = []
-    for number, rng in enumerate(sources, 1):
-        shell.notice(f"Search {number} of {len(sources)}")
+    for number, rng in enumerate(sources[:-1], 1):
+        give_back()
+        shell.notice(f"Search {number} of {len(sources) - 1}")
         own = divide(aside.images, aside.labels, rng)
         soundings.append(sound(network, own, rng, progress, schedule, size.together))
     reporter.lap("searching")
-    return Searched(soundings, None)
+    # Each search has brought the images into an order of its own.
+    return Searched(soundings, None, divide(aside.images, aside.labels, sources[-1]))

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from goodnet.cli.foreign import PLAIN_FOLDER, describe_folder
-from goodnet.cli.options import positive_int
+from goodnet.cli.options import positive_int, refuse_given
 from goodnet.errors import Unusable
 
 
@@ -26,11 +26,14 @@ def is_folder_of_networks(path: Path) -> bool:
 
 
 def are_many(args: argparse.Namespace) -> bool:
-    """Whether a table is wanted, a row for each network."""
+    """Whether a table is wanted, a row for each network. Raises Unusable with --sarif then."""
     models = args.paths[1:]
-    return bool(
+    many = bool(
         args.jobs or args.scheduler or len(models) > 1 or any(map(is_folder_of_networks, models))
     )
+    if many:
+        refuse_given(args, ("sarif",), "for one network; of many, audits.csv and --json tell all")
+    return many
 
 
 def refuse_too_few(args: argparse.Namespace) -> None:

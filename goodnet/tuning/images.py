@@ -46,9 +46,26 @@ def read_parts(valid: ImageSet, rng: np.random.Generator) -> Parts:
 
 
 def divide(images: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> Parts:
-    """The same of images (n, height, width, colours) with labels (n,) that are read already."""
+    """The same of images (n, height, width, colours) with labels (n,) that are read already.
+
+    Both get another order in place, and so do earlier parts of them: large images fit once.
+    """
     order = rng.permutation(len(images))
-    return _cut(images[order], labels[order])
+    for values in (images, labels):
+        _bring_into(order, values)
+    return _cut(images, labels)
+
+
+def _bring_into(order: np.ndarray, values: np.ndarray) -> None:
+    """Make `values` (n, …) what values[order] is, one at a time: each goes where the last was."""
+    done = np.zeros(len(order), bool)
+    for start in range(len(order)):
+        place, first = start, values[start].copy()
+        while not done[place]:
+            done[place] = True
+            source = int(order[place])
+            values[place] = first if source == start else values[source]
+            place = source
 
 
 def _cut(images: np.ndarray, labels: np.ndarray) -> Parts:
