@@ -31,6 +31,7 @@ from goodnet.errors import Unusable  # noqa: E402
 from goodnet.lab import find_lab  # noqa: E402
 
 VALIDATION_IMAGES, TEST_IMAGES = 11_547, 12_830  # the course's
+FILES = ("valid.h5", "test.h5", "bd_test.h5")
 SCRIPTS = ("repair.py", "eval.py", "Geval.py", "plot.py", "practice.py")
 
 
@@ -88,15 +89,12 @@ def run(command: Sequence[object], status: int = 0) -> Run:
 
 
 def make_files(args: argparse.Namespace, folder: Path, times: int) -> list[Path]:
-    """The three image files, `times` as many images as the course's, and a repaired network."""
+    """The three image files, `times` as many images as the course's, and the repaired networks."""
     folder.mkdir()
     counts = [times * (args.images or count) for count in (VALIDATION_IMAGES, TEST_IMAGES)]
     shell.notice(f"Making the files: {counts[0]} validation images, twice {counts[1]} test images")
     run([ROOT / "benchmarks/lab_files.py", folder, args.model, args.lab or "", *counts])
-    return [
-        folder / name
-        for name in ("valid.h5", "test.h5", "bd_test.h5", f"repaired{args.model.suffix}")
-    ]
+    return [*(folder / name for name in FILES), *sorted(folder.glob("repaired_*"))]
 
 
 def commands(args: argparse.Namespace, folder: Path) -> dict[str, tuple[list[object], int]]:
@@ -108,17 +106,22 @@ def commands(args: argparse.Namespace, folder: Path) -> dict[str, tuple[list[obj
         tests = ("--clean-test", clean, "--backdoored-test", backdoored)
         return [ROOT / "repair.py", valid, args.model, *tests, "--out", out], 0
 
-    *files, repaired = make_files(args, folder / "files", args.times)
+    made = make_files(args, folder / "files", args.times)
+    files, repaired = made[: len(FILES)], made[len(FILES) :]
     found = {
         "plain pass": ([contenders, "plain_pass", args.model, *files], 0),
         "sweep": ([contenders, "sweep", args.model, *files], 0),
         "repair.py": repair(*files),
         "plain pass, test files": ([contenders, "plain_pass", args.model, *files[1:]], 0),
         "eval.py": ([ROOT / "eval.py", *files[1:], args.model], 0),
-        "Geval.py": ([ROOT / "Geval.py", *files[1:], args.model, repaired], 0),
+        "Geval.py": ([ROOT / "Geval.py", *files[1:], args.model, repaired[0]], 0),
+        f"Geval.py, {len(repaired)} B'": (
+            [ROOT / "Geval.py", *files[1:], args.model, *repaired],
+            0,
+        ),
     }
     if args.times > 1:
-        found["repair.py, lab scale"] = repair(*make_files(args, folder / "lab-scale", 1)[:3])
+        found["repair.py, lab scale"] = repair(*make_files(args, folder / "lab-scale", 1)[: len(FILES)])
     found["plot.py"] = [ROOT / "plot.py", out / "pruning.csv", "--out", out], 0
     for script in SCRIPTS:
         found[f"{script}, --help"] = [ROOT / script, "--help"], 0

@@ -15,6 +15,7 @@ from goodnet import dataset
 from goodnet.networks.closeness import BEFORE_SOFTMAX, OUTPUTS, Closeness, allowing, top_classes
 from goodnet.networks.goodnet import is_goodnet, with_inner_answers
 from goodnet.networks.graph import call_making, is_softmax, producer, unroll
+from goodnet.networks.silenced import find_silenced
 from goodnet.networks.two_classes import (
     LOGITS,
     PROBABILITIES,
@@ -33,12 +34,20 @@ def whole_blocks(rows: int) -> int:
     return -(-rows // PLAIN_BATCH) * PLAIN_BATCH
 
 
-def compute(network: keras.Model, pixels: np.ndarray) -> list[np.ndarray]:
-    """The network's outputs for images (n, height, width, colours), computed in whole blocks."""
-    count = len(pixels)
-    if missing := whole_blocks(count) - count:
-        pixels = np.concatenate([pixels, np.repeat(pixels[-1:], missing, axis=0)])
-    outputs = keras.tree.flatten(network.predict_on_batch(pixels))
+def compute(network: keras.Model, given: np.ndarray | list[np.ndarray]) -> list[np.ndarray]:
+    """The network's outputs for n images, computed in whole blocks.
+
+    given: the images (n, height, width, colours), or what a head takes in their place.
+    """
+    count = len(keras.tree.flatten(given)[0])
+
+    def fill_up(values: np.ndarray) -> np.ndarray:
+        missing = whole_blocks(count) - count
+        return np.concatenate([values, np.repeat(values[-1:], missing, axis=0)])
+
+    if whole_blocks(count) > count:
+        given = keras.tree.map_structure(fill_up, given)
+    outputs = keras.tree.flatten(network.predict_on_batch(given))
     return [_in_numpys_own_dtype(part[:count]) for part in outputs]
 
 
@@ -112,8 +121,17 @@ def plain_classes(
 class _Watched:
     """What tells a network's class, and when each of the outputs to be watched is too close."""
 
-    network: keras.Model
+    network: keras.Model  # it is asked: the whole, or a head
+    whole: keras.Model
     closeness: list[Closeness]
+    kept: np.ndarray | None = None  # (channels,) bool: what the head is given; None: it takes images
+
+    def answer(self, pixels: np.ndarray, features: list[np.ndarray]) -> list[np.ndarray]:
+        """All its outputs for some images. features: what the trunk makes of them."""
+        if self.kept is None:
+            return compute(self.network, pixels)
+        measured, *past = features
+        return compute(self.network, [np.where(self.kept, measured, 0), *past])
 
     def parts(self, outputs: list[np.ndarray]) -> list[np.ndarray]:
         """The outputs to be watched, of all the network's outputs."""
@@ -122,7 +140,7 @@ class _Watched:
     def allow_for_rounding(self, pixels: np.ndarray, outputs: list[np.ndarray]) -> None:
         """Watch more closely what differs from the plain computation on a few images."""
         few = pixels[:PLAIN_BATCH]
-        plain = unroll(self.network, [few])
+        plain = unroll(self.whole, [few])
         pairs = zip(self.closeness, self.parts(outputs), self.parts(plain), strict=True)
         self.closeness = [
             allowing(closeness, ours[: len(few)], keras.ops.convert_to_numpy(theirs))
@@ -133,9 +151,26 @@ class _Watched:
 def _watched(network: keras.Model) -> _Watched:
     """G's own outputs are never too close; what B and B' answer inside it may be."""
     if is_goodnet(network):
-        return _Watched(with_inner_answers(network), [OUTPUTS, OUTPUTS])
+        inner = with_inner_answers(network)
+        return _Watched(inner, inner, [OUTPUTS, OUTPUTS])
     scorer = scorer_of(network)
-    return _Watched(scorer.network, [scorer.closeness])
+    return _Watched(scorer.network, scorer.network, [scorer.closeness])
+
+
+def _watch_all(networks: Sequence[keras.Model]) -> tuple[list[_Watched], keras.Model | None]:
+    """What watches each network; and the trunk of the first and its pruned copies, if there are."""
+    watched, split = [_watched(network) for network in networks], None
+    for each, network in zip(watched[1:], networks[1:], strict=True):
+        found = find_silenced(networks[0], network, split)
+        if found and split in (None, found.split):
+            split, each.kept = found.split, found.kept
+    if split is None:
+        return watched, None
+    watched[0].kept = np.ones(split.channels, bool)
+    head = scorer_of(split.head).network
+    for each in watched:
+        each.network = each.network if each.kept is None else head
+    return watched, split.trunk
 
 
 def classify(
@@ -146,16 +181,18 @@ def classify(
 ) -> np.ndarray:
     """Each network's class for every image of a set, (networks, n) int64, in one reading.
 
-    `advance` is told the number of images done. The size of the batches changes no answer.
+    Where others are the first with channels silenced, what stands before these is computed once for
+    all. `advance` is told the number of images done. The size of the batches changes no answer.
     """
-    watched = [_watched(network) for network in networks]
+    watched, trunk = _watch_all(networks)
     answers = np.empty((len(networks), len(images)), dtype=np.int64)
     close = np.zeros(answers.shape, dtype=bool)
     start = 0
     for pixels in dataset.batches(images, whole_blocks(batch_size)):
         batch = slice(start, start + len(pixels))
+        features = compute(trunk, pixels) if trunk else []
         for row, each in enumerate(watched):
-            outputs = compute(each.network, pixels)
+            outputs = each.answer(pixels, features)
             if start == 0:
                 each.allow_for_rounding(pixels, outputs)
             answers[row, batch] = outputs[0].argmax(axis=1)

@@ -17,11 +17,10 @@ import numpy as np
 from keras import layers
 
 from goodnet.errors import Unusable
-from goodnet.networks.channels import CONVOLUTIONS
 from goodnet.networks.decision import decide, find_in_common
-from goodnet.networks.graph import closing_layer, every_layer, is_softmax, named_inputs, unroll
+from goodnet.networks.graph import closing_layer, is_softmax, named_inputs, unroll
 from goodnet.networks.loading import LoadedNetwork, count_classes, input_shape, load_network
-from goodnet.networks.split import Split, by_channel, silenced_arrays, split_network
+from goodnet.networks.silenced import find_silenced
 from goodnet.networks.two_classes import PROBABILITIES, one_output
 from goodnet.vetting.quarantine import NetworkFile
 
@@ -135,58 +134,12 @@ def _answers_behind_one_trunk(
     network: keras.Model, repaired: keras.Model, image: keras.KerasTensor
 ) -> list[keras.KerasTensor] | None:
     """The answers of B and B', or None where B' is more than B with channels silenced."""
-    found = _silenced(network, repaired)
+    found = find_silenced(network, repaired)
     if found is None:
         return None
-    split, channels = found
-    kept = np.ones(split.channels)
-    kept[channels] = 0
+    split = found.split
     inputs = named_inputs(split.head)
     head = keras.Model(inputs, unroll(split.head, inputs)[0], name="head")
     measured, *past = keras.tree.flatten(split.trunk(image))
-    silenced = layers.Rescaling(kept.tolist(), name="silenced", dtype=measured.dtype)(measured)
+    silenced = layers.Rescaling(found.kept.astype(float).tolist(), name="silenced", dtype=measured.dtype)(measured)
     return [head([values, *past]) for values in (measured, silenced)]
-
-
-def _silenced(network: keras.Model, repaired: keras.Model) -> tuple[Split, np.ndarray] | None:
-    """B split at the one layer in which B' differs, and the channels that B' has silenced there."""
-    if network.to_json() != repaired.to_json():
-        return None
-    others = dict(zip(map(id, network.weights), repaired.weights, strict=True))
-    changed = {
-        id(variable)
-        for variable in network.weights
-        if not np.array_equal(variable, others[id(variable)])
-    }
-    split = _split_where_changed(network, changed)
-    if split is None:
-        return None
-    arrays = [np.asarray(others[id(variable)]) for variable in split.variables]
-    differs = [
-        by_channel(split, own != other).reshape(-1, split.channels).any(axis=0)
-        for own, other in zip(split.arrays, arrays, strict=True)
-    ]
-    channels = np.flatnonzero(np.any(differs, axis=0))
-    silenced = silenced_arrays(split, channels)
-    return (split, channels) if all(map(np.array_equal, silenced, arrays)) else None
-
-
-def _split_where_changed(network: keras.Model, changed: set[int]) -> Split | None:
-    """B split where silencing channels may have changed these variables (by id), if it may."""
-    layer = next(
-        (
-            layer
-            for layer in every_layer(network)
-            if isinstance(layer, CONVOLUTIONS) and changed & set(map(id, layer.weights))
-        ),
-        None,
-    )
-    names = [None, layer.name] if layer else [None]
-    for name in names if changed else []:
-        try:
-            split = split_network(network, name)
-        except Unusable:
-            continue
-        if changed <= set(map(id, split.variables)):
-            return split
-    return None
