@@ -55,7 +55,7 @@ def table(runs: Runs) -> list[list[str]]:
         _ratio("4", runs, "repair.py", "plain pass", "wall", Target(1.8, 1.4)),
         _ratio("4", runs, "eval.py", tests, "wall", Target(1.2)),
         _ratio("4", runs, "Geval.py", tests, "wall", Target(1.6)),
-        _ratio("4", runs, "Geval.py, 4 B'", tests, "wall", Target(1.5)),
+        _ratio("4", runs, "Geval.py, four B'", tests, "wall", Target(1.5)),
     ]
     for what in ("--help", "bad argument", "missing file"):
         rows.append(_slowest("5", what, runs, [name for name in runs if name.endswith(what)], 0.3))

@@ -115,10 +115,7 @@ def commands(args: argparse.Namespace, folder: Path) -> dict[str, tuple[list[obj
         "plain pass, test files": ([contenders, "plain_pass", args.model, *files[1:]], 0),
         "eval.py": ([ROOT / "eval.py", *files[1:], args.model], 0),
         "Geval.py": ([ROOT / "Geval.py", *files[1:], args.model, repaired[0]], 0),
-        f"Geval.py, {len(repaired)} B'": (
-            [ROOT / "Geval.py", *files[1:], args.model, *repaired],
-            0,
-        ),
+        "Geval.py, four B'": ([ROOT / "Geval.py", *files[1:], args.model, *repaired], 0),
     }
     if args.times > 1:
         found["repair.py, lab scale"] = repair(*make_files(args, folder / "lab-scale", 1)[: len(FILES)])
