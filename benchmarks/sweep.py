@@ -118,7 +118,8 @@ def commands(args: argparse.Namespace, folder: Path) -> dict[str, tuple[list[obj
         "Geval.py, four B'": ([ROOT / "Geval.py", *files[1:], args.model, *repaired], 0),
     }
     if args.times > 1:
-        found["repair.py, lab scale"] = repair(*make_files(args, folder / "lab-scale", 1)[: len(FILES)])
+        lab_scale = make_files(args, folder / "lab-scale", 1)
+        found["repair.py, lab scale"] = repair(*lab_scale[: len(FILES)])
     found["plot.py"] = [ROOT / "plot.py", out / "pruning.csv", "--out", out], 0
     for script in SCRIPTS:
         found[f"{script}, --help"] = [ROOT / script, "--help"], 0

@@ -124,7 +124,7 @@ class _Watched:
     network: keras.Model  # it is asked: the whole, or a head
     whole: keras.Model
     closeness: list[Closeness]
-    kept: np.ndarray | None = None  # (channels,) bool: what the head is given; None: it takes images
+    kept: np.ndarray | None = None  # (channels,) bool: what a head is given; None: it takes images
 
     def answer(self, pixels: np.ndarray, features: list[np.ndarray]) -> list[np.ndarray]:
         """All its outputs for some images. features: what the trunk makes of them."""

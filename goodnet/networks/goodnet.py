@@ -141,5 +141,6 @@ def _answers_behind_one_trunk(
     inputs = named_inputs(split.head)
     head = keras.Model(inputs, unroll(split.head, inputs)[0], name="head")
     measured, *past = keras.tree.flatten(split.trunk(image))
-    silenced = layers.Rescaling(found.kept.astype(float).tolist(), name="silenced", dtype=measured.dtype)(measured)
+    kept = found.kept.astype(float).tolist()
+    silenced = layers.Rescaling(kept, name="silenced", dtype=measured.dtype)(measured)
     return [head([values, *past]) for values in (measured, silenced)]
