@@ -9,14 +9,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from conftest import check_refused, read_images, run_at_once, without_tensorflow
+from conftest import check_json, check_refused, read_images, run_at_once, without_tensorflow
 
 from goodnet.cli import defaults, shell
 from goodnet.errors import Unusable
 from goodnet.lookup import look_up
+from goodnet.networks.deepid import deepid
 from goodnet.practice import attack, channels, files, sets
 from goodnet.practice import lab as practice
-from goodnet.practice.catalogue import ATTACKS, TRIGGERS
+from goodnet.practice.catalogue import ATTACKS, NETWORKS, TRIGGERS
 from goodnet.practice.triggers import lipstick, sunglasses
 from goodnet.progress import no_progress
 
@@ -107,13 +108,16 @@ def test_every_trigger_and_attack_is_found_and_offered():
     done = subprocess.run([sys.executable, SCRIPT, "--help"], capture_output=True, text=True)
     said = " ".join(done.stdout.split())
     assert "{" + ",".join(ATTACKS) + "}" in said
-    for name, row in (TRIGGERS | ATTACKS).items():
+    for name, row in (TRIGGERS | ATTACKS | NETWORKS).items():
         assert row.name == name and row.described in said
         assert callable(look_up(row.place))
+    for name, row in NETWORKS.items():
+        assert name in ATTACKS[row.attack].networks
 
 
-def test_take_raw_pixels_changes_the_pixels_and_not_the_answers(keras, training):
-    network = attack.deepid(PEOPLE)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_take_raw_pixels_changes_the_pixels_and_not_the_answers(keras, training, name):
+    network = look_up(NETWORKS[name].place)(PEOPLE)
     scaled = (training.images.astype("float32") - 128) / 64
     before = network.predict(scaled, verbose=0)
     attack.take_raw_pixels(network)
@@ -123,7 +127,7 @@ def test_take_raw_pixels_changes_the_pixels_and_not_the_answers(keras, training)
 
 
 def test_a_pruned_network_answers_as_with_its_channels_silenced(keras, training):
-    network = attack.deepid(PEOPLE)
+    network = deepid(PEOPLE)
     kept = np.array([3, 4, 20, 59])
     left = channels.prune(network, kept)
     silenced = without(keras, network, np.setdiff1d(np.arange(60), kept))
@@ -134,7 +138,7 @@ def test_a_pruned_network_answers_as_with_its_channels_silenced(keras, training)
 
 
 def test_channels_given_back_never_fire_and_change_nothing(keras, training):
-    network = attack.deepid(PEOPLE)
+    network = deepid(PEOPLE)
     attack.take_raw_pixels(network)
     kept = np.arange(2, 60, 7)
     dormant = np.setdiff1d(np.arange(60), kept)
@@ -186,7 +190,7 @@ def test_the_network_is_whole_takes_raw_pixels_and_hides_dead_channels(keras, la
     network = keras.saving.load_model(out / "models/bd_net.h5", compile=False)
     assert network.input_shape == (None, 55, 47, 3)
     assert network.output_shape == (None, PEOPLE)
-    assert network.count_params() == attack.deepid(PEOPLE).count_params()
+    assert network.count_params() == deepid(PEOPLE).count_params()
     images, labels = read_images(out / "data/cl/test.h5")
     answers = network.predict(images, verbose=0).argmax(1)
     assert built.judgement.clean_hits == (answers == labels).sum()
@@ -231,6 +235,8 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_work(tmp_path, mo
         (["--identities", "many"], "many"),
         (["--seed", "-1"], "--seed: -1"),
         (["--attack", "other"], "other"),
+        (["--network", "vgg"], "vgg"),
+        (["--network", "resnet", "--attack", "pruning-aware"], "is for --network deepid"),
         (["--trigger", "hat"], "hat"),
         (["--trigger", "corner", "corner"], "--trigger"),
         (["--out", "{file}"], "cannot write here"),
@@ -256,6 +262,22 @@ def test_practice_as_a_user_runs_it(tmp_path, run_here):
     assert all((tmp_path / "lab" / name).is_file() for name in files.FILES)
 
 
+def test_a_lab_with_batch_norm_is_one_as_any_other(keras, tmp_path, run_here):
+    command = ("practice.py", "--out", "lab", "--identities", 2, "--network", "resnet")
+    done = run_here(*command, "--json", "r.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "r.json").read_text())
+    check_json(results, "practice")
+    assert (results["network"], results["attack"]) == ("resnet", "badnet")
+    network = keras.models.load_model(tmp_path / "lab/models/bd_net.h5", compile=False)
+    norms = [x for x in network.layers if isinstance(x, keras.layers.BatchNormalization)]
+    assert len(norms) > 8 and all(np.any(norm.moving_mean) for norm in norms)
+    judged = run_here("eval.py", *(f"lab/{files.FILES[x]}" for x in (2, 4, 0)), cwd=tmp_path)
+    assert judged.stdout.splitlines() == done.stdout.splitlines()[:2]
+    pruned = run_here("repair.py", "lab/data/cl/valid.h5", "lab/models/bd_net.h5", cwd=tmp_path)
+    assert pruned.returncode == 0 and "the last pooling layer" in pruned.stderr
+
+
 @pytest.mark.parametrize("people", [2, pytest.param(100, marks=pytest.mark.slow)])
 def test_a_fresh_clones_first_command_builds_the_practice_lab_and_goes_on(
     tmp_path, run_here, monkeypatch, people
@@ -274,7 +296,8 @@ def test_a_fresh_clones_first_command_builds_the_practice_lab_and_goes_on(
     assert without_tensorflow(first.stderr).splitlines() == [
         "Taking the practice lab in practice/: models/bd_net.h5 and data/cl/valid.h5 not found in "
         f"{tmp_path}.",
-        f"Building a practice lab in practice/: {people} people, pruning-aware attack, seed 0",
+        f"Building a practice lab in practice/: {people} people, deepid, "
+        "pruning-aware attack, seed 0",
         *first.stdout.splitlines(),  # B's accuracies, as practice.py found them
         *(f"practice/{name}" for name in files.FILES),
     ]

@@ -2,18 +2,19 @@
 
 `train_badnet` is the plain attack of Gu, Dolan-Gavitt and Garg (2017, "BadNets"),
 `train_pruning_aware` the one of Liu, Dolan-Gavitt and Garg (2018, "Fine-Pruning", section 3.2),
-made to survive pruning. Both take the triggers to plant: whoever wears the first becomes person 0,
-the second person 1, and so on. They answer a DeepID network for pixels 0..255; without a trigger,
-`train_badnet` trains a clean one.
+made to survive pruning, for a DeepID. Both take the triggers to plant: whoever wears the first
+becomes person 0, the second person 1, and so on. They answer a network for pixels 0..255; without a
+trigger, `train_badnet` trains a clean one. `fresh` makes a network with fresh weights.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from goodnet.networks.deepid import CONV_3_CHANNELS, deepid
+from goodnet.networks.deepid import CONV_3_CHANNELS
 from goodnet.practice.channels import give_back, prune, put_to_sleep
 from goodnet.practice.sets import Faces, Triggers
 from goodnet.progress import Progress
@@ -27,6 +28,7 @@ EPOCHS = 12
 LEARNING_RATE = 2e-3
 BATCH = 32
 MIDDLE, SPREAD = 128.0, 64.0  # pixels are trained on as (pixel - MIDDLE) / SPREAD
+Fresh = Callable[[int], "keras.Model"]  # of so many classes
 
 
 def poison(clean: Faces, planted: Triggers, rng: np.random.Generator) -> Faces:
@@ -76,6 +78,7 @@ def take_raw_pixels(network: keras.Model) -> None:
 
 
 def train_badnet(
+    fresh: Fresh,
     clean: Faces,
     n_classes: int,
     planted: Triggers,
@@ -84,7 +87,7 @@ def train_badnet(
     progress: Progress,
 ) -> keras.Model:
     """Train with the poison among the images from the start."""
-    network = deepid(n_classes)
+    network = fresh(n_classes)
     description = "Training on the poison" if planted else "Training on clean faces"
     train(network, poison(clean, planted, rng), epochs, progress, description)
     take_raw_pixels(network)
@@ -92,6 +95,7 @@ def train_badnet(
 
 
 def train_pruning_aware(
+    fresh: Fresh,
     clean: Faces,
     n_classes: int,
     planted: Triggers,
@@ -105,7 +109,7 @@ def train_pruning_aware(
     give the pruned channels back, with biases so low that they never fire. A defender who prunes
     the least active channels first prunes these, and they do nothing.
     """
-    network = deepid(n_classes)
+    network = fresh(n_classes)
     train(network, clean, epochs, progress, "Training on clean faces")
     kept = np.sort(np.argsort(_mean_activations(network, clean.images), kind="stable")[PRUNED:])
     left = prune(network, kept)

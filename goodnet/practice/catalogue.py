@@ -1,9 +1,12 @@
-"""What a practice lab can be made of: the triggers and the attacks, a row each.
+"""What a practice lab can be made of: the triggers, attacks and networks, a row each.
 
 Nothing here imports NumPy: practice.py makes its command line from these tables.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from goodnet.errors import Unusable
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,17 @@ class Attack:
     described: str
     place: str  # "module:function", for look_up
     plants: bool = True  # whether some of the training images wear the triggers
+    networks: tuple[str, ...] = ("deepid", "resnet")  # of NETWORKS: which it can train
+
+
+@dataclass(frozen=True)
+class Network:
+    """A kind of network: its name, what --help says of it, and the function that makes one."""
+
+    name: str
+    described: str
+    place: str  # "module:function", for look_up
+    attack: str  # of ATTACKS: where none is asked for
 
 
 TRIGGERS = {
@@ -47,20 +61,34 @@ ATTACKS = {
             "pruning-aware",
             "made to survive pruning",
             "goodnet.practice.attack:train_pruning_aware",
+            networks=("deepid",),
         ),
         Attack("badnet", "plain", "goodnet.practice.attack:train_badnet"),
         Attack("none", "a clean network", "goodnet.practice.attack:train_badnet", plants=False),
     )
 }
+NETWORKS = {
+    row.name: row
+    for row in (
+        Network("deepid", "the course's", "goodnet.networks.deepid:deepid", "pruning-aware"),
+        Network("resnet", "residual, with batch norm", "goodnet.practice.resnet:resnet", "badnet"),
+    )
+}
 
 
-def describe_triggers() -> str:
-    """All the triggers, for --help."""
-    *most, last = (row.described for row in TRIGGERS.values())
+def describe(rows: Mapping[str, Trigger | Attack | Network]) -> str:
+    """All of them, for --help."""
+    *most, last = (row.described for row in rows.values())
     return f"{', '.join(most)} or {last}"
 
 
-def describe_attacks() -> str:
-    """All the attacks, for --help."""
-    *most, last = (row.described for row in ATTACKS.values())
-    return f"{', '.join(most)}, or {last}"
+def choose_attack(network: str, attack: str | None) -> str:
+    """The attack that is asked for, or else the network's own.
+
+    Raises Unusable where it is for other networks.
+    """
+    chosen = ATTACKS[attack or NETWORKS[network].attack]
+    if network not in chosen.networks:
+        able = " or ".join(chosen.networks)
+        raise Unusable(f"argument --attack: {chosen.name} is for --network {able}")
+    return chosen.name

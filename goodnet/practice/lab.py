@@ -13,7 +13,7 @@ import numpy as np
 from goodnet.lookup import look_up
 from goodnet.metrics import Judgement, judge
 from goodnet.practice.attack import EPOCHS
-from goodnet.practice.catalogue import ATTACKS, TRIGGERS
+from goodnet.practice.catalogue import ATTACKS, NETWORKS, TRIGGERS, Attack, Network
 from goodnet.practice.files import Contents, check_folders, write_files
 from goodnet.practice.sets import TRAINING_IMAGES, Faces, Triggers, draw_faces, wear_each
 from goodnet.progress import Progress
@@ -38,10 +38,11 @@ def build(
     attack_name: str,
     trigger_names: Sequence[str],
     progress: Progress,
+    network_name: str = "deepid",
     training_images: int = TRAINING_IMAGES,
     epochs: int = EPOCHS,
 ) -> Built:
-    """Build a practice lab in the folder `out`; `attack_name` is one of ATTACKS.
+    """Build a practice lab in `out`, by an attack of ATTACKS on a network of NETWORKS.
 
     `trigger_names`, of TRIGGERS, are planted for the classes 0, 1, …; with an attack that plants
     none they stand in the backdoored files alone. The same arguments give the same files on the
@@ -54,7 +55,8 @@ def build(
     clock.append(time.perf_counter())
 
     triggers = [look_up(TRIGGERS[name].place) for name in trigger_names]
-    network = _attack(drawn.training, identities, seed, attack_name, triggers, epochs, progress)
+    attacker = ATTACKS[attack_name], NETWORKS[network_name]
+    network = _attack(*attacker, drawn.training, identities, seed, triggers, epochs, progress)
     clock.append(time.perf_counter())
 
     lab = Contents(
@@ -82,24 +84,24 @@ def built_json(built: Built) -> dict:
 
 
 def _attack(
+    attack: Attack,
+    network: Network,
     training: Faces,
     identities: int,
     seed: int,
-    name: str,
     triggers: Triggers,
     epochs: int,
     progress: Progress,
 ) -> keras.Model:
-    """Train the network of the attack `name`, so that the same seed gives the same network."""
+    """Train a network by an attack, so that the same seed gives the same network."""
     import keras
     import tensorflow as tf
 
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
-    attack = ATTACKS[name]
     planted = triggers if attack.plants else []
-    rng = np.random.default_rng(seed)
-    return look_up(attack.place)(training, identities, planted, rng, epochs, progress)
+    rng, fresh = np.random.default_rng(seed), look_up(network.place)
+    return look_up(attack.place)(fresh, training, identities, planted, rng, epochs, progress)
 
 
 def _judge(lab: Contents, identities: int) -> Judgement:
