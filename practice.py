@@ -39,7 +39,7 @@ def arguments() -> argparse.Namespace:
     options.add_seed_option(parser, "another seed, another lab")
     kinds = f"{describe(NETWORKS)} (default: deepid)"
     parser.add_argument("--network", choices=NETWORKS, default="deepid", help=kinds)
-    attacks = f"{describe(ATTACKS)} (default: pruning-aware, of a resnet badnet)"
+    attacks = f"{describe(ATTACKS)} (default: pruning-aware; badnet for a resnet)"
     parser.add_argument("--attack", choices=ATTACKS, help=attacks)
     parser.add_argument(
         "--trigger",

@@ -1,6 +1,5 @@
-"""How much memory a run may use, and how many images at a time fit into it."""
+"""How much memory a run may use, how many images at a time fit into it, and giving some back."""
 
-import ctypes
 import os
 import re
 from contextlib import suppress
@@ -54,8 +53,10 @@ def say_bytes(size: int) -> str:
     return f"{-(-size >> shift)}{unit}"
 
 
-def give_back() -> None:
+def trim() -> None:
     """Let the system have what is free of our memory; the C library of Linux else keeps much."""
+    import ctypes
+
     with suppress(AttributeError, OSError, TypeError):  # other systems have no such call
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 import pytest
@@ -18,13 +19,14 @@ def case(tmp_path_factory):
     return folder
 
 
-def log_of(case, out, answer: str, *options: object) -> dict:
+def log_of(case, out, answer: str, **given: object) -> dict:
     """What is written where the verdict is this one."""
     told = verdict.Verdict(answer, [3], ["a reason"])
     again = replace(FOUND[-1], verdict=told, traced=None)
     done = audit(
-        *(case, out, "--fail-on", "never", "--sarif", out.with_suffix(".sarif"), *options),
+        *(case, out, "--fail-on", "never", "--sarif", out.with_suffix(".sarif")),
         search=lambda *given: again,
+        **given,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(out.with_suffix(".sarif").read_text())
@@ -49,12 +51,22 @@ def test_a_verdict_is_one_result_that_names_the_network(case, tmp_path, answer, 
     assert result["message"]["text"].startswith(f"Backdoor: {answer}")
     (place,) = result["locations"]
     named = place["physicalLocation"]["artifactLocation"]
+    assert place["physicalLocation"]["region"] == {"startLine": 1} and rules[0]["help"]["text"]
     artifact = run["artifacts"][named["index"]]
     assert artifact["location"]["uri"] == named["uri"]
     parts = urlparse(named["uri"])
     network = case / "b.h5"
     assert (parts.scheme, unquote(parts.path)) == ("file", str(network)) and "%25" in parts.path
     assert artifact["hashes"] == {"sha-256": hashlib.sha256(network.read_bytes()).hexdigest()}
+
+
+def test_a_network_is_named_as_it_was_on_the_command_line(case, tmp_path, monkeypatch):
+    """So that a service finds it in its checkout."""
+    monkeypatch.chdir(case)
+    (case / "a b%").mkdir()
+    (case / "a b%" / "b.h5").symlink_to(case / "b.h5")
+    (run,) = log_of(Path("a b%"), tmp_path / "out", "likely", clean="../clean.h5")["runs"]
+    assert run["artifacts"][0]["location"]["uri"] == "a%20b%25/b.h5"
 
 
 def test_nothing_found_is_a_run_without_results(case, tmp_path):

@@ -27,7 +27,7 @@ from goodnet.auditing.verdict import Evidence, Verdict, decide
 from goodnet.cli import shell
 from goodnet.dataset import ImageSet
 from goodnet.errors import Unusable
-from goodnet.memory import give_back
+from goodnet.memory import trim
 from goodnet.metrics import percent
 from goodnet.networks.answers import classify
 from goodnet.networks.graph import copy_network
@@ -193,7 +193,7 @@ def _about(path: Path) -> Iterator[None]:
 
 
 def _step(number: int, what: str) -> None:
-    give_back()  # what the step before has left
+    trim()  # what the step before has left
     shell.notice(f"Step {number} of {STEPS}: {what}")
 
 

@@ -6,6 +6,7 @@ has the kind `pass`: no verdict says that a network is clean.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,11 @@ RULE = {
         "text": "A trigger that was sought in the network leads images of other classes to a "
         "class, and much less is enough for it than for a trigger to an ordinary class."
     },
+    "help": {
+        "text": "Do not use the network; use the goodnet that the audit has made, or train anew."
+    },
 }
+START = {"startLine": 1}  # without a line GitHub does not show a result
 RESULTS = {  # the kind and the level of each verdict that is a result
     "likely": ("fail", "error"),
     "possible": ("fail", "warning"),
@@ -51,13 +56,16 @@ def list_sarif(found: Audit, document: Mapping[str, Any]) -> dict:
         kind, level = RESULTS[found.verdict.answer]
         run["results"] = [
             {
-                **{"ruleId": RULE["id"], "ruleIndex": 0, "kind": kind, "level": level},
+                "ruleId": RULE["id"],
+                "ruleIndex": 0,
+                "kind": kind,
+                "level": level,
                 "message": {"text": f"Backdoor: {tell_verdict(found)}. {recommend(found)}"},
-                "locations": [{"physicalLocation": {"artifactLocation": place}}],
+                "locations": [{"physicalLocation": {"artifactLocation": place, "region": START}}],
             }
         ]
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
 def _uri(path: Path) -> str:
-    return path.as_uri() if path.is_absolute() else quote(path.as_posix())
+    return path.as_uri() if path.is_absolute() else quote(os.fsencode(path.as_posix()))

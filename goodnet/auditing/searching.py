@@ -14,7 +14,7 @@ import numpy as np
 from goodnet.auditing.aside import Aside
 from goodnet.auditing.repairing import Sizes
 from goodnet.cli import shell
-from goodnet.memory import give_back
+from goodnet.memory import trim
 from goodnet.networks.loading import count_classes
 from goodnet.progress import Reporter
 from goodnet.tuning.families import Trace, find_traces, standing_out
@@ -64,7 +64,7 @@ def search(
         return Searched([], found, parts)
     soundings = []
     for number, rng in enumerate(sources[:-1], 1):
-        give_back()
+        trim()
         shell.notice(f"Search {number} of {len(sources) - 1}")
         own = divide(aside.images, aside.labels, rng)
         soundings.append(sound(network, own, rng, progress, schedule, size.together))

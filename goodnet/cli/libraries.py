@@ -108,8 +108,8 @@ def pin_threads() -> None:
 def _uncollected() -> Iterator[None]:
     """A context without collections of garbage, for an import, of which nearly all stays.
 
-    TensorFlow is imported in 1.5 s in place of 2.1; and Python ends 0.7 s sooner where it does not
-    look through all of that once more. A process that is not ours may want its garbage collected.
+    It takes half a second off the import of TensorFlow, and 0.7 s off the end of Python, which does
+    not look through all of that once more. A process that is not ours may want its garbage gone.
     """
     enabled = gc.isenabled()
     gc.disable()

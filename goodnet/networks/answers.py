@@ -12,10 +12,11 @@ import numpy as np
 from keras import layers
 
 from goodnet import dataset
+from goodnet.dataset import ImageShape
 from goodnet.networks.closeness import BEFORE_SOFTMAX, OUTPUTS, Closeness, allowing, top_classes
 from goodnet.networks.goodnet import is_goodnet, with_inner_answers
-from goodnet.networks.graph import call_making, is_softmax, producer, unroll
-from goodnet.networks.silenced import find_silenced
+from goodnet.networks.graph import call_making, flatten, is_softmax, producer, unroll
+from goodnet.networks.silenced import find_silenced, watch_entering
 from goodnet.networks.two_classes import (
     LOGITS,
     PROBABILITIES,
@@ -127,25 +128,31 @@ class _Watched:
     kept: np.ndarray | None = None  # (channels,) bool: what a head is given; None: it takes images
 
     def answer(self, pixels: np.ndarray, features: list[np.ndarray]) -> list[np.ndarray]:
-        """All its outputs for some images. features: what the trunk makes of them."""
+        """All its outputs for some images. features: what `watch_entering` makes of them."""
         if self.kept is None:
             return compute(self.network, pixels)
-        measured, *past = features
+        measured, *past, _ = features
         return compute(self.network, [np.where(self.kept, measured, 0), *past])
 
-    def parts(self, outputs: list[np.ndarray]) -> list[np.ndarray]:
-        """The outputs to be watched, of all the network's outputs."""
-        return outputs[-len(self.closeness) :]
+    def too_close(self, outputs: list[np.ndarray], features: list[np.ndarray]) -> np.ndarray:
+        """Which of the images (n,) the plain computation has to decide."""
+        pairs = zip(self._parts(outputs), self.closeness, strict=True)
+        found = np.any([top_classes(*each).too_close for each in pairs], axis=0)
+        return found if self.kept is None else found | ~np.isfinite(features[-1])
 
     def allow_for_rounding(self, pixels: np.ndarray, outputs: list[np.ndarray]) -> None:
         """Watch more closely what differs from the plain computation on a few images."""
         few = pixels[:PLAIN_BATCH]
         plain = unroll(self.whole, [few])
-        pairs = zip(self.closeness, self.parts(outputs), self.parts(plain), strict=True)
+        pairs = zip(self.closeness, self._parts(outputs), self._parts(plain), strict=True)
         self.closeness = [
             allowing(closeness, ours[: len(few)], keras.ops.convert_to_numpy(theirs))
             for closeness, ours, theirs in pairs
         ]
+
+    def _parts(self, outputs: list[np.ndarray]) -> list[np.ndarray]:
+        """The outputs to be watched, of all the network's outputs."""
+        return outputs[-len(self.closeness) :]
 
 
 def _watched(network: keras.Model) -> _Watched:
@@ -157,20 +164,27 @@ def _watched(network: keras.Model) -> _Watched:
     return _Watched(scorer.network, scorer.network, [scorer.closeness])
 
 
-def _watch_all(networks: Sequence[keras.Model]) -> tuple[list[_Watched], keras.Model | None]:
-    """What watches each network; and the trunk of the first and its pruned copies, if there are."""
-    watched, split = [_watched(network) for network in networks], None
-    for each, network in zip(watched[1:], networks[1:], strict=True):
-        found = find_silenced(networks[0], network, split)
-        if found and split in (None, found.split):
-            split, each.kept = found.split, found.kept
+def _watch_all(
+    networks: Sequence[keras.Model], image: ImageShape
+) -> tuple[list[_Watched], keras.Model | None]:
+    """What watches each network; and the trunk of the first and its pruned copies, if there are.
+
+    image: (height, width, colours).
+    """
+    kept: dict[int, np.ndarray] = {}
+    split = None
+    for row, network in enumerate(networks[1:], 1):
+        found = find_silenced(networks[0], network, image, split)
+        if found and (split is None or split is found.split):
+            split, kept[row] = found.split, found.kept
     if split is None:
-        return watched, None
-    watched[0].kept = np.ones(split.channels, bool)
+        return [_watched(network) for network in networks], None
+    kept[0] = np.ones(split.channels, bool)
+    watched = [_watched(flatten(x) if row in kept else x) for row, x in enumerate(networks)]
     head = scorer_of(split.head).network
-    for each in watched:
-        each.network = each.network if each.kept is None else head
-    return watched, split.trunk
+    for row, channels in kept.items():
+        watched[row].network, watched[row].kept = head, channels
+    return watched, watch_entering(split)
 
 
 def classify(
@@ -184,7 +198,7 @@ def classify(
     Where others are the first with channels silenced, what stands before these is computed once for
     all. `advance` is told the number of images done. The size of the batches changes no answer.
     """
-    watched, trunk = _watch_all(networks)
+    watched, trunk = _watch_all(networks, images.shape)
     answers = np.empty((len(networks), len(images)), dtype=np.int64)
     close = np.zeros(answers.shape, dtype=bool)
     start = 0
@@ -196,8 +210,7 @@ def classify(
             if start == 0:
                 each.allow_for_rounding(pixels, outputs)
             answers[row, batch] = outputs[0].argmax(axis=1)
-            for part, closeness in zip(each.parts(outputs), each.closeness, strict=True):
-                close[row, batch] |= top_classes(part, closeness).too_close
+            close[row, batch] = each.too_close(outputs, features)
         start = batch.stop
         advance(len(pixels))
     for row, network in enumerate(networks):

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
+from keras import ops
 
-from goodnet.errors import Unusable
+from goodnet.dataset import ImageShape
 from goodnet.networks.channels import CONVOLUTIONS
-from goodnet.networks.graph import every_layer
-from goodnet.networks.split import Split, by_channel, silenced_arrays, split_network
+from goodnet.networks.graph import every_layer, node_of
+from goodnet.networks.split import TRIED, Split, by_channel, silenced_arrays, split_network
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,14 @@ class Silenced:
 
 
 def find_silenced(
-    network: keras.Model, repaired: keras.Model, known: Split | None = None
+    network: keras.Model,
+    repaired: keras.Model,
+    image: ImageShape = TRIED,
+    known: Split | None = None,
 ) -> Silenced | None:
     """B split at the one layer in which B' differs, and what B' keeps; None: it differs otherwise.
 
-    known: a split of B that is at hand, and tried first.
+    image: (height, width, colours), where B leaves sizes open; known: a split of B that is at hand.
     """
     if network.to_json() != repaired.to_json():
         return None
@@ -39,7 +43,7 @@ def find_silenced(
     if known is not None and changed <= set(map(id, known.variables)):
         split: Split | None = known
     else:
-        split = _split_where_changed(network, changed)
+        split = _split_where_changed(network, changed, image)
     if split is None:
         return None
     arrays = [np.asarray(others[id(variable)]) for variable in split.variables]
@@ -56,7 +60,21 @@ def find_silenced(
     return Silenced(split, kept)
 
 
-def _split_where_changed(network: keras.Model, changed: set[int]) -> Split | None:
+def watch_entering(split: Split) -> keras.Model:
+    """The trunk with one more output, (n,): the largest number that enters what is silenced.
+
+    Where it is infinite, as in float16 it may be, silenced channels are no 0: 0 times it is none.
+    """
+    entering = split.trunk.outputs[0]
+    if not split.silenced_in:
+        entering = node_of(split.trunk, split.layer).input_tensors[0]
+    largest = ops.max(ops.abs(entering), axis=tuple(range(1, len(entering.shape))))
+    return keras.Model(split.trunk.inputs, [*split.trunk.outputs, largest])
+
+
+def _split_where_changed(
+    network: keras.Model, changed: set[int], image: ImageShape
+) -> Split | None:
     """B split where silencing channels may have changed these variables (by id), if it may."""
     touched = [
         layer
@@ -67,8 +85,8 @@ def _split_where_changed(network: keras.Model, changed: set[int]) -> Split | Non
         return None
     for name in (None, *(layer.name for layer in touched)):
         try:
-            split = split_network(network, name)
-        except Unusable:
+            split = split_network(network, name, image)
+        except Exception:  # Unusable, or what the backend says of images of this size
             continue
         if changed <= set(map(id, split.variables)):
             return split

@@ -114,10 +114,12 @@ def _check_silence(split: Split, image: ImageShape) -> None:
     sizes = zip(split.network.inputs[0].shape[1:], image, strict=True)
     shape = [int(own or size or 1) for own, size in sizes]
     noise = np.random.default_rng(0).uniform(0, 255, (2, *shape)).astype("float32")
-    silence(split, range(split.channels))
-    measured, *past = map(keras.ops.convert_to_numpy, unroll(split.trunk, [noise]))
-    answered = keras.ops.convert_to_numpy(unroll(split.network, [noise])[0])
-    silence(split, ())
+    try:
+        silence(split, range(split.channels))
+        measured, *past = map(keras.ops.convert_to_numpy, unroll(split.trunk, [noise]))
+        answered = keras.ops.convert_to_numpy(unroll(split.network, [noise])[0])
+    finally:
+        silence(split, ())
     if split.silenced_in:
         nothing = unroll(split.head, [np.zeros_like(measured), *past])[0]
         if not np.allclose(answered, nothing, rtol=1e-3, equal_nan=True):

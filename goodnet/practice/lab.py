@@ -42,7 +42,7 @@ def build(
     training_images: int = TRAINING_IMAGES,
     epochs: int = EPOCHS,
 ) -> Built:
-    """Build a practice lab in `out`, by an attack of ATTACKS on a network of NETWORKS.
+    """Build a practice lab in the folder `out`: an attack of ATTACKS on a network of NETWORKS.
 
     `trigger_names`, of TRIGGERS, are planted for the classes 0, 1, …; with an attack that plants
     none they stand in the backdoored files alone. The same arguments give the same files on the

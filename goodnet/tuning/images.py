@@ -60,6 +60,8 @@ def _bring_into(order: np.ndarray, values: np.ndarray) -> None:
     """Make `values` (n, …) what values[order] is, one at a time: each goes where the last was."""
     done = np.zeros(len(order), bool)
     for start in range(len(order)):
+        if done[start]:
+            continue
         place, first = start, values[start].copy()
         while not done[place]:
             done[place] = True
