@@ -493,6 +493,16 @@ def test_what_a_process_wants_of_its_garbage_stands(wanted):
         (gc.enable if collects else gc.disable)()
 
 
+def test_a_script_does_not_look_through_keras_again_and_again(faces, tmp_path):
+    """Which it would do once more at its end, for most of a second."""
+    code = "import atexit, gc; atexit.register(lambda: print('frozen', gc.get_freeze_count()))"
+    (tmp_path / "sitecustomize.py").write_text(code)
+    done = run_script("eval.py", *faces, env=os.environ | {"PYTHONPATH": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
+    *said, last = done.stdout.splitlines()
+    assert len(said) == 2 and int(last.removeprefix("frozen ")) > 100_000
+
+
 LIKE_PERCENT_RUN = """
 import io, runpy, sys
 sys.argv = sys.argv[1:]

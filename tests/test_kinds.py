@@ -13,6 +13,7 @@ import pytest
 from keras import layers
 
 import goodnet
+from goodnet.errors import Unusable
 from goodnet.tuning import relearning, unlearning
 from goodnet.tuning.schedule import Schedule
 from goodnet.tuning.searching import Effort
@@ -158,7 +159,7 @@ KINDS: dict[str, tuple[Callable[[], keras.Model], str]] = {
     "calls of operations": (calls_of_operations, ".keras"),
     "dict output": (dict_output, ".keras"),
 }
-FAST = ("fixed batch", "dict output", "spectral normalization")
+FAST = ("fixed batch", "dict output", "spectral normalization", "bfloat16")
 
 
 def plain_answers(network: keras.Model, pixels: np.ndarray) -> np.ndarray:
@@ -196,7 +197,14 @@ def test_a_network_of_this_kind(kind: str, tmp_path: Path, monkeypatch):
 
     b = goodnet.load_network(path)
     trained = goodnet.fine_prune, goodnet.relearn, goodnet.unlearn
-    repaired = {method.__name__: method(b, x, y).network for method in trained}
+    repaired = {}
+    if kind == "bfloat16":
+        for method in trained:
+            with pytest.raises(Unusable, match="bfloat16, which are too coarse to be trained"):
+                method(b, x, y)
+        trained = ()
+    for method in trained:
+        repaired[method.__name__] = method(b, x, y).network
     for drop, network in goodnet.prune(b, x, y, [5, 50]).networks.items():
         repaired[f"prune {drop}"] = network
     files = []
@@ -209,6 +217,6 @@ def test_a_network_of_this_kind(kind: str, tmp_path: Path, monkeypatch):
         np.testing.assert_array_equal(found.answers.clean, answered)
     assert judged.networks[0].itself.clean_hits == IMAGES
     g = tmp_path / "g.keras"
-    goodnet.save(goodnet.goodnet(b, repaired["fine_prune"]), g)
+    goodnet.save(goodnet.goodnet(b, next(iter(repaired.values()))), g)
     answered = plain_answers(keras.models.load_model(g, compile=False), x)
     np.testing.assert_array_equal(judged.networks[1].goodnet_answers.clean, answered)

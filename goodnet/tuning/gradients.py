@@ -20,6 +20,7 @@ from goodnet.networks.two_classes import LOGITS, Form, logits_of_two, one_output
 BATCH = 256  # images answered at a time
 ALL = 1 << 30  # images together: as many as there are
 TRIED = 32  # images, to see whether a network answers probabilities
+COARSE = "bfloat16"  # steps of 1 in 256; and Keras's optimizers take 0.999 for 1 in it
 SMALLEST = 1e-30  # of a probability, before its logarithm is taken
 
 
@@ -166,8 +167,13 @@ def copy_with_logits(network: keras.Model, images: np.ndarray, together: int = A
     A softmax at its end is left out, and the sigmoid of a network of one output. Where it cannot
     be, the logarithms of the probabilities stand for the logits; what `images` (n, height, width,
     colours) are answered tells, so many `together`. Raises Unusable where Keras cannot copy the
-    network.
+    network, or its weights are too coarse to be changed a little.
     """
+    if any(keras.backend.standardize_dtype(each.dtype) == COARSE for each in network.weights):
+        raise Unusable(
+            f"has weights of {COARSE}, which are too coarse to be trained; save it with the dtype "
+            "policy float32 or a mixed one"
+        )
     try:
         copy = copy_network(network)
     except Exception as error:
