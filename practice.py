@@ -32,9 +32,9 @@ def arguments() -> argparse.Namespace:
     where = "where the lab goes (default: the folder practice/ beside this script)"
     usual = defaults.ROOT / "practice"
     parser.add_argument("--out", type=Path, default=usual, metavar="DIR", help=where)
-    people = f"how many people (default: {IDENTITIES})"
+    count = f"how many people (default: {IDENTITIES})"
     parser.add_argument(
-        "--identities", type=options.positive_int, default=IDENTITIES, metavar="N", help=people
+        "--identities", type=options.positive_int, default=IDENTITIES, metavar="N", help=count
     )
     options.add_seed_option(parser, "another seed, another lab")
     kinds = f"{describe(NETWORKS)} (default: deepid)"

@@ -11,13 +11,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from benchmarks.sweep import FILES
 from goodnet.cli import shell
 from goodnet.lab import find_lab
 from goodnet.practice import sets
 from goodnet.practice.triggers import sunglasses
 
 BATCH = 1024
-NAMES = ("valid.h5", "test.h5", "bd_test.h5")
 TYPES = (("float64", "float64"), ("float32", "int32"), ("float32", "int32"))
 DRAWN_PEOPLE = 100
 REPAIRED = 4  # networks, as many as the course asks for
@@ -38,7 +38,7 @@ def make_files(folder: Path, model: Path, lab: Path | None, valid: int, test: in
     network = load_model(model)
     sources = photographs(lab) if lab else drawn_faces(test)
     rng = np.random.default_rng(0)
-    for name, images, count, types in zip(NAMES, sources, (valid, test, test), TYPES, strict=True):
+    for name, images, count, types in zip(FILES, sources, (valid, test, test), TYPES, strict=True):
         sizes = zip(input_shape(network), images.shape[1:], strict=True)
         height, width, colours = (wanted or had for wanted, had in sizes)
         with open(folder / name, "wb+") as raw:

@@ -23,7 +23,7 @@ def made(tmp_path_factory):
     network = tiny_network()
     network.save(folder / "network.h5")
     lab_files.make_files(folder, folder / "network.h5", None, VALID, TEST)
-    return folder, network, [folder / name for name in lab_files.NAMES]
+    return folder, network, [folder / name for name in lab_files.FILES]
 
 
 def test_files_are_in_the_format_of_the_course(made):

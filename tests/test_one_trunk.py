@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from conftest import SHAPE, open_clean, random_images, write_images
 from test_goodnet import copy_of, pruned_copy
-from test_sweep import CIFAR, SMALL, image_set, small, varied
+from test_sweep import CIFAR, SMALL, image_set, small, swept, varied
 
 from goodnet import dataset
 from goodnet.networks import answers, silenced
@@ -14,11 +14,6 @@ from goodnet.networks.split import silence, split_network
 from goodnet.progress import ignore
 
 BATCH = 32
-LABELS = np.zeros(75)
-
-
-def as_set(path) -> dataset.ImageSet:
-    return open_clean(path, SHAPE, 10, 1.0)
 
 
 @pytest.fixture
@@ -98,11 +93,12 @@ def test_a_closing_softmax_that_is_nested_is_left_out_alike(images, tmp_path, mo
     assert len(plainly) < 0.1 * found.size
 
 
-def test_where_numbers_overflow_silenced_channels_are_no_zeros(tmp_path):
-    """0 times infinity is not 0: B' itself answers NaN, and Keras class 0."""
+@pytest.fixture
+def overflowing(tmp_path) -> tuple[keras.Model, dataset.ImageSet]:
+    """A network of float16 in which the brightest images become infinite before the last layer."""
     pixels = random_images(75, 3)
     pixels[40:50] = 255
-    images = as_set(write_images(tmp_path / "images.h5", pixels // 2 + pixels // 255 * 127, LABELS))
+    path = write_images(tmp_path / "images.h5", pixels // 2 + pixels // 255 * 127, np.zeros(75))
     stack = [keras.Input(SHAPE)]
     stack += [keras.layers.Conv2D(4, 3, activation="relu", dtype="float16", name="first")]
     stack += [keras.layers.Conv2D(6, 3, activation="relu", dtype="float16", name="second")]
@@ -110,18 +106,30 @@ def test_where_numbers_overflow_silenced_channels_are_no_zeros(tmp_path):
     network = keras.Sequential([*stack, keras.layers.Dense(10, dtype="float16", name="last")])
     first, second, last = (network.get_layer(name) for name in ("first", "second", "last"))
     first.set_weights([np.full(first.kernel.shape, 65500 / 6300), np.zeros(4)])
-    second.set_weights(
-        [np.where(np.arange(6) < 3, 1e-4, -1e-4) * np.ones((3, 3, 4, 1)), np.zeros(6)]
-    )
+    signs = np.where(np.arange(6) < 3, 1e-4, -1e-4)
+    second.set_weights([signs * np.ones((3, 3, 4, 1)), np.zeros(6)])
     kernel = np.where(np.arange(10) == 3, 1e-3, -1e-3) * np.ones((6, 1))
     last.set_weights([kernel, np.arange(10)])
-    network = copy_of(network, tmp_path, "b.keras")
+    return copy_of(network, tmp_path, "b.keras"), open_clean(path, SHAPE, 10, 1.0)
+
+
+def test_where_numbers_overflow_silenced_channels_are_no_zeros(overflowing, tmp_path):
+    """0 times infinity is not 0: B' itself answers NaN, and Keras class 0."""
+    network, images = overflowing
     pruned = [pruned_copy(network, range(some), tmp_path) for some in (3, 6)]
     found = answers.classify([network, *pruned], images, BATCH, ignore)
-    expected = [predicted(each, images) for each in (network, *pruned)]
-    assert found.tolist() == expected
+    assert found.tolist() == [predicted(each, images) for each in (network, *pruned)]
     overflown = np.isnan(pruned[0].predict(dataset.read(images, 0, 75), verbose=0)).any(axis=1)
     assert 0 < overflown.sum() < 75, "the case must overflow here and not there"
+
+
+def test_the_sweep_asks_plainly_where_numbers_overflow(overflowing, tmp_path):
+    network, images = overflowing
+    order = [4, 0, 3, 1, 5, 2]
+    found = swept(split_network(network), images, order, BATCH)
+    for count in range(7):
+        repaired = pruned_copy(network, order[:count], tmp_path)
+        assert found[count].tolist() == predicted(repaired, images), count
 
 
 def test_rounding_is_allowed_for_as_much_as_the_first_images_show(images, tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ import numpy as np
 from goodnet.auditing.pair import Pair
 from goodnet.dataset import ImageSet
 from goodnet.judging.robust import true_classes
-from goodnet.metrics import hits, rejections
+from goodnet.metrics import count_robust, hits, rejections
 from goodnet.networks.answers import classify
 from goodnet.networks.loading import count_classes
 from goodnet.progress import Advance
@@ -85,7 +85,7 @@ def _robust(
     pair: Pair, b: np.ndarray, repaired: np.ndarray, true: np.ndarray, targets: np.ndarray
 ) -> list[Measure]:
     """How many backdoored images of other classes than the target are given their own. All (n,)."""
-    others = int((true != targets).sum())
     asked = (b, repaired, pair.ask_goodnet(b, repaired))
-    right = [int(((answers == true) & (true != targets)).sum()) for answers in asked]
-    return [Measure("backdoored_robust", others, *right)] if others else []
+    found = [each for x in asked if (each := count_robust(x, true, targets))]
+    right = [each.right for each in found]
+    return [Measure("backdoored_robust", found[0].images, *right)] if found else []

@@ -16,7 +16,8 @@ from goodnet.dataset import ImageShape
 from goodnet.networks.closeness import BEFORE_SOFTMAX, OUTPUTS, Closeness, allowing, top_classes
 from goodnet.networks.goodnet import is_goodnet, with_inner_answers
 from goodnet.networks.graph import call_making, flatten, is_softmax, producer, unroll
-from goodnet.networks.silenced import find_silenced, watch_entering
+from goodnet.networks.silenced import find_silenced
+from goodnet.networks.split import overflown
 from goodnet.networks.two_classes import (
     LOGITS,
     PROBABILITIES,
@@ -128,7 +129,7 @@ class _Watched:
     kept: np.ndarray | None = None  # (channels,) bool: what a head is given; None: it takes images
 
     def answer(self, pixels: np.ndarray, features: list[np.ndarray]) -> list[np.ndarray]:
-        """All its outputs for some images. features: what `watch_entering` makes of them."""
+        """All its outputs for some images. features: what `Split.watched` makes of them."""
         if self.kept is None:
             return compute(self.network, pixels)
         measured, *past, _ = features
@@ -138,7 +139,7 @@ class _Watched:
         """Which of the images (n,) the plain computation has to decide."""
         pairs = zip(self._parts(outputs), self.closeness, strict=True)
         found = np.any([top_classes(*each).too_close for each in pairs], axis=0)
-        return found if self.kept is None else found | ~np.isfinite(features[-1])
+        return found if self.kept is None else found | overflown(features[-1])
 
     def allow_for_rounding(self, pixels: np.ndarray, outputs: list[np.ndarray]) -> None:
         """Watch more closely what differs from the plain computation on a few images."""
@@ -184,7 +185,7 @@ def _watch_all(
     head = scorer_of(split.head).network
     for row, channels in kept.items():
         watched[row].network, watched[row].kept = head, channels
-    return watched, watch_entering(split)
+    return watched, split.watched
 
 
 def classify(

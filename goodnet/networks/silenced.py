@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
-from keras import ops
 
 from goodnet.dataset import ImageShape
 from goodnet.networks.channels import CONVOLUTIONS
-from goodnet.networks.graph import every_layer, node_of
+from goodnet.networks.graph import every_layer
 from goodnet.networks.split import TRIED, Split, by_channel, silenced_arrays, split_network
 
 
@@ -58,18 +57,6 @@ def find_silenced(
     kept = np.ones(split.channels, bool)
     kept[channels] = False
     return Silenced(split, kept)
-
-
-def watch_entering(split: Split) -> keras.Model:
-    """The trunk with one more output, (n,): the largest number that enters what is silenced.
-
-    Where it is infinite, as in float16 it may be, silenced channels are no 0: 0 times it is none.
-    """
-    entering = split.trunk.outputs[0]
-    if not split.silenced_in:
-        entering = node_of(split.trunk, split.layer).input_tensors[0]
-    largest = ops.max(ops.abs(entering), axis=tuple(range(1, len(entering.shape))))
-    return keras.Model(split.trunk.inputs, [*split.trunk.outputs, largest])
 
 
 def _split_where_changed(

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 
 import keras
 import numpy as np
+from keras import ops
 
 from goodnet.dataset import ImageShape
 from goodnet.errors import Unusable
-from goodnet.networks.channels import choose_channels
+from goodnet.networks.channels import Channels, choose_channels
 from goodnet.networks.graph import copy_network, flatten, node_of, nodes, unroll
 
 TRIED = (64, 64, 3)  # an image
@@ -27,10 +28,14 @@ class Split:
     trunk: images -> list of arrays, the measuring point (n, …, channels) first, then whatever
     runs past it; head: that list -> B's answers (n, classes). Both share B's weights, but where
     silencing changes the head's: it has its own then. So silencing never changes the head.
+
+    Where what enters is infinite, as in float16 it may be, silenced channels are no 0: 0 times it
+    is none. Such images are for the plain computation: see `overflown`.
     """
 
     network: keras.Model
     trunk: keras.Model
+    watched: keras.Model  # the trunk, and last (n,) the largest number that enters what is silenced
     head: keras.Model
     layer: keras.Layer  # whose channels
     reason: str  # why this layer: for the user
@@ -57,6 +62,7 @@ def split_network(
     split = Split(
         network=network,
         trunk=trunk,
+        watched=_watch(trunk, found),
         head=copy_network(head) if found.enters else head,
         layer=found.layer,
         reason=found.reason,
@@ -107,6 +113,17 @@ def _cut(network: keras.Model, measured: keras.KerasTensor) -> tuple[keras.Model
     tensors = [measured, *past.values()]
     trunk = keras.Model(network.inputs[0], tensors, name="trunk")
     return trunk, keras.Model(tensors, network.outputs[0], name="head")
+
+
+def overflown(largest: np.ndarray) -> np.ndarray:
+    """Of which images (n,) the last output of `Split.watched` says that silence is not exact."""
+    return ~np.isfinite(largest)
+
+
+def _watch(trunk: keras.Model, found: Channels) -> keras.Model:
+    entering = trunk.outputs[0] if found.enters else node_of(trunk, found.layer).input_tensors[0]
+    largest = ops.max(ops.abs(entering), axis=tuple(range(1, len(entering.shape))))
+    return keras.Model(trunk.inputs, [*trunk.outputs, largest], name="watched")
 
 
 def _check_silence(split: Split, image: ImageShape) -> None:

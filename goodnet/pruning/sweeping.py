@@ -21,7 +21,7 @@ from goodnet.networks.closeness import allowing
 from goodnet.networks.goodnet import goodnet_labels
 from goodnet.networks.graph import unroll
 from goodnet.networks.loading import count_classes
-from goodnet.networks.split import Split, silence
+from goodnet.networks.split import Split, overflown, silence
 from goodnet.progress import Advance
 from goodnet.pruning import algorithm, ranking
 from goodnet.pruning.algorithm import Features, Head
@@ -91,12 +91,12 @@ def prune(
 
 
 def features(split: Split, images: ImageSet, batch_size: int) -> Iterator[Features]:
-    """The trunk's outputs for a set of images, in batches, one computed ahead."""
+    """What `Split.watched` makes of a set of images, in batches, one computed ahead."""
 
     def computed() -> Generator[Features]:
         for pixels in dataset.batches(images, whole_blocks(batch_size)):
             with split.lock:
-                parts = compute(split.trunk, pixels)
+                parts = compute(split.watched, pixels)
             yield parts
 
     return ahead(computed())
@@ -142,7 +142,7 @@ def class_rows(sweep: Sweep, images: ImageSet, batches: Iterable[Features]) -> I
     split, order = sweep.split, sweep.order
     batches = iter(batches)
     first = next(batches)
-    head = _allowing_for_rounding(split, sweep.head, images, first)
+    head = _allowing_for_rounding(split, sweep.head, images, first[:-1])
     # The head's calls are filled up to their size: no larger than there are images.
     head_rows = whole_blocks(min(sweep.batch_size, len(images)))
 
@@ -155,7 +155,12 @@ def class_rows(sweep: Sweep, images: ImageSet, batches: Iterable[Features]) -> I
                 finally:
                     silence(split, ())
 
-        return algorithm.sweep(batch.parts, order, head, plain, head_rows)
+        *parts, largest = batch.parts
+        found = algorithm.sweep(parts, order, head, plain, head_rows)
+        lost = np.flatnonzero(overflown(largest))
+        for pruned in range(len(found)) if len(lost) else ():
+            found[pruned, lost] = plain(pruned, lost)
+        return found
 
     return side_by_side(swept, _placed(chain([first], batches)), THREADS)
 
@@ -220,6 +225,6 @@ def _replay(split: Split, images: ImageSet, scratch: BinaryIO) -> Iterator[Featu
     scratch.seek(0)
     done = 0
     while done < len(images):
-        parts = [np.load(scratch) for _ in split.trunk.outputs]
+        parts = [np.load(scratch) for _ in split.watched.outputs]
         yield parts
         done += len(parts[0])
