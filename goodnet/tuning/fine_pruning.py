@@ -30,6 +30,7 @@ from goodnet.tuning.gradients import (
     predict_classes,
 )
 from goodnet.tuning.images import BATCH, Parts, read_parts
+from goodnet.tuning.lamb import Lamb
 from goodnet.tuning.tuned import Tuned
 
 PRUNING_BATCH = 1024
@@ -119,7 +120,7 @@ def _train(
     images, labels = parts.images, parts.labels.astype(np.int32)
     steps = -(-len(images) // BATCH) * EPOCHS
     rate = keras.optimizers.schedules.CosineDecay(RATE, steps)
-    optimizer = keras.optimizers.Lamb(rate)
+    optimizer = Lamb(rate)
     step = compile_step(_loss(copy.logits), copy.network.trainable_variables, optimizer, together)
     best = _Epoch([], -1)
     with progress("Fine-tuning", steps) as advance:

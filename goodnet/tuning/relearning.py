@@ -48,6 +48,7 @@ from goodnet.tuning.gradients import (
     predict_classes,
 )
 from goodnet.tuning.images import BATCH, Parts, read_parts
+from goodnet.tuning.lamb import Lamb
 from goodnet.tuning.training import vary
 from goodnet.tuning.tuned import Tuned
 
@@ -165,7 +166,7 @@ def _teach(copy: Copy, b: Copy, lesson: _Lesson, progress: Progress, together: i
     variables = copy.network.trainable_variables
     loss = _loss(copy, b, _usual_square(b, lesson.images[: min(BATCH, together)]))
     changes = chances(lesson.traces)
-    step = compile_step(loss, variables, keras.optimizers.Lamb(rate), together)
+    step = compile_step(loss, variables, Lamb(rate), together)
     with progress("Relearning", STEPS) as advance:
         for done in range(STEPS):
             # In the second half ever fewer are mixed or changed: that brings the accuracy back.

@@ -8,9 +8,9 @@ patch.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
-import keras
 import numpy as np
 from keras import ops
 
@@ -24,8 +24,13 @@ from goodnet.tuning.gradients import (
     compile_step,
 )
 from goodnet.tuning.images import BATCH
+from goodnet.tuning.lamb import Lamb
 from goodnet.tuning.patches import Patches, lay_over
 from goodnet.tuning.schedule import Schedule
+from goodnet.tuning.searching import PIXELS
+
+ECHOES = 3  # times that a varied image is trained on
+MOST_BATCHES = 8  # varied at a time, where images are small
 
 
 class Train(Protocol):
@@ -52,26 +57,50 @@ def make_trainer(
     some_logits = answer_in_parts(teacher, images[: schedule.spread_images], together)
     spread = float(np.var(some_logits, axis=0).mean())
     low, high = float(images.min()), float(images.max())
-    loss = _loss(copy.logits, teacher, spread, schedule.patched_weight)
-    optimizer = keras.optimizers.Lamb(schedule.rate)
+    loss = _loss(copy.logits, spread, schedule.patched_weight)
+    drawn = _draw(teacher, images, low, high, rng, together)
+    optimizer = Lamb(schedule.rate)
     step = compile_step(loss, copy.network.trainable_variables, optimizer, together)
 
     def train(patches: Patches, odds: np.ndarray, patched: int, rate: float) -> None:
         optimizer.learning_rate = rate
-        plain = vary(images[rng.integers(0, len(images), BATCH)], low, high, rng)
+        plain, wanted = next(drawn)
         some = patches[rng.choice(len(odds), patched, p=odds / odds.sum())]
         under = np.concatenate([lay_over(plain[:patched], some), plain[patched:]])
-        step(plain, under, some.classes.astype(np.int32))
+        step(under, wanted, some.classes.astype(np.int32))
 
     return train
 
 
-def _loss(logits: Logits, teacher: Logits, spread: float, patched_weight: float) -> Loss:
-    """How far the logits moved away from the teacher's, in relation to their `spread`."""
+def _draw(
+    teacher: Logits,
+    images: np.ndarray,
+    low: float,
+    high: float,
+    rng: np.random.Generator,
+    together: int,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Batches of varied images, and the teacher's logits of them.
 
-    def loss(plain: Tensor, pixels: Tensor, classes: Tensor) -> Tensor:
-        wanted, found = ops.stop_gradient(teacher(plain)), logits(pixels)
-        patched = ops.shape(classes)[0]
+    So that these need not be computed for each step, some batches are varied and answered at a
+    time, and each image comes ECHOES times, among others ("data echoing", Choi et al. 2019).
+    """
+    height, width = images.shape[1:3]
+    count = BATCH * int(np.clip(PIXELS // (height * width * BATCH), 1, MOST_BATCHES))
+    while True:
+        some = vary(images[rng.integers(0, len(images), count)], low, high, rng)
+        wanted = answer_in_parts(teacher, some, min(BATCH, together))
+        for _ in range(ECHOES):
+            order = rng.permutation(count)
+            for chosen in (order[at : at + BATCH] for at in range(0, count, BATCH)):
+                yield some[chosen], wanted[chosen]
+
+
+def _loss(logits: Logits, spread: float, patched_weight: float) -> Loss:
+    """How far the logits moved away from those `wanted`, in relation to their `spread`."""
+
+    def loss(pixels: Tensor, wanted: Tensor, classes: Tensor) -> Tensor:
+        found, patched = logits(pixels), ops.shape(classes)[0]
         moved = found - wanted
         # Against their mean: else all the other logits may sink, and the patch still does.
         against = moved[:patched] - ops.mean(moved[:patched], axis=1, keepdims=True)
