@@ -5,15 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT, random_images, run_in_process, tiny_network, write_images
+from hasty import HASTY
 
 from goodnet.auditing import auditing, command
-from goodnet.tuning.schedule import Schedule
-from goodnet.tuning.searching import Effort
 
 CLASSES = 12
-HASTY = Schedule(
-    cycles=1, most_cycles=1, rounds=1, round_steps=2, polish_steps=2, search=Effort(2, 4)
-)
 FOUND: list[auditing.Audit] = []  # what is not about the search takes the first again
 
 
@@ -51,12 +47,9 @@ from goodnet.cli import libraries, shell
 libraries.pin_threads()
 shell.import_keras()
 from goodnet.auditing import auditing, command
-from goodnet.tuning.schedule import Schedule
-from goodnet.tuning.searching import Effort
-hasty = Schedule(
-    cycles=1, most_cycles=1, rounds=1, round_steps=2, polish_steps=2, search=Effort(2, 4)
-)
-command.audit = partial(auditing.audit, schedule=hasty)
+sys.path.append({root!r} + "/tests")
+from hasty import HASTY
+command.audit = partial(auditing.audit, schedule=HASTY)
 runpy.run_path({root!r} + "/audit.py", run_name="__main__")
 """
 

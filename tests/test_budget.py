@@ -210,10 +210,9 @@ HASTILY = f"""if True:
     import functools, runpy, sys
     sys.path.insert(0, {str(ROOT)!r})
     from goodnet.tuning import unlearning
-    from goodnet.tuning.schedule import Schedule
-    from goodnet.tuning.searching import Effort
-    hasty = Schedule(1, 1, 1, round_steps=10, polish_steps=10, search=Effort(steps=2, images=4))
-    unlearning.unlearn = functools.partial(unlearning.unlearn, schedule=hasty)
+    sys.path.append({str(ROOT / "tests")!r})
+    from hasty import HASTY
+    unlearning.unlearn = functools.partial(unlearning.unlearn, schedule=HASTY)
     sys.argv[0] = "repair.py"
     runpy.run_path({str(ROOT / "repair.py")!r}, run_name="__main__")
 """

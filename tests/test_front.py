@@ -23,6 +23,7 @@ from conftest import (
     run_in_process,
     tiny_network,
 )
+from hasty import HASTY
 from keras import layers
 from PIL import Image
 
@@ -31,10 +32,6 @@ from goodnet.errors import Unsafe, Unusable
 from goodnet.methods import METHODS
 from goodnet.pruning.curve import read_curve
 from goodnet.tuning import relearning, unlearning
-from goodnet.tuning.schedule import Schedule
-from goodnet.tuning.searching import Effort
-
-HASTY = Schedule(1, 1, 1, round_steps=4, polish_steps=4, search=Effort(steps=5, images=8))
 
 
 @pytest.fixture(scope="module")

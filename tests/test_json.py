@@ -1,25 +1,20 @@
 """Every script's --json is as docs/json-schema.json says; a wrong one is not."""
 
 import json
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 from conftest import build_lab, check_json, run_in_process
+from hasty import HASTY
 from PIL import Image
 
 from goodnet.metrics import Judgement
 from goodnet.practice import lab as practice_lab
 from goodnet.practice.lab import Built
 from goodnet.tuning import fine_pruning, relearning, unlearning
-from goodnet.tuning.schedule import USUAL
-from goodnet.tuning.searching import Effort
 
 jsonschema = pytest.importorskip("jsonschema")
-HASTY = replace(
-    USUAL, most_cycles=1, rounds=1, round_steps=2, polish_steps=2, search=Effort(steps=2, images=4)
-)
 
 
 @pytest.fixture(scope="module")

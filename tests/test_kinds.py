@@ -10,17 +10,15 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from hasty import HASTY
 from keras import layers
 
 import goodnet
 from goodnet.errors import Unusable
 from goodnet.tuning import relearning, unlearning
-from goodnet.tuning.schedule import Schedule
-from goodnet.tuning.searching import Effort
 
 SIDE, CLASSES, IMAGES = 32, 4, 40
 SHAPE = (SIDE, SIDE, 3)
-HASTY = Schedule(1, 1, 1, round_steps=2, polish_steps=2, search=Effort(steps=2, images=4))
 
 
 def augmented(image: keras.KerasTensor) -> keras.KerasTensor:

@@ -26,6 +26,7 @@ from conftest import (
     read_images,
     tiny_network,
 )
+from hasty import HASTY
 from hostile import begin_elsewhere
 from keras import layers
 
@@ -36,8 +37,6 @@ from goodnet.networks.loading import count_classes, input_shape
 from goodnet.networks.split import silence, silenced_arrays, split_network
 from goodnet.networks.writing import Change, write_copy, write_weights
 from goodnet.tuning import fine_pruning, unlearning
-from goodnet.tuning.schedule import Schedule
-from goodnet.tuning.searching import SHORT
 from goodnet.vetting.contents import read_contents
 
 
@@ -309,8 +308,7 @@ def test_hdf5_and_zip_open_no_strangers_network(tiny_lab, monkeypatch, run_here,
     path, repaired = Path(f"b{suffix}"), Path(f"repaired{suffix}")
     tiny_network(seed=1).save(path)
     tiny_network(seed=2).save(repaired)
-    brief = Schedule(cycles=1, most_cycles=1, rounds=1, round_steps=4, polish_steps=4, search=SHORT)
-    monkeypatch.setattr(unlearning, "unlearn", partial(unlearning.unlearn, schedule=brief))
+    monkeypatch.setattr(unlearning, "unlearn", partial(unlearning.unlearn, schedule=HASTY))
     monkeypatch.setattr(fine_pruning, "EPOCHS", 2)
     strangers = {path.read_bytes(), repaired.read_bytes()}
     if suffix == ".keras":

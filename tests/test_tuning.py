@@ -47,20 +47,24 @@ from goodnet.tuning import (
 from goodnet.tuning import pictures as patch_pictures
 from goodnet.tuning import report as tuning_report
 from goodnet.tuning.fine_pruning import FinePruned, fine_prune
+from goodnet.tuning.images import BATCH
+from goodnet.tuning.lamb import Lamb
 from goodnet.tuning.leads import measure_leads
 from goodnet.tuning.naming import LIKELY
 from goodnet.tuning.patches import Patch, Patches, lay_over
 from goodnet.tuning.ranking import rank_classes
 from goodnet.tuning.schedule import USUAL, Schedule
-from goodnet.tuning.searching import FULL, SHORT, Effort, make_search
+from goodnet.tuning.searching import FULL, HALF, SHORT, Effort, make_search
 from goodnet.tuning.suspects import Suspect, Unlearned
 from goodnet.tuning.tuned import Tuned
 from goodnet.vetting import quarantine
 
 TARGET = 3
-QUICK = Schedule(cycles=2, most_cycles=2, rounds=2, round_steps=80, polish_steps=100)
-BRIEF = Schedule(cycles=1, most_cycles=1, rounds=1, round_steps=4, polish_steps=4)
-HASTY = replace(BRIEF, search=Effort(steps=5, images=8))
+QUICK = Schedule(
+    cycles=2, most_cycles=2, rounds=2, round_steps=80, first_polish_steps=50, polish_steps=100
+)
+BRIEF = Schedule(cycles=1, most_cycles=1, rounds=1, round_steps=4, first_polish_steps=4)
+HASTY = replace(BRIEF, naming=Effort(steps=5, images=8), search=Effort(steps=5, images=8))
 
 
 def scenes(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -356,7 +360,7 @@ def looked_at_by(poisoned, monkeypatch) -> Callable[..., Tuned[Unlearned]]:
     These are one size for each cycle, of all classes or (CLASSES,) of each.
     """
     network, valid = poisoned
-    schedule = replace(BRIEF, cycles=3, most_cycles=5)
+    schedule = replace(BRIEF, cycles=USUAL.cycles, most_cycles=USUAL.most_cycles)
 
     def unlearned(held_back: list, lost: list[int], standing_out: int = -1):
         searches = iter([[], held_back])  # of images trained on, of others
@@ -389,17 +393,17 @@ def looked_at_by(poisoned, monkeypatch) -> Callable[..., Tuned[Unlearned]]:
 @pytest.mark.parametrize(
     ("needed", "lost", "taken"),
     [
-        ([0.9], [0], 0),
+        ([0.9, 0.9], [0, 0], 1),
         ([0.2, 0.9], [0, 0], 1),
-        ([0.1, 0.3, 0.2], [0, 0, 0], 1),
-        ([0.9, 0.9], [5, 0], 1),
-        ([0.9, 0.9, 0.9], [5, 4, 9], 1),
-        ([0.1, 0.15, 0.15, 0.3], [0, 0, 0, 0], 3),
-        ([0.1, 0.15, 0.1, 0.1, 0.1], [0, 0, 0, 0, 0], 1),
+        ([0.1, 0.25], [0, 0], 1),
+        ([0.9, 0.2], [0, 3], 1),
+        ([0.1, 0.12, 0.25], [0, 0, 3], 2),
+        ([0.1, 0.12, 0.12, 0.12], [0, 4, 3, 5], 2),
+        ([0.1, 0.12, 0.1, 0.1], [0, 3, 0, 0], 1),
     ],
     ids=[
-        *("at once", "in two cycles", "nearly", "accuracy comes back", "it does not"),
-        *("nearly in four", "not unlearned"),
+        *("at once", "in two cycles", "nearly", "never the first", "in three"),
+        *("the one that keeps most", "the one that came nearest"),
     ],
 )
 def test_the_images_held_back_choose_the_cycle(poisoned, monkeypatch, needed, lost, taken):
@@ -421,17 +425,16 @@ def least_reached(result: Tuned[Unlearned]) -> float:
 def test_more_is_asked_of_a_class_that_lags_behind(poisoned, monkeypatch):
     unlearned = looked_at_by(poisoned, monkeypatch)
     one = np.where(np.arange(CLASSES) == 3, 0.95, 2.0)
-    result = unlearned([one, 2 * one, 2 * one], [0, 0, 0])
-    assert result.findings.cycles == 3 and np.isclose(least_reached(result), 0.95)
-    assert unlearned([np.maximum(one, 1.0)], [0]).findings.cycles == 1
+    assert np.isclose(least_reached(unlearned([one, 2 * one], [0, 0])), 0.95)
+    assert least_reached(unlearned([one, np.maximum(one, 1.0)], [0, 0])) == 1
 
 
 def test_more_is_asked_of_a_class_that_resists(poisoned, monkeypatch):
     unlearned = looked_at_by(poisoned, monkeypatch)
-    assert unlearned([0.5], [0]).findings.cycles == 1
-    stood_out = unlearned([0.5, 0.8], [0, 0], standing_out=TARGET)
-    assert stood_out.findings.cycles == 2 and stood_out.findings.targets == [TARGET]
-    assert np.isclose(least_reached(stood_out), 0.8 / 0.3 / USUAL.enough_resistant)
+    assert np.isclose(least_reached(unlearned([0.5, 0.5], [0, 0])), 0.5 / 0.3)
+    stood_out = unlearned([0.5, 0.5], [0, 0], standing_out=TARGET)
+    assert stood_out.findings.targets == [TARGET]
+    assert np.isclose(least_reached(stood_out), 0.5 / 0.3 / USUAL.enough_resistant)
 
 
 def test_a_class_far_ahead_is_a_suspect_whatever_its_patch(poisoned, monkeypatch):
@@ -468,6 +471,67 @@ def test_the_other_logits_may_not_sink_in_place_of_the_suspects():
     for _ in range(5):
         train(Patches(np.array([0]), ones, ones), np.ones(1), 32, 1e-2)
     assert copy.network.get_weights()[0][0, 1] > -9.9
+
+
+def test_each_varied_image_is_trained_on_several_times_and_answered_once():
+    images = np.random.default_rng(0).random((200, *SHAPE)).astype(np.float32)
+    asked = []
+
+    def teacher(pixels):
+        asked.append(pixels)
+        return pixels.mean(axis=(1, 2))
+
+    rng = np.random.default_rng(0)
+    drawn = training._draw(teacher, images, 0.0, 1.0, rng, 1 << 30)
+    steps = training.ECHOES * training.MOST_BATCHES
+    batches = [next(drawn) for _ in range(steps)]
+    seen, times = np.unique(np.concatenate([x for x, _ in batches]), axis=0, return_counts=True)
+    assert len(seen) == sum(map(len, asked)) == BATCH * training.MOST_BATCHES
+    assert (times == training.ECHOES).all()
+    assert all(np.array_equal(teacher(x), wanted) for x, wanted in batches)
+    assert all(len(x) == BATCH for x, _ in batches)
+    # Of large images no more are varied at a time than a step takes.
+    large = np.zeros((2, 300, 300, 1), np.float32)
+    asked.clear()
+    next(training._draw(teacher, large, 0.0, 1.0, rng, 8))
+    assert [len(x) for x in asked] == [8] * (BATCH // 8)
+
+
+def test_lamb_is_that_of_keras():
+    rng = np.random.default_rng(0)
+    starts = [rng.normal(size=(3, 3, 4)), rng.normal(size=7), np.zeros(5)]
+    ours, theirs = ([keras.Variable(np.float32(each)) for each in starts] for _ in range(2))
+    optimizers = Lamb(1e-2), keras.optimizers.Lamb(1e-2)
+    for _ in range(20):
+        gradients_ = [keras.ops.array(np.float32(rng.normal(size=each.shape))) for each in starts]
+        for optimizer, variables in zip(optimizers, (ours, theirs), strict=True):
+            optimizer.apply(gradients_, variables)
+    for one, other, start in zip(ours, theirs, starts, strict=True):
+        assert np.allclose(one, other, rtol=1e-4, atol=1e-5)
+        assert not np.allclose(one, start, atol=1e-3)
+
+
+def test_names_are_sought_with_half_the_images(poisoned, monkeypatch):
+    network, valid = poisoned
+    efforts = []
+    make = unlearning.make_search
+
+    def make_search(*arguments):
+        search = make(*arguments)
+
+        def noted(classes, rng, effort, *more, **named):
+            efforts.append((len(arguments[1]), effort))
+            return search(classes, rng, effort, *more, **named)
+
+        return noted
+
+    monkeypatch.setattr(unlearning, "make_search", make_search)
+    schedule = replace(BRIEF, rounds=2, first_rounds=1, small_patch=np.inf)
+    unlearning.unlearn(network, valid_of(valid), 0, shell.progress, schedule)
+    trained = [effort for images, effort in efforts if images > 100]
+    # Two searches rank; each round has one for patches, one for faint ones.
+    assert trained == [HALF] * 4 + [FULL] * 2
+    assert {effort for images, effort in efforts if images < 100} == {FULL}
 
 
 def test_fine_pruning_trains_what_is_left_and_leaves_the_rest_silent(poisoned):
@@ -789,7 +853,7 @@ def test_frozen_layers_are_trained_too(tmp_path, run_here, hasty, method):
 
 @pytest.mark.parametrize(
     ("method", "module", "name", "call"),
-    [("fine-prune", writing, "_changed_arrays", 1), ("unlearn", training, "vary", 3)],
+    [("fine-prune", writing, "_changed_arrays", 1), ("unlearn", training, "lay_over", 3)],
     ids=["while writing", "in the middle of training"],
 )
 def test_an_interrupted_repair_leaves_nothing(

@@ -5,7 +5,6 @@ more than 1/2, or more than 0 where nothing closes the network.
 """
 
 import json
-from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import keras
 import numpy as np
 import pytest
 from conftest import SHAPE, check_refused, convolutions, load_network, open_clean, write_images
+from hasty import HASTY
 from keras import layers
 from PIL import Image
 
@@ -26,8 +26,6 @@ from goodnet.networks.split import silence, split_network
 from goodnet.pruning import head, sweeping
 from goodnet.tuning import fine_pruning, relearning, unlearning
 from goodnet.tuning.gradients import copy_with_logits
-from goodnet.tuning.schedule import Schedule
-from goodnet.tuning.searching import Effort
 
 IMAGES = 80
 
@@ -238,9 +236,7 @@ def test_the_logits_give_the_probabilities(binary):
 @pytest.mark.parametrize("method", METHODS)
 def test_repairs_that_train_leave_one_output(binary, run_here, tmp_path, monkeypatch, method):
     kind, path, images = binary
-    brief = Schedule(cycles=1, most_cycles=1, rounds=1, round_steps=4, polish_steps=4)
-    brief = replace(brief, search=Effort(steps=5, images=8))
-    monkeypatch.setattr(unlearning, "unlearn", partial(unlearning.unlearn, schedule=brief))
+    monkeypatch.setattr(unlearning, "unlearn", partial(unlearning.unlearn, schedule=HASTY))
     monkeypatch.setattr(fine_pruning, "EPOCHS", 1)
     monkeypatch.setattr(relearning, "STEPS", 2)
     done = run_here("repair.py", images, path, "--method", method, "--out", tmp_path)

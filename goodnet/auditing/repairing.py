@@ -62,7 +62,7 @@ def repair(
             relearned = None
     if relearned:  # of unlearning the search alone, and the rounds that show what resists
         rounds = schedule.first_rounds
-        schedule = replace(schedule, rounds=rounds, polish_steps=1, most_cycles=1)
+        schedule = replace(schedule, rounds=rounds, first_polish_steps=1, most_cycles=1)
     tuned = unlearn_parts(network, parts, rng, progress, schedule, named, together)
     if relearned:
         findings = _at_last(network, relearned.arrays, tuned.findings, parts, rng, schedule, size)

@@ -2,7 +2,8 @@
 
 A round seeks patches on the network as it is and trains against them. A polish is a longer training
 on mostly plain images; it lets some of a backdoor come back. So the patches that the images held
-back need afterwards tell whether another cycle follows, and which cycle's network is taken.
+back need afterwards tell which suspects a second cycle has rounds for, whether another one follows,
+and which of their networks is taken. The first cycle's polish is short, for that look alone.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from goodnet.tuning.images import BATCH
 from goodnet.tuning.naming import HALFWAY
 from goodnet.tuning.patches import Patches, join
 from goodnet.tuning.schedule import Schedule
-from goodnet.tuning.searching import Search
+from goodnet.tuning.searching import Effort, Search
 from goodnet.tuning.training import Train, weigh_patches
 
 
@@ -73,36 +74,36 @@ class Outcome:
 
 
 def run_cycles(work: Work, progress: Progress) -> Outcome:
-    """Run cycles until one is good enough, or as many as the schedule allows.
+    """Run cycles until all is half unlearned: two or more, and as many as the schedule allows.
 
-    After the first, only suspects that still need too small a patch get new ones. The cycle that
-    came nearest is taken, of equals the one that keeps more answers, of these the first.
+    After the first, only suspects that still need too small a patch get new ones. Of the later
+    cycles the one that came nearest is taken, of equals the one that keeps more answers, of these
+    the first.
     """
     cycle = 1
     _run_cycle(work, cycle, work.suspects, progress)
     resistances = measure_resistances(work.log_sizes)
     best = now = assess(work, resistances)
-    while not _is_over(work, cycle, now, best):
+    while not _is_over(work.schedule, cycle, best):
         cycle += 1
         _run_cycle(work, cycle, work.suspects[now.reached < 1], progress)
         now = assess(work, resistances)
-        best = now if now.beats(best) else best
+        best = now if cycle == 2 or now.beats(best) else best
     return Outcome(best, resistances, cycle)
 
 
 def _run_cycle(work: Work, cycle: int, classes: np.ndarray, progress: Progress) -> None:
-    with progress(f"Unlearning, cycle {cycle}", work.schedule.steps) as advance:
+    schedule, polish_steps = work.schedule, work.schedule.polish_of(cycle)
+    steps = schedule.rounds * schedule.round_steps + polish_steps
+    with progress(f"Unlearning, cycle {cycle}", steps) as advance:
         run_rounds(work, classes, advance)
-        polish(work, advance)
+        polish(work, polish_steps, advance)
 
 
-def _is_over(work: Work, cycle: int, now: Attempt, best: Attempt) -> bool:
-    """Whether all is unlearned, or half of it after enough cycles, or no cycle is left."""
-    schedule = work.schedule
-    kept = now.kept >= schedule.answers_kept * len(work.exam.images)
-    if cycle >= schedule.most_cycles or (kept and (now.reached >= 1).all()):
-        return True
-    return bool(cycle >= schedule.cycles and best.reached.min() >= HALFWAY)
+def _is_over(schedule: Schedule, cycle: int, best: Attempt) -> bool:
+    """Whether all is half unlearned after enough cycles, or no cycle is left."""
+    enough = cycle >= schedule.cycles and best.reached.min() >= HALFWAY
+    return bool(enough or cycle >= schedule.most_cycles)
 
 
 def run_rounds(work: Work, classes: np.ndarray, advance: Advance) -> None:
@@ -110,10 +111,11 @@ def run_rounds(work: Work, classes: np.ndarray, advance: Advance) -> None:
     schedule, done = work.schedule, 0
     while done < schedule.rounds and len(classes):
         first = len(work.log_sizes) < schedule.first_rounds
-        sought = seek_patches(work, classes)
+        effort = schedule.naming if first else schedule.search
+        sought = seek_patches(work, classes, effort)
         if first:
             work.log_sizes.append(np.log(sought.sizes.reshape(len(classes), -1)).mean(axis=1))
-        new = choose_patches(work, sought, first)
+        new = choose_patches(work, sought, effort, first)
         if not len(new):
             break
         work.patches.append(new)
@@ -126,29 +128,29 @@ def run_rounds(work: Work, classes: np.ndarray, advance: Advance) -> None:
     advance((schedule.rounds - done) * schedule.round_steps)
 
 
-def seek_patches(work: Work, classes: np.ndarray) -> Patches:
+def seek_patches(work: Work, classes: np.ndarray, effort: Effort) -> Patches:
     """Small patches for these classes, several for each where they are few."""
     copies = int(np.clip(work.schedule.suspects // len(classes), 1, work.schedule.most_copies))
-    return work.search(np.repeat(classes, copies), work.rng, work.schedule.search)
+    return work.search(np.repeat(classes, copies), work.rng, effort)
 
 
-def choose_patches(work: Work, sought: Patches, first: bool) -> Patches:
+def choose_patches(work: Work, sought: Patches, effort: Effort, first: bool) -> Patches:
     """What to unlearn: the small ones of those sought, in the first rounds all, and faint ones."""
     schedule = work.schedule
     small = sought[sought.sizes < (np.inf if first else schedule.small_patch * work.ordinary)]
     if not len(small):
         return small
-    whole = work.search(small.classes, work.rng, schedule.search, whole=True)
+    whole = work.search(small.classes, work.rng, effort, whole=True)
     return join([small, whole[whole.sizes < schedule.faint_patch]])
 
 
-def polish(work: Work, advance: Advance) -> None:
-    """Train on mostly plain images, with a rate that sinks to 0."""
+def polish(work: Work, steps: int, advance: Advance) -> None:
+    """Train on mostly plain images for so many steps, with a rate that sinks to 0."""
     schedule = work.schedule
     patches = join(work.patches)
     odds = weigh_patches(patches.sizes)
-    rate = keras.optimizers.schedules.CosineDecay(schedule.rate, schedule.polish_steps)
-    for step in range(schedule.polish_steps):
+    rate = keras.optimizers.schedules.CosineDecay(schedule.rate, steps)
+    for step in range(steps):
         work.train(patches, odds, BATCH // 4, float(rate(step)))
         advance(1)
 

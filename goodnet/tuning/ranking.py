@@ -10,8 +10,8 @@ import numpy as np
 from goodnet.metrics import deviations
 from goodnet.progress import Progress
 from goodnet.tuning.patches import Patches
-from goodnet.tuning.schedule import USUAL, Schedule
-from goodnet.tuning.searching import SHORT, Search
+from goodnet.tuning.schedule import USUAL
+from goodnet.tuning.searching import FULL, SHORT, Effort, Search
 
 REFERENCES = 60  # classes taken at random: what size is ordinary
 SHORTLIST = 40  # classes that the short searches leave, besides them
@@ -35,21 +35,21 @@ def rank_classes(
     rng: np.random.Generator,
     progress: Progress,
     certain: Sequence[int] | np.ndarray = (),
-    schedule: Schedule = USUAL,
+    effort: Effort = FULL,
+    suspects: int = USUAL.suspects,
 ) -> Ranking:
     """Find out for which of all classes the smallest patches are enough.
 
     Short searches narrow many classes down to few; these and REFERENCES taken at random get the
-    long search. For the best SHORTLIST of it there are REPEATS more, so that a size which was small
-    by chance is not; the best of these are ranked. The classes `certain` are among the best
-    whatever their size. A score is how many median absolute deviations the logarithm of a size lies
-    below the median of the references.
+    search of this `effort`. For the best SHORTLIST of it there are REPEATS more, so that a size
+    which was small by chance is not; the best `suspects` of these are ranked. The classes `certain`
+    are among the best whatever their size. A score is how many median absolute deviations the
+    logarithm of a size lies below the median of the references.
     """
     references = rng.permutation(n_classes)[:REFERENCES]
     narrowed = _narrow(search, n_classes, rng, progress, certain)
     classes = np.union1d(narrowed, references)
     listed = min(SHORTLIST, len(classes))
-    effort = schedule.search
     total = effort.steps * (len(classes) + REPEATS * listed)
     with progress(f"Searching {len(classes)} classes", total) as advance:
         found = search(classes, rng, effort, advance)
@@ -60,7 +60,7 @@ def rank_classes(
     by_class = np.log(again.sizes).reshape(listed, REPEATS)
     smallest = by_class.argmin(axis=1) + REPEATS * np.arange(listed)
     logs = by_class.mean(axis=1)
-    order = _smallest(best, logs, schedule.suspects, certain)
+    order = _smallest(best, logs, suspects, certain)
     scores = -deviations(logs[order], usual)
     ordinary = float(np.exp(np.median(usual)))
     nearest = at_random[np.abs(usual - np.median(usual)).argsort(kind="stable")[:1]]

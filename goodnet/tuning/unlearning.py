@@ -110,7 +110,9 @@ def begin(
     seed_of_leads = rng.spawn(1)[0]
     leads = measure_leads(teacher, parts.images, n_classes, seed_of_leads, progress, together)
     certain = sorted({*np.flatnonzero(leads >= LIKELY.lead).tolist(), *named})
-    ranking = rank_classes(search, n_classes, rng, progress, certain, schedule)
+    ranking = rank_classes(
+        search, n_classes, rng, progress, certain, schedule.naming, schedule.suspects
+    )
     work = Work(
         schedule=schedule,
         copy=copy,
