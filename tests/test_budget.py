@@ -207,12 +207,12 @@ def test_a_network_of_224_x_224_stays_under_2_5_gb(tmp_path):
 
 
 HASTILY = f"""if True:
-    import functools, runpy, sys
-    sys.path.insert(0, {str(ROOT)!r})
+    import dataclasses, functools, runpy, sys
+    sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
     from goodnet.tuning import unlearning
-    sys.path.append({str(ROOT / "tests")!r})
     from hasty import HASTY
-    unlearning.unlearn = functools.partial(unlearning.unlearn, schedule=HASTY)
+    some = dataclasses.replace(HASTY, round_steps=10, first_polish_steps=10)
+    unlearning.unlearn = functools.partial(unlearning.unlearn, schedule=some)
     sys.argv[0] = "repair.py"
     runpy.run_path({str(ROOT / "repair.py")!r}, run_name="__main__")
 """

@@ -437,6 +437,19 @@ def test_more_is_asked_of_a_class_that_resists(poisoned, monkeypatch):
     assert np.isclose(least_reached(stood_out), 0.5 / 0.3 / USUAL.enough_resistant)
 
 
+def test_later_cycles_are_for_suspects_that_still_need_small_patches(poisoned, monkeypatch):
+    unlearned = looked_at_by(poisoned, monkeypatch)
+    seek, sought = cycles.seek_patches, []
+
+    def noted(work, classes, effort):
+        sought.append(sorted(classes.tolist()))
+        return seek(work, classes, effort)
+
+    monkeypatch.setattr(cycles, "seek_patches", noted)
+    unlearned([np.where(np.arange(CLASSES) == 3, 0.1, 0.9), 0.9], [0, 0])
+    assert sought == [[*range(CLASSES)], [3]]
+
+
 def test_a_class_far_ahead_is_a_suspect_whatever_its_patch(poisoned, monkeypatch):
     network, valid = poisoned
     schedule = replace(HASTY, suspects=2)
@@ -503,9 +516,9 @@ def test_lamb_is_that_of_keras():
     ours, theirs = ([keras.Variable(np.float32(each)) for each in starts] for _ in range(2))
     optimizers = Lamb(1e-2), keras.optimizers.Lamb(1e-2)
     for _ in range(20):
-        gradients_ = [keras.ops.array(np.float32(rng.normal(size=each.shape))) for each in starts]
+        slopes = [keras.ops.array(np.float32(rng.normal(size=each.shape))) for each in starts]
         for optimizer, variables in zip(optimizers, (ours, theirs), strict=True):
-            optimizer.apply(gradients_, variables)
+            optimizer.apply(slopes, variables)
     for one, other, start in zip(ours, theirs, starts, strict=True):
         assert np.allclose(one, other, rtol=1e-4, atol=1e-5)
         assert not np.allclose(one, start, atol=1e-3)

@@ -37,13 +37,15 @@ BY_SEARCHES = (
         "practice networks of 100 people",
         range(80, 126),
         SHAPE,
-        "one search alone missed 0 of 25 with one trigger, and one of two triggers on 1 of 5",
+        "one search alone missed 0 of 32 with one trigger, and one of two triggers on 1 of 6; most "
+        "of these searches looked at twice as many images as this one",
     ),
     Kind(
         "the course's network of 1283 people",
         range(1000, 1601),
         SHAPE,
-        "one search alone missed it in 1 of 5 runs, and called it likely in none",
+        "one search alone missed it in 2 of 6 runs, and called it likely in none; most of these "
+        "searches looked at twice as many images as this one",
     ),
 )
 BY_FAMILIES = (

@@ -227,6 +227,13 @@ def _end_linearly(one: keras.Model, form: Form) -> Form:
     return LOGITS
 
 
+def compile_logits(logits: Logits) -> Logits:
+    """The same logits in half of the time, where a network is asked often and no longer changes."""
+    import tensorflow as tf
+
+    return tf.function(logits, reduce_retracing=True)
+
+
 def answer_in_parts(logits: Logits, images: np.ndarray, together: int = ALL) -> np.ndarray:
     """The logits (n, classes) of images (n, height, width, colours), so many at a time."""
     starts = range(0, len(images), together)

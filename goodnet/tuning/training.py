@@ -21,6 +21,7 @@ from goodnet.tuning.gradients import (
     Loss,
     Tensor,
     answer_in_parts,
+    compile_logits,
     compile_step,
 )
 from goodnet.tuning.images import BATCH
@@ -58,7 +59,7 @@ def make_trainer(
     spread = float(np.var(some_logits, axis=0).mean())
     low, high = float(images.min()), float(images.max())
     loss = _loss(copy.logits, spread, schedule.patched_weight)
-    drawn = _draw(teacher, images, low, high, rng, together)
+    drawn = _draw(compile_logits(teacher), images, low, high, rng, together)
     optimizer = Lamb(schedule.rate)
     step = compile_step(loss, copy.network.trainable_variables, optimizer, together)
 
