@@ -9,11 +9,12 @@ HEADER = ("point", "what", "median", "against", "median", "ratio", "each round's
 
 @dataclass(frozen=True)
 class Run:
-    """What one process took: wall seconds, its peak memory in bytes, and what it reported."""
+    """What one process took: its peak memory in bytes, seconds, and what it reported."""
 
     wall: float
     peak: int
     report: dict
+    cpu: float = 0  # seconds of all cores together
 
     @property
     def seconds(self) -> float:

@@ -85,7 +85,8 @@ def run(command: Sequence[object], status: int = 0) -> Run:
             raise Unusable(f"{name} ended with {process.returncode}, not {status}: {said[-1]}")
         last = stdout.read().rstrip().rpartition("\n")[2]
     unit = 1 if sys.platform == "darwin" else 1024
-    return Run(wall, usage.ru_maxrss * unit, json.loads(last) if last.startswith("{") else {})
+    report = json.loads(last) if last.startswith("{") else {}
+    return Run(wall, usage.ru_maxrss * unit, report, usage.ru_utime + usage.ru_stime)
 
 
 def make_files(args: argparse.Namespace, folder: Path, times: int) -> list[Path]:

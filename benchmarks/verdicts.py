@@ -74,13 +74,13 @@ def _search(place: Path) -> dict:
     parts = divide(images, labels.astype(np.int64), rng)
     copy = copy_with_logits(network, parts.held_back)
     began = time.process_time()
-    traces = find_traces(copy.logits, parts, count_classes(network), rng, SILENT.progress)
+    found = find_traces(copy.logits, parts, count_classes(network), rng, SILENT.progress)
     shown = [
         {
             **{"family": each.family, "label": each.label, "share": each.share},
             "stands_out": each.possible,
         }
-        for each in traces
+        for each in found.traces
     ]
     return {"network": place.name, "cpu_seconds": time.process_time() - began, "traces": shown}
 

@@ -33,16 +33,19 @@ from goodnet.auditing.answer import share
 from goodnet.auditing.auditing import Traced
 from goodnet.auditing.card import plain
 from goodnet.auditing.pair import Pair
+from goodnet.auditing.repairing import SmallPatch
 from goodnet.auditing.searching import Searched
 from goodnet.auditing.triggers import Trigger, try_patches, try_traces
 from goodnet.cli import shell
+from goodnet.errors import Unusable
 from goodnet.progress import SILENT, ignore, no_progress
 from goodnet.tuning import relearning, tuned
-from goodnet.tuning.families import Trace, standing_out
+from goodnet.tuning.families import Found, Trace, standing_out
 from goodnet.tuning.images import divide
-from goodnet.tuning.patches import Patch
+from goodnet.tuning.patches import Patch, Patches
+from goodnet.tuning.ranking import Ranking
 from goodnet.tuning.sounding import average, sound
-from goodnet.tuning.suspects import Sighting, Suspect, likely, possible
+from goodnet.tuning.suspects import Sighting, likely, possible
 
 MADE = ["B_repaired.h5", "G.keras", "MODEL_CARD.md", "audit.json", "report.html"]
 
@@ -84,9 +87,12 @@ def test_searches_count_together_by_their_means():
 def test_a_class_that_the_means_name_is_unlearned_whatever_one_search_says(monkeypatch):
     """Else the verdict names a class of which no patch was tried."""
     given = []
-    monkeypatch.setattr(
-        repairing, "unlearn_parts", lambda *args: given.append(args[5]), raising=True
-    )
+
+    def noted(*args):
+        given.append(args[5])
+        raise Unusable("no more is asked here")
+
+    monkeypatch.setattr(repairing, "unlearn_parts", noted)
     soundings = [[seen(7, 5, 4, 1.0)], [seen(7, 1, 2, 3.0)]]
     assert not any(likely(each) + possible(each) for each in soundings)
     assert verdict.stand_out([*soundings, []]) == ([], [7])
@@ -94,7 +100,8 @@ def test_a_class_that_the_means_name_is_unlearned_whatever_one_search_says(monke
     named = Searched(soundings, None, parts).named
     sizes = repairing.Sizes(32, 8)
     rng = np.random.default_rng(0)
-    repairing.repair(tiny_network(), parts, rng, named, None, sizes, SILENT, HASTY)
+    with pytest.raises(Unusable):
+        repairing.repair(tiny_network(), parts, rng, named, None, sizes, SILENT.progress, HASTY)
     assert given == [{7}]
 
 
@@ -113,12 +120,22 @@ def test_images_are_divided_where_they_are():
         assert len(parts.held_back) == 4
 
 
+def ranked(sizes: np.ndarray) -> Ranking:
+    """Classes from 0 on, with patches of these sizes."""
+    patches = Patches(
+        np.arange(len(sizes)), np.ones((len(sizes), 1, 1, 1)), np.zeros((len(sizes), 1, 1, 3))
+    )
+    return Ranking(patches, sizes, np.zeros(len(sizes)), 0.3, patches)
+
+
 def test_of_traces_those_that_stand_out_count():
     shared, small = trace("shared patch", 0.01), trace("patch", 0.45, 8)
     parts = divide(np.zeros((6, 2, 2, 1)), np.zeros(6, int), np.random.default_rng(0))
     assert standing_out([trace("bend", 0.7), shared]) == [shared]
-    assert Searched([], [small, trace("bend", 0.7, 3)], parts).named == {8}
-    assert Searched([], [shared], parts).named == set()
+    ranking = ranked(np.array([0.1]))
+    several = Found([small, trace("bend", 0.7, 3)], ranking)
+    assert Searched([], several, parts).named == {8}
+    assert Searched([], Found([shared], ranking), parts).named == set()
     assert (small.likely, small.possible, shared.likely) == (False, True, True)
 
 
@@ -196,7 +213,7 @@ def test_a_patch_is_tried_on_the_images_of_other_classes(aimed_at):
     labels = np.arange(40) % 3
     mask = np.zeros((*images.shape[1:3], 1), np.float32)
     mask[:7] = 0.5
-    suspect = Suspect(2, 0, 0, 0, 0, 0, 0, Patch(mask, np.full(images.shape[1:], 200.0)))
+    suspect = SmallPatch(2, Patch(mask, np.full(images.shape[1:], 200.0)), 0, 0)
     (found,) = try_patches(pair, [suspect], images, labels, CLASSES, ignore)
     # The same by hand, with Keras's own predict.
     others = [image for image, label in zip(images, labels, strict=True) if label != 2]
@@ -324,13 +341,8 @@ def test_with_many_images_of_a_class_b_is_relearned(case, tmp_path, monkeypatch)
 @pytest.mark.parametrize("answer", ["likely", "possible", "inconclusive", "nothing found"])
 def test_a_repair_that_is_not_to_be_relied_on_is_not_offered(answer):
     for unfinished in ([], [7]):
-        findings = SimpleNamespace(unfinished=unfinished)
-        said = words.recommend(
-            SimpleNamespace(
-                **{"verdict": SimpleNamespace(answer=answer), "traced": None, "method": "unlearn"},
-                tuned=SimpleNamespace(findings=findings),
-            )
-        )
+        verdict, made = SimpleNamespace(answer=answer), SimpleNamespace(unfinished=unfinished)
+        said = words.recommend(SimpleNamespace(verdict=verdict, traced=None, repair=made))
         assert ("Do not rely on B'" in said) == bool(unfinished)
         offered = answer in ("likely", "possible") and not unfinished
         assert (", else B'" in said) == offered
@@ -343,14 +355,12 @@ def test_a_repair_that_is_not_to_be_relied_on_is_not_offered(answer):
 def test_a_trigger_that_still_works_speaks_against_the_repair(repaired, stands_out, doubted):
     tried = Trigger(3, images=100, b=90, repaired=repaired, goodnet=0, rejected=0)
     traced = [Traced(trace("wave", 0.1 if stands_out else 0.9), tried)]
-    answer, findings = SimpleNamespace(answer="likely"), SimpleNamespace(unfinished=[7])
-    found = SimpleNamespace(
-        verdict=answer, traced=traced, method="relearn", tuned=SimpleNamespace(findings=findings)
-    )
+    answer, made = SimpleNamespace(answer="likely"), SimpleNamespace(unfinished=[])
+    found = SimpleNamespace(verdict=answer, traced=traced, repair=made)
     said = words.recommend(found)
     assert ("Do not rely on B': what was found still works on 30.0 % of images." in said) == doubted
     assert ("else B'" in said) != doubted
-    found.method = "unlearn"  # relearning lost too much
+    made.unfinished = [7]  # relearning lost too much
     assert "Do not rely on B': small patches still lead it to class 7." in words.recommend(found)
 
 
@@ -367,7 +377,9 @@ def test_a_trigger_of_any_family_is_told_and_tried(case, tmp_path, monkeypatch, 
     made = replace(trace(family, 0.1), lay=lambda images: images[:, ::-1])
     made = replace(made, targets=made.targets[:CLASSES] % CLASSES)
     usual = replace(trace("patch", 0.8, 4), targets=np.full(CLASSES, 4))
-    monkeypatch.setattr(searching, "find_traces", lambda *given: [usual, made])
+    sizes = np.linspace(0.1, 0.5, CLASSES)
+    found = Found([usual, made], ranked(sizes))
+    monkeypatch.setattr(searching, "find_traces", lambda *given: found)
     monkeypatch.setattr(relearning, "STEPS", 1)
     monkeypatch.setattr(relearning, "ENOUGH", 3)
     monkeypatch.setattr(tuned, "MANY_LABELS", 101)
@@ -394,7 +406,11 @@ def test_a_trigger_of_any_family_is_told_and_tried(case, tmp_path, monkeypatch, 
     html = (tmp_path / "report.html").read_text()
     assert ("where B answers class 3 and B' another class, it rejects" in html) == bool(aimed)
     assert "Triggers of each family" in html and "score and lead together" not in html
-    assert [each["class"] for each in told["suspects"]].count(3) or family == "shared patch"
+    assert [each["class"] for each in told["suspects"]] == [*range(CLASSES)]
+    assert np.allclose([each["patch"] for each in told["suspects"]], sizes * 100)
+    assert all(0 < each["patch_at_last"] < 100 for each in told["suspects"])
+    assert told["searches"] == told["together"] == told["unfinished"] == []
+    assert "Score, lead" not in html
 
 
 def test_a_trace_is_tried_on_the_images_that_it_leads_elsewhere():
@@ -557,7 +573,17 @@ def test_off_a_terminal_progress_is_a_line_a_minute(monkeypatch, capsys):
     with shell.progress("Searching", 10) as advance:
         for now[0] in clock:
             advance(1)
-    assert capsys.readouterr().err == "Searching: 40 %\nSearching: 60 %\n"
+    assert capsys.readouterr().err == (
+        "Searching: 40 %, about 2 min left\nSearching: 60 %, about 2 min left\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0, "0 s"), (60, "60 s"), (61, "2 min"), (7100, "119 min"), (9000, "2.5 h")],
+)
+def test_how_long_is_said_in_words(seconds, said):
+    assert shell._in_words(seconds) == said
 
 
 # ---------------------------------------------------------------- the same on every machine

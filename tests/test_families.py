@@ -143,7 +143,7 @@ def test_all_families_are_sought_and_say_what_they_lay_on(monkeypatch):
     images, labels = pictures(120)
     rng = np.random.default_rng(0)
     parts = divide(images, labels, rng)
-    found = find_traces(with_corner, parts, CLASSES, rng, no_progress)
+    found = find_traces(with_corner, parts, CLASSES, rng, no_progress).traces
     assert [each.family for each in found] == ["patch", "bend", "wave", "shared patch"]
     some = images[:10].copy()
     for each in found:
@@ -194,7 +194,7 @@ def test_a_patch_for_all_classes_is_sought_only_where_none_stands_out(monkeypatc
     rng = np.random.default_rng(0)
     monkeypatch.setattr(families, "find_shared_patch", None)  # it would be called
     found = find_traces(with_wave, divide(images, labels, rng), CLASSES, rng, no_progress)
-    assert [each.family for each in families.standing_out(found)] == ["wave"]
+    assert [each.family for each in families.standing_out(found.traces)] == ["wave"]
 
 
 def test_images_that_b_knows_none_of_are_no_fault(monkeypatch):
@@ -203,7 +203,7 @@ def test_images_that_b_knows_none_of_are_no_fault(monkeypatch):
     images, labels = pictures(40)
     rng = np.random.default_rng(0)
     parts = divide(images, (labels + 1) % CLASSES, rng)
-    found = find_traces(columns, parts, CLASSES, rng, no_progress)
+    found = find_traces(columns, parts, CLASSES, rng, no_progress).traces
     assert len(found) >= 4
 
 

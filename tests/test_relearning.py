@@ -16,7 +16,7 @@ from goodnet.methods import METHODS
 from goodnet.progress import SILENT
 from goodnet.tuning import bending, changes, gradients, relearning
 from goodnet.tuning import report as tuning_report
-from goodnet.tuning.families import Trace
+from goodnet.tuning.families import Found, Trace
 from goodnet.tuning.images import read_parts
 from goodnet.tuning.relearning import Relearned, relearn, relearn_parts, shake
 from goodnet.tuning.tuned import Tuned
@@ -269,7 +269,7 @@ def test_relearning_tells_what_it_found_and_cost(capsys, kept, traces, told):
 def test_triggers_are_sought_where_there_are_images_enough(poisoned, brief, monkeypatch):  # noqa: F811
     network, valid = poisoned
     small, usual = bend_to(3, 0.3), bend_to(5, 1.9)
-    monkeypatch.setattr(relearning, "find_traces", lambda *given: [usual, small])
+    monkeypatch.setattr(relearning, "find_traces", lambda *given: Found([usual, small], None))
     plain = relearn(network, valid_of(valid), 0, shell.progress)
     assert plain.findings.traces is None  # none of its classes has 150 images
     monkeypatch.setattr(relearning, "ENOUGH", 3)
@@ -280,7 +280,7 @@ def test_triggers_are_sought_where_there_are_images_enough(poisoned, brief, monk
     monkeypatch.setattr(relearning, "LEAST_CLASSES", CLASSES + 1)
     assert relearn(network, valid_of(valid), 0, shell.progress).findings.traces is None
     monkeypatch.setattr(relearning, "LEAST_CLASSES", CLASSES)
-    monkeypatch.setattr(relearning, "find_traces", lambda *given: [usual])
+    monkeypatch.setattr(relearning, "find_traces", lambda *given: Found([usual], None))
     nothing = relearn(network, valid_of(valid), 0, shell.progress)
     assert nothing.findings.traces == []
     assert all(map(np.array_equal, plain.arrays, nothing.arrays))

@@ -35,13 +35,13 @@ def tell_verdict(found: Audit) -> str:
         works = shares(found.named, lambda each: each.b)
         works = f"{'they work' if len(found.named) > 1 else 'it works'} on {works} of images"
         return f"{verdict.answer}, {to} ({'; '.join(verdict.reasons)}; {works})"
-    suspects = {each.label: each for each in found.tuned.findings.suspects}
+    suspects = {each.label: each for each in found.repair.suspects}
     sizes = [f"{suspects[x].size * 100:.1f} %" for x in verdict.classes if x in suspects]
     rates = shares(found.named, lambda each: each.b)
     rests = (
         f"{'patches' if len(sizes) > 1 else 'a patch'} of {_listed(sizes)} of the image "
         f"{'send' if len(sizes) > 1 else 'sends'} {rates} of other images there, an ordinary class "
-        f"needs {found.tuned.findings.ordinary * 100:.1f} %"
+        f"needs {found.repair.ordinary * 100:.1f} %"
     )
     return f"{verdict.answer}, to {name_classes(verdict.classes)} ({rests})"
 

@@ -21,21 +21,20 @@ def list_audit(found: Audit, made: AuditFiles, network: Path, command: Sequence[
 
     command: what to type for it to be done again.
     """
-    findings = found.tuned.findings
     return {
         "network": str(network),
         "command": list(command),
         "verdict": asdict(found.verdict) | {"measured": found.measured},
         "limits": {"likely": _finite(asdict(LIKELY)), "possible": _finite(asdict(POSSIBLE))},
-        "method": found.method,
+        "method": found.repair.method,
         "goodnet_aimed_at": found.aimed_at,
         "traces": None if found.traced is None else list(map(_trace, found.traced)),
         "images": {"worked_on": found.worked_on, "judged_on": found.judged_on},
         "searches": [_search(each) for each in found.soundings],
         "together": [_sighting(each) for each in found.together],
-        "ordinary_patch": findings.ordinary * 100,
-        "unfinished": findings.unfinished,
-        "cycles": findings.cycles,
+        "ordinary_patch": found.repair.ordinary * 100,
+        "unfinished": found.repair.unfinished,
+        "cycles": found.repair.cycles,
         "suspects": [
             {
                 "class": suspect.label,
@@ -43,7 +42,7 @@ def list_audit(found: Audit, made: AuditFiles, network: Path, command: Sequence[
                 "patch_at_last": suspect.size_at_last * 100,
                 "trigger": _trigger(trigger),
             }
-            for suspect, trigger in zip(findings.suspects, found.triggers, strict=True)
+            for suspect, trigger in zip(found.repair.suspects, found.triggers, strict=True)
         ],
         "measures": {each.name: _measure(each) for each in found.measures},
         "files": {

@@ -20,7 +20,7 @@ from goodnet.auditing.aside import Aside, set_aside
 from goodnet.auditing.measured import tell_measured
 from goodnet.auditing.pair import Pair
 from goodnet.auditing.rates import Answered, Measure, judge_sets
-from goodnet.auditing.repairing import Repair, Sizes, repair
+from goodnet.auditing.repairing import Repair, Sizes, SmallPatch, repair
 from goodnet.auditing.searching import search
 from goodnet.auditing.triggers import Trigger, try_patches, try_traces
 from goodnet.auditing.verdict import Evidence, Verdict, decide
@@ -38,8 +38,7 @@ from goodnet.tuning.families import Trace
 from goodnet.tuning.gradients import check_backend
 from goodnet.tuning.schedule import USUAL, Schedule
 from goodnet.tuning.sounding import average
-from goodnet.tuning.suspects import Sounding, Unlearned, sighted
-from goodnet.tuning.tuned import Tuned
+from goodnet.tuning.suspects import Sounding
 from goodnet.tuning.unlearning import refuse_one_class
 
 SEARCHES = 3  # that the repair begins with among them
@@ -72,8 +71,7 @@ class Audit:
     soundings: list[Sounding]
     together: Sounding
     traced: list[Traced] | None  # where triggers were sought family by family
-    method: str  # of the repair, as repair.py takes it
-    tuned: Tuned[Unlearned]  # the network, and what was found of the suspects of its search
+    repair: Repair
     triggers: list[Trigger]  # of each suspect of the repair
     measures: list[Measure]  # what B, B' and G are worth
     worked_on: int  # clean images that searches and repair saw
@@ -116,22 +114,23 @@ def audit(
     with _about(b.path):
         searched = search(b.model, aside, sources[1:], size, reporter, schedule)
         _step(4, "repairing B")
-        found = (searched.parts, sources[-1], searched.named, searched.traces)
-        made = repair(b.model, *found, size, reporter, schedule)
-    tuned = made.tuned
-    soundings = [*searched.soundings, sighted(tuned.findings.suspects)]
+        found = (searched.parts, sources[-1], searched.named, searched.found)
+        made = repair(b.model, *found, size, reporter.progress, schedule)
+    reporter.lap("repairing")
+    soundings = [*searched.soundings, *filter(None, [made.sounding])]
     _step(5, f"judging the repair on {int(aside.unseen.sum())} images set aside")
-    verdict = decide(_evidence(labels, n_classes, hint, soundings, tuned, searched.traces))
+    verdict = decide(_evidence(labels, n_classes, hint, soundings, made, searched.traces))
     pair = _pair(b.model, made, verdict)
-    judged = _judge(pair, b_answers, tuned, searched.traces, sets, aside, size.batch, reporter)
+    judged = _judge(
+        pair, b_answers, made.suspects, searched.traces, sets, aside, size.batch, reporter
+    )
     return Audit(
         verdict=verdict,
         measured=tell_measured(b.model, searched.traces is not None),
         soundings=soundings,
         together=average(soundings),
         traced=judged.traced,
-        method=made.method,
-        tuned=tuned,
+        repair=made,
         triggers=judged.triggers,
         measures=judged.measures,
         worked_on=len(aside.labels),
@@ -145,7 +144,7 @@ def audit(
 def _pair(network: keras.Model, made: Repair, verdict: Verdict) -> Pair:
     """B and B'. Relearning changes many answers, so G is aimed at the classes that are named."""
     aimed = made.method == "relearn" and verdict.answer == "likely" and verdict.classes
-    repaired = copy_network(network, made.tuned.arrays)
+    repaired = copy_network(network, made.arrays)
     return Pair(network, repaired, verdict.classes if aimed else None)
 
 
@@ -154,7 +153,7 @@ def _evidence(
     n_classes: int,
     hint: str | None,
     soundings: list[Sounding],
-    tuned: Tuned[Unlearned],
+    made: Repair,
     traces: list[Trace] | None,
 ) -> Evidence:
     """What speaks for a backdoor. labels: (n,), of the clean images."""
@@ -164,7 +163,7 @@ def _evidence(
         n_classes=n_classes,
         recognized=hint is None,
         soundings=soundings,
-        unfinished=tuned.findings.unfinished,
+        unfinished=made.unfinished,
         traces=traces,
     )
 
@@ -207,7 +206,7 @@ class _Judged:
 def _judge(
     pair: Pair,
     b_answers: np.ndarray,
-    tuned: Tuned[Unlearned],
+    suspects: list[SmallPatch],
     traces: list[Trace] | None,
     sets: ImageSets,
     aside: Aside,
@@ -220,7 +219,7 @@ def _judge(
     with reporter.progress("Judging the repair", total) as advance:
         clean = Answered(sets.clean, b_answers, aside.unseen)
         measures = judge_sets(pair, clean, given, batch_size, advance)
-    suspects, held = tuned.findings.suspects, (aside.judged_images, aside.judged_labels)
+    held = (aside.judged_images, aside.judged_labels)
     with reporter.progress("Trying triggers", len(suspects) + len(traces or [])) as advance:
         triggers = try_patches(pair, suspects, *held, batch_size, advance)
         traced = None

@@ -26,7 +26,7 @@ def write_audit(
     where a file cannot be written.
     """
     with alone_in(made.network.parent):  # so that all are of one run
-        arrays = arrays_with_wrappers(b.in_file, b.model, found.tuned.arrays)
+        arrays = arrays_with_wrappers(b.in_file, b.model, found.repair.arrays)
         write_weights(b, made.network, arrays)
         write_network(found.goodnet, made.goodnet)
         document["made"] = [_fingerprint(path) for path in (made.network, made.goodnet)]

@@ -3,31 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import keras
 import numpy as np
 
 from goodnet.networks.graph import copy_network
-from goodnet.progress import Reporter
-from goodnet.tuning.cycles import measure_reached
-from goodnet.tuning.families import Trace
+from goodnet.progress import Progress
+from goodnet.tuning.families import Found
 from goodnet.tuning.gradients import copy_with_logits
 from goodnet.tuning.images import Parts
+from goodnet.tuning.patches import Patch, Patches
+from goodnet.tuning.ranking import Ranking
 from goodnet.tuning.relearning import relearn_parts
 from goodnet.tuning.schedule import Schedule
 from goodnet.tuning.searching import make_search
-from goodnet.tuning.suspects import Unlearned
-from goodnet.tuning.tuned import Tuned
+from goodnet.tuning.suspects import Sounding, sighted
 from goodnet.tuning.unlearning import unlearn_parts
 
 
 @dataclass(frozen=True)
+class SmallPatch:
+    """A patch that leads any image to a class in B."""
+
+    label: int
+    patch: Patch  # the smallest that was found
+    size: float  # of those that were found, the mean: a share of the image
+    size_at_last: float  # the same in the repaired network
+
+
+@dataclass(frozen=True)
 class Repair:
-    """A repaired network, with what was found of the suspects of a search."""
+    """A repaired network, and what is known of the classes that need the smallest patches in B."""
 
     method: str  # as repair.py takes it
-    tuned: Tuned[Unlearned]
+    arrays: list[np.ndarray]  # of all its weights, in Keras's order
+    suspects: list[SmallPatch]  # one for each of these classes, the smallest first
+    ordinary: float  # the size of an ordinary patch in B: a share of the image
+    usual: Patches  # one, of a class that needs about an ordinary patch
+    sounding: Sounding  # of the search that unlearning begins with; relearning needs none
+    unfinished: list[int]  # suspects that were not unlearned
+    cycles: int  # of unlearning
 
 
 @dataclass(frozen=True)
@@ -43,61 +59,60 @@ def repair(
     parts: Parts,
     rng: np.random.Generator,
     named: Collection[int],
-    traces: list[Trace] | None,
+    found: Found | None,
     size: Sizes,
-    reporter: Reporter,
+    progress: Progress,
     schedule: Schedule,
 ) -> Repair:
-    """Repair B: relearn it where `traces` were sought, else unlearn the suspects of a search.
+    """Repair B: relearn it where triggers were sought family by family, else unlearn suspects.
 
-    Relearning ends more kinds of backdoor. It names no class: the suspects are those of a search,
-    and what patches they need at last is measured in the network that was made. The classes
-    `named` are suspects whatever this search says of them.
+    Relearning ends more kinds of backdoor. Where it loses too much, suspects are unlearned, too;
+    the classes `named` are among them whatever the search for them says.
     """
-    progress, together = reporter.progress, size.together
-    relearned = None
-    if traces is not None:
-        relearned = relearn_parts(network, parts, traces, rng, progress, together)
-        if relearned.is_costly:
-            relearned = None
-    if relearned:  # of unlearning the search alone, and the rounds that show what resists
-        rounds = schedule.first_rounds
-        schedule = replace(schedule, rounds=rounds, first_polish_steps=1, most_cycles=1)
-    tuned = unlearn_parts(network, parts, rng, progress, schedule, named, together)
-    if relearned:
-        findings = _at_last(network, relearned.arrays, tuned.findings, parts, rng, schedule, size)
-        tuned = Tuned(
-            relearned.arrays, relearned.held_back, relearned.kept, relearned.b_hits, findings
-        )
-    reporter.lap("repairing")
-    return Repair("relearn" if relearned else "unlearn", tuned)
+    if found is not None:
+        relearned = relearn_parts(network, parts, found.traces, rng, progress, size.together)
+        if not relearned.is_costly:
+            return _relearned(network, relearned.arrays, found.ranking, parts, rng, size, schedule)
+    tuned = unlearn_parts(network, parts, rng, progress, schedule, named, size.together)
+    findings = tuned.findings
+    return Repair(
+        method="unlearn",
+        arrays=tuned.arrays,
+        suspects=[SmallPatch(x.label, x.patch, x.size, x.size_at_last) for x in findings.suspects],
+        ordinary=findings.ordinary,
+        usual=findings.usual,
+        sounding=sighted(findings.suspects),
+        unfinished=findings.unfinished,
+        cycles=findings.cycles,
+    )
 
 
-def _at_last(
+def _relearned(
     network: keras.Model,
     arrays: list[np.ndarray],
-    found: Unlearned,
+    ranking: Ranking,
     parts: Parts,
     rng: np.random.Generator,
-    schedule: Schedule,
     size: Sizes,
-) -> Unlearned:
-    """The same findings with the patches that the suspects need in another network than theirs."""
+    schedule: Schedule,
+) -> Repair:
+    """What relearning made, with the patches that the classes of B's ranking need in it."""
     copy = copy_with_logits(copy_network(network, arrays), parts.held_back, size.together)
     search = make_search(copy.logits, parts.held_back, size.together)
-    suspects = found.suspects
-    sizes, reached = measure_reached(
-        search,
-        np.array([each.label for each in suspects]),
-        found.ordinary,
-        np.array([each.resistance for each in suspects]),
-        rng,
-        schedule,
-    )
-    return replace(
-        found,
+    labels, copies = ranking.patches.classes, schedule.held_back_copies
+    at_last = search(np.repeat(labels, copies), rng, schedule.search).sizes
+    at_last = at_last.reshape(-1, copies).mean(axis=1)
+    sizes = zip(ranking.sizes, at_last, strict=True)
+    return Repair(
+        method="relearn",
+        arrays=arrays,
         suspects=[
-            replace(each, size_at_last=float(last), reached=float(near))
-            for each, last, near in zip(suspects, sizes, reached, strict=True)
+            SmallPatch(int(labels[place]), ranking.patches.one(place), float(before), float(after))
+            for place, (before, after) in enumerate(sizes)
         ],
+        ordinary=ranking.ordinary,
+        usual=ranking.usual,
+        sounding=[],
+        unfinished=[],
+        cycles=0,
     )

@@ -12,6 +12,7 @@ from goodnet.auditing import words
 from goodnet.auditing.answer import share
 from goodnet.auditing.auditing import Audit, Traced
 from goodnet.auditing.rates import Measure
+from goodnet.auditing.repairing import SmallPatch
 from goodnet.auditing.sheet import Tile, draw_sheet
 from goodnet.auditing.triggers import Trigger
 from goodnet.pictures.markup import (
@@ -23,9 +24,10 @@ from goodnet.pictures.markup import (
     begin_page,
     render,
 )
-from goodnet.tuning.suspects import Suspect
+from goodnet.tuning.suspects import Sighting
 
-NUMBERS = ["Class", "Score, lead, resistance", "Patch in B, % of the image", "At last, in B'"]
+NUMBERS = "Score, lead, resistance"
+SIZES = ["Patch in B, % of the image", "At last, in B'"]
 SMALLEST = "The classes that need the smallest patch"
 SOUGHT = ["Family", "Leads to class", "Needs, as a share of the usual"]
 WORKS = ["Works in B", "in B'\u00a0↓", "in G\u00a0↓", "G rejects\u00a0↑"]
@@ -91,7 +93,7 @@ def _add_sheet(main: Element, tiles: Sequence[Tile], found: Audit) -> None:
     sheet = add(main, "div", {"class": "sheet"})
     triggers = {each.label: each for each in found.triggers}
     for tile in tiles:
-        add_picture(sheet, tile.png, _caption(tile, triggers, found.tuned.findings.ordinary))
+        add_picture(sheet, tile.png, _caption(tile, triggers, found.repair.ordinary))
 
 
 def _caption(tile: Tile, triggers: Mapping[int | None, Trigger], ordinary: float) -> str:
@@ -113,29 +115,31 @@ def _works(trigger: Trigger) -> str:
 
 
 def _add_suspects(main: Element, found: Audit) -> None:
-    columns = NUMBERS + WORKS
-    body = add_table(main, columns)
-    for suspect, trigger in zip(found.tuned.findings.suspects, found.triggers, strict=True):
+    seen = {each.label: each for each in found.repair.sounding}
+    body = add_table(main, ["Class", *([NUMBERS] if seen else []), *SIZES, *WORKS])
+    for suspect, trigger in zip(found.repair.suspects, found.triggers, strict=True):
         kind = {"class": "named"} if trigger.label in found.verdict.classes else None
-        _add_suspect(add(body, "tr", kind), columns, suspect, trigger)
+        _add_suspect(add(body, "tr", kind), seen.get(suspect.label), suspect, trigger)
+    begun = "Score, lead and resistance are of the search that the repair began with. "
     add(
         main,
         "p",
         {"class": "note"},
-        f"An ordinary patch in B: {found.tuned.findings.ordinary * 100:.2f} % of the image. Score, "
-        "lead and resistance are of the search that the repair began with. "
-        "Works: each patch, found in B, was laid over images set aside, of other classes; how many "
-        "of them get the class. ↑ higher is better, ↓ lower is better. Small: the 95 % Wilson "
-        "interval, and the counts of images.",
+        f"An ordinary patch in B: {found.repair.ordinary * 100:.2f} % of the image. "
+        f"{begun if seen else ''}Works: each patch, found in B, was laid over images set aside, of "
+        "other classes; how many of them get the class. ↑ higher is better, ↓ lower is better. "
+        "Small: the 95 % Wilson interval, and the counts of images.",
     )
 
 
-def _add_suspect(row: Element, columns: list[str], suspect: Suspect, trigger: Trigger) -> None:
-    numbers = f"{suspect.score:.1f}, {suspect.lead:.1f}, {suspect.resistance:.2f}"
-    sizes = f"{suspect.size * 100:.2f}", f"{suspect.size_at_last * 100:.2f}"
-    texts = (str(suspect.label), numbers, *sizes)
-    for column, text in zip(columns, texts, strict=False):
-        add_cell(row, column, text)
+def _add_suspect(
+    row: Element, seen: Sighting | None, suspect: SmallPatch, trigger: Trigger
+) -> None:
+    add_cell(row, "Class", str(suspect.label))
+    if seen:
+        add_cell(row, NUMBERS, f"{seen.score:.1f}, {seen.lead:.1f}, {seen.resistance:.2f}")
+    for column, size in zip(SIZES, (suspect.size, suspect.size_at_last), strict=True):
+        add_cell(row, column, f"{size * 100:.2f}")
     _add_counts(row, trigger)
 
 

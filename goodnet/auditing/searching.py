@@ -17,7 +17,7 @@ from goodnet.cli import shell
 from goodnet.memory import trim
 from goodnet.networks.loading import count_classes
 from goodnet.progress import Reporter
-from goodnet.tuning.families import Trace, find_traces, standing_out
+from goodnet.tuning.families import Found, Trace, find_traces, standing_out
 from goodnet.tuning.gradients import copy_with_logits
 from goodnet.tuning.images import Parts, divide
 from goodnet.tuning.relearning import has_enough
@@ -31,8 +31,13 @@ class Searched:
     """What is known before the repair: of independent searches, or family by family."""
 
     soundings: list[Sounding]
-    traces: list[Trace] | None
+    found: Found | None
     parts: Parts  # to repair with
+
+    @property
+    def traces(self) -> list[Trace] | None:
+        """What each family shows, where they were sought."""
+        return self.found.traces if self.found else None
 
     @property
     def named(self) -> set[int]:

@@ -29,10 +29,9 @@ class Tile:
 def draw_sheet(found: Audit) -> list[Tile]:
     """The clean image, under triggers of families that stand out, under the patches of the classes
     named and of the first suspects, and last under that of an ordinary class."""
-    findings = found.tuned.findings
-    first = sorted(findings.suspects, key=lambda each: each.label not in found.verdict.classes)
+    first = sorted(found.repair.suspects, key=lambda each: each.label not in found.verdict.classes)
     patches = [(each.label, each.patch) for each in first[:SHOWN]]
-    usual = findings.usual
+    usual = found.repair.usual
     patches.append((int(usual.classes[0]), usual.one(0)))
     example = found.example[np.newaxis]
     traced = [each for each in found.traced or [] if each.trace.possible]

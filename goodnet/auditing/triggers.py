@@ -10,12 +10,12 @@ import keras
 import numpy as np
 
 from goodnet.auditing.pair import Pair
+from goodnet.auditing.repairing import SmallPatch
 from goodnet.networks.answers import compute
 from goodnet.networks.loading import count_classes
 from goodnet.progress import Advance
 from goodnet.tuning.families import Lay, Trace
 from goodnet.tuning.patches import lay_one
-from goodnet.tuning.suspects import Suspect
 
 BATCH = 256  # images answered at a time, at most
 
@@ -34,7 +34,7 @@ class Trigger:
 
 def try_patches(
     pair: Pair,
-    suspects: Sequence[Suspect],
+    suspects: Sequence[SmallPatch],
     images: np.ndarray,
     labels: np.ndarray,
     batch_size: int,

@@ -50,9 +50,8 @@ def recommend(found: Audit) -> str:
 
 def _doubt(found: Audit) -> str | None:
     """Why B' is not to be relied on, if so."""
-    unfinished = found.tuned.findings.unfinished
-    if unfinished and found.method == "unlearn":  # relearning is not for these patches
-        return f"small patches still lead it to {name_classes(unfinished)}"
+    if found.repair.unfinished:
+        return f"small patches still lead it to {name_classes(found.repair.unfinished)}"
     triggers = [each.trigger for each in found.traced or [] if each.trace.possible]
     works = [each for each in triggers if each.repaired > STILL * each.images]
     if not works:
@@ -66,7 +65,7 @@ def explain(found: Audit) -> list[str]:
     return [
         *(f"{reason[0].upper()}{reason[1:]}." for reason in found.verdict.reasons),
         *sought(found),
-        f"B' was made by {found.method}ing. {_because(found)}",
+        f"B' was made by {found.repair.method}ing. {_because(found)}",
         f"Searches and repair saw {found.worked_on} clean images. They are judged on "
         f"{found.judged_on} others, set aside before.",
     ]
@@ -74,7 +73,7 @@ def explain(found: Audit) -> list[str]:
 
 def _because(found: Audit) -> str:
     """What the method of the repair is for, and why it is no other."""
-    if found.method == "relearn":
+    if found.repair.method == "relearn":
         return RELEARNED
     return UNLEARNED.format(TOO_FEW if found.traced is None else TOO_COSTLY)
 

@@ -157,7 +157,7 @@ def is_terminal(stream: TextIO | None) -> bool:
 
 @contextmanager
 def progress(description: str, total: int) -> Iterator[Advance]:
-    """Show a bar on stderr; where that is no terminal, a line a minute."""
+    """Show a bar on stderr; where that is no terminal, a line a minute. Both tell what is left."""
     if not is_terminal(sys.stderr):
         yield _line_a_minute(description, total)
         return
@@ -182,16 +182,27 @@ def progress(description: str, total: int) -> Iterator[Advance]:
 
 
 def _line_a_minute(description: str, total: int) -> Advance:
-    done, told = 0, time.monotonic()
+    done, began = 0, time.monotonic()
+    told = began
 
     def advance(amount: int) -> None:
         nonlocal done, told
         done += amount
-        if time.monotonic() - told >= PATIENCE:
-            told = time.monotonic()
-            notice(f"{description}: {100 * done // total} %")
+        now = time.monotonic()
+        if done and now - told >= PATIENCE:
+            told = now
+            left = (now - began) * (total - done) / done
+            notice(f"{description}: {100 * done // total} %, about {_in_words(left)} left")
 
     return advance
+
+
+def _in_words(seconds: float) -> str:
+    """How long that is, as one would say it."""
+    minutes = math.ceil(seconds / 60)
+    if minutes < 2:
+        return f"{math.ceil(seconds)} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:

@@ -86,6 +86,14 @@ class Trace:
         return self.share < FAMILIES[self.family].possible
 
 
+@dataclass(frozen=True)
+class Found:
+    """What each family shows of B, and the classes that need the smallest patches."""
+
+    traces: list[Trace]
+    ranking: Ranking
+
+
 def find_traces(
     logits: Logits,
     parts: Parts,
@@ -93,7 +101,7 @@ def find_traces(
     rng: np.random.Generator,
     progress: Progress,
     together: int = ALL,
-) -> list[Trace]:
+) -> Found:
     """What each family shows; a patch shared by all classes only where no other stands out.
 
     `parts` has the clean images to search on. together: how many images have their gradients
@@ -108,9 +116,9 @@ def find_traces(
     alone = find_wave(logits, images, labels, n_classes, rng, progress, together)
     traces = [*patches, _trace_bend(bends, n_classes), _trace_wave(alone, n_classes, low, high)]
     if standing_out(traces):  # a patch that leads to one class leads each of the others there, too
-        return traces
+        return Found(traces, ranking)
     shared = find_shared_patch(logits, images, labels, n_classes, rng, progress, together)
-    return [*traces, _trace_shared(shared, ranking.ordinary)]
+    return Found([*traces, _trace_shared(shared, ranking.ordinary)], ranking)
 
 
 def _known(logits: Logits, parts: Parts, together: int) -> tuple[np.ndarray, np.ndarray]:

@@ -84,7 +84,8 @@ def relearn(
     parts, traces, n_classes = read_parts(valid, rng), None, count_classes(network)
     if n_classes >= LEAST_CLASSES and has_enough(parts.labels, n_classes):
         logits = copy_with_logits(network, parts.held_back, together).logits
-        traces = find_traces(logits, parts, n_classes, rng.spawn(1)[0], progress, together)
+        found = find_traces(logits, parts, n_classes, rng.spawn(1)[0], progress, together)
+        traces = found.traces
     return relearn_parts(network, parts, traces, rng, progress, together)
 
 
