@@ -7,8 +7,8 @@ knows ten classes of drawn images. --images N of these (default: 2000). The file
 lie in a temporary folder.
 
 Unlearning takes hours there, so a little of it is done, and the rest reckoned from that: the
-processor time of a patch sought on an image, and of an image trained on, times how often each is
-done at most. Its memory does not grow with that.
+processor time of an image that patches are sought on, and of a training step, times how often each
+is done in two cycles. Its memory does not grow with that.
 """
 
 import argparse

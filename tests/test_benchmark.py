@@ -4,16 +4,24 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
 from conftest import CLASSES, ROOT, SHAPE, read_images, tiny_network
 
-from benchmarks import contenders, lab_files
+from benchmarks import contenders, lab_files, large
 from benchmarks.results import HEADER, Run, Target, differing_rows, table
+from goodnet.progress import ignore, no_progress
+from goodnet.tuning.cycles import Exam, Work, run_cycles
+from goodnet.tuning.patches import Patches
+from goodnet.tuning.ranking import rank_classes
+from goodnet.tuning.schedule import USUAL
 
 VALID, TEST = 40, 30
+IMAGES = np.zeros((12, 2, 2, 3), np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -148,3 +156,25 @@ def test_bad_arguments_get_one_line_and_status_2(options, said):
     done = subprocess.run(command, capture_output=True, text=True, timeout=5)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.count("\n") == 1 and said in done.stderr
+
+
+def test_the_work_of_unlearning_is_reckoned_as_it_is_done():
+    """With the real ranking and cycles, where nothing is ever enough, and two cycles are all."""
+    counted = {"images": 0, "steps": 0}
+
+    def search(classes, rng, effort, advance=ignore, whole=False):
+        counted["images"] += len(classes) * effort.steps * effort.images
+        shapes = np.full((len(classes), 1, 1, 1), 0.01), np.zeros((len(classes), 1, 1, 3))
+        return Patches(np.asarray(classes), *shapes)
+
+    def train(*given):
+        counted["steps"] += 1
+
+    rng, schedule = np.random.default_rng(0), replace(USUAL, most_cycles=2)
+    ranking = rank_classes(search, large.CLASSES, rng, no_progress, (), schedule.naming)
+    network = tiny_network()
+    copy = SimpleNamespace(network=network, logits=lambda pixels: np.zeros((len(pixels), 3)))
+    exam = Exam(IMAGES, np.zeros(len(IMAGES)), search)
+    found = (ranking.patches.classes, 1.0, search, train, exam, rng)
+    run_cycles(Work(schedule, copy, *found), no_progress)
+    assert large.count_work(large.CLASSES) == (counted["images"], counted["steps"])
