@@ -510,6 +510,16 @@ def test_each_varied_image_is_trained_on_several_times_and_answered_once():
     assert [len(x) for x in asked] == [8] * (BATCH // 8)
 
 
+def test_a_dead_network_is_no_fault(poisoned):
+    """Its logits are the same for all images: by nothing can it be told how far they moved."""
+    _, valid = poisoned
+    dead = tiny_network()
+    *kept, kernel, bias = dead.get_weights()
+    dead.set_weights([*kept, np.zeros_like(kernel), bias])
+    arrays = unlearning.unlearn(dead, valid_of(valid), 0, shell.progress, HASTY).arrays
+    assert all(np.isfinite(each).all() for each in arrays)
+
+
 def test_lamb_is_that_of_keras():
     rng = np.random.default_rng(0)
     starts = [rng.normal(size=(3, 3, 4)), rng.normal(size=7), np.zeros(5)]

@@ -99,9 +99,10 @@ def _check_finite(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> 
     """Raise Unusable where weights that were numbers are infinite or NaN now."""
     for old, new in zip(before, after, strict=True):
         if _is_finite(old) and not _is_finite(new):
+            wanted = "; save it with the dtype policy float32 or a mixed one"
             raise Unusable(
-                f"its weights, which are {new.dtype}, grow beyond all numbers in training; save it "
-                "with the dtype policy float32 or a mixed one"
+                f"its weights, which are {new.dtype}, grow beyond all numbers in training"
+                f"{'' if new.dtype == np.float32 else wanted}"
             )
 
 

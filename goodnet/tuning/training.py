@@ -32,6 +32,7 @@ from goodnet.tuning.searching import PIXELS
 
 ECHOES = 3  # times that a varied image is trained on
 MOST_BATCHES = 8  # varied at a time, where images are small
+LEAST_SPREAD = 1e-12  # of logits: those of a dead network are all the same
 
 
 class Train(Protocol):
@@ -56,7 +57,7 @@ def make_trainer(
     together: how many images have their gradients found at one time.
     """
     some_logits = answer_in_parts(teacher, images[: schedule.spread_images], together)
-    spread = float(np.var(some_logits, axis=0).mean())
+    spread = max(LEAST_SPREAD, float(np.var(some_logits, axis=0).mean()))
     low, high = float(images.min()), float(images.max())
     loss = _loss(copy.logits, spread, schedule.patched_weight)
     drawn = _draw(compile_logits(teacher), images, low, high, rng, together)
