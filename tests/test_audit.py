@@ -43,7 +43,7 @@ from goodnet.tuning import relearning, tuned
 from goodnet.tuning.families import Found, Trace, standing_out
 from goodnet.tuning.images import divide
 from goodnet.tuning.patches import Patch, Patches
-from goodnet.tuning.ranking import Ranking
+from goodnet.tuning.ranking import Smallest
 from goodnet.tuning.sounding import average, sound
 from goodnet.tuning.suspects import Sighting, likely, possible
 
@@ -120,22 +120,21 @@ def test_images_are_divided_where_they_are():
         assert len(parts.held_back) == 4
 
 
-def ranked(sizes: np.ndarray) -> Ranking:
+def smallest(sizes: np.ndarray) -> Smallest:
     """Classes from 0 on, with patches of these sizes."""
-    patches = Patches(
-        np.arange(len(sizes)), np.ones((len(sizes), 1, 1, 1)), np.zeros((len(sizes), 1, 1, 3))
-    )
-    return Ranking(patches, sizes, np.zeros(len(sizes)), 0.3, patches)
+    shapes = sizes.reshape(-1, 1, 1, 1), np.zeros((len(sizes), 1, 1, 3))
+    patches = Patches(np.arange(len(sizes)), *shapes)
+    return Smallest(patches, 0.3, patches, 0.4)
 
 
 def test_of_traces_those_that_stand_out_count():
     shared, small = trace("shared patch", 0.01), trace("patch", 0.45, 8)
     parts = divide(np.zeros((6, 2, 2, 1)), np.zeros(6, int), np.random.default_rng(0))
     assert standing_out([trace("bend", 0.7), shared]) == [shared]
-    ranking = ranked(np.array([0.1]))
-    several = Found([small, trace("bend", 0.7, 3)], ranking)
+    one = smallest(np.array([0.1]))
+    several = Found([small, trace("bend", 0.7, 3)], one)
     assert Searched([], several, parts).named == {8}
-    assert Searched([], Found([shared], ranking), parts).named == set()
+    assert Searched([], Found([shared], one), parts).named == set()
     assert (small.likely, small.possible, shared.likely) == (False, True, True)
 
 
@@ -378,7 +377,7 @@ def test_a_trigger_of_any_family_is_told_and_tried(case, tmp_path, monkeypatch, 
     made = replace(made, targets=made.targets[:CLASSES] % CLASSES)
     usual = replace(trace("patch", 0.8, 4), targets=np.full(CLASSES, 4))
     sizes = np.linspace(0.1, 0.5, CLASSES)
-    found = Found([usual, made], ranked(sizes))
+    found = Found([usual, made], smallest(sizes))
     monkeypatch.setattr(searching, "find_traces", lambda *given: found)
     monkeypatch.setattr(relearning, "STEPS", 1)
     monkeypatch.setattr(relearning, "ENOUGH", 3)
@@ -408,6 +407,7 @@ def test_a_trigger_of_any_family_is_told_and_tried(case, tmp_path, monkeypatch, 
     assert "Triggers of each family" in html and "score and lead together" not in html
     assert [each["class"] for each in told["suspects"]] == [*range(CLASSES)]
     assert np.allclose([each["patch"] for each in told["suspects"]], sizes * 100)
+    assert told["ordinary_patch"] == pytest.approx(30)
     assert all(0 < each["patch_at_last"] < 100 for each in told["suspects"])
     assert told["searches"] == told["together"] == told["unfinished"] == []
     assert "Score, lead" not in html
@@ -683,3 +683,22 @@ def test_three_seeds_name_no_class_where_there_is_no_backdoor():
         found = verdict.decide(evidence(*soundings, images=300, n_classes=CLASSES))
         named.append((found.answer in ("likely", "possible"), found.classes))
     assert named == [(False, [])] * 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("attack", "seed", "answer", "classes"),
+    [("badnet", 42, "likely", [0]), ("none", 43, "nothing found", [])],
+)
+def test_three_seeds_say_the_same_of_a_practice_lab(tmp_path, attack, seed, answer, classes):
+    """Five minutes each; on networks that chose nothing."""
+    lab = tmp_path / "lab"
+    made = run_script("practice.py", "--attack", attack, "--seed", seed, "--out", lab)
+    assert made.returncode == 0, made.stderr
+    files = lab / "data/cl/valid.h5", lab / "models/bd_net.h5"
+    for number in range(3):
+        options = ("--seed", number, "--out", tmp_path / "out")
+        done = run_script("audit.py", *files, *options)
+        told = json.loads((tmp_path / "out/audit.json").read_text())["verdict"]
+        assert (told["answer"], told["classes"]) == (answer, classes), number
+        assert done.returncode == (answer == "likely"), done.stderr

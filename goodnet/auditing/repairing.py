@@ -14,7 +14,7 @@ from goodnet.tuning.families import Found
 from goodnet.tuning.gradients import copy_with_logits
 from goodnet.tuning.images import Parts
 from goodnet.tuning.patches import Patch, Patches
-from goodnet.tuning.ranking import Ranking
+from goodnet.tuning.ranking import Smallest
 from goodnet.tuning.relearning import relearn_parts
 from goodnet.tuning.schedule import Schedule
 from goodnet.tuning.searching import make_search
@@ -72,7 +72,7 @@ def repair(
     if found is not None:
         relearned = relearn_parts(network, parts, found.traces, rng, progress, size.together)
         if not relearned.is_costly:
-            return _relearned(network, relearned.arrays, found.ranking, parts, rng, size, schedule)
+            return _relearned(network, relearned.arrays, found.smallest, parts, rng, size, schedule)
     tuned = unlearn_parts(network, parts, rng, progress, schedule, named, size.together)
     findings = tuned.findings
     return Repair(
@@ -90,28 +90,29 @@ def repair(
 def _relearned(
     network: keras.Model,
     arrays: list[np.ndarray],
-    ranking: Ranking,
+    smallest: Smallest,
     parts: Parts,
     rng: np.random.Generator,
     size: Sizes,
     schedule: Schedule,
 ) -> Repair:
-    """What relearning made, with the patches that the classes of B's ranking need in it."""
+    """What relearning made, with the patches that the classes with the smallest need in it."""
     copy = copy_with_logits(copy_network(network, arrays), parts.held_back, size.together)
     search = make_search(copy.logits, parts.held_back, size.together)
-    labels, copies = ranking.patches.classes, schedule.held_back_copies
+    patches = smallest.patches[np.arange(min(schedule.suspects, len(smallest.patches)))]
+    labels, copies = patches.classes, schedule.held_back_copies
     at_last = search(np.repeat(labels, copies), rng, schedule.search).sizes
     at_last = at_last.reshape(-1, copies).mean(axis=1)
-    sizes = zip(ranking.sizes, at_last, strict=True)
+    sizes = zip(patches.sizes, at_last, strict=True)
     return Repair(
         method="relearn",
         arrays=arrays,
         suspects=[
-            SmallPatch(int(labels[place]), ranking.patches.one(place), float(before), float(after))
+            SmallPatch(int(labels[place]), patches.one(place), float(before), float(after))
             for place, (before, after) in enumerate(sizes)
         ],
-        ordinary=ranking.ordinary,
-        usual=ranking.usual,
+        ordinary=smallest.usual,
+        usual=smallest.of_usual,
         sounding=[],
         unfinished=[],
         cycles=0,

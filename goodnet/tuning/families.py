@@ -18,7 +18,7 @@ from goodnet.tuning.changes import ODDS, Change, bend, blend, move, patch, wave
 from goodnet.tuning.gradients import ALL, Logits, predict_classes
 from goodnet.tuning.images import Parts
 from goodnet.tuning.patches import as_patches, join, lay_one, lay_some
-from goodnet.tuning.ranking import Ranking, rank_classes
+from goodnet.tuning.ranking import Smallest, find_smallest
 from goodnet.tuning.searching import FULL, Search, make_search
 from goodnet.tuning.sharing import SharedPatch, find_shared_patch
 from goodnet.tuning.waving import Wave, compare_odds, find_wave, lay_wave, wave_some
@@ -37,13 +37,13 @@ class Family:
     noise: float  # to shake a copy with, if it has batch norm
 
 
-# Chosen on 41 networks, measured on 44 others; of waves chosen anew since: docs/audit.md.
+# Chosen on 41 networks, measured on 44 others; of patches and waves anew since: docs/audit.md.
 AS_SMALL = 2.0  # times the smallest patch: where that stands out, one so small does as well
 PATCHED: dict[Change, float] = {bend: 0.05, wave: 0.05, blend: 0.2, patch: 0.25}
 BENT: dict[Change, float] = {bend: 0.45, wave: 0.03, blend: 0.03, patch: 0.04}
 WAVED: dict[Change, float] = {bend: 0.05, wave: 0.4, blend: 0.05, patch: 0.05}
 FAMILIES = {
-    "patch": Family(likely=0.42, possible=0.50, chances=PATCHED, noise=0.4),
+    "patch": Family(likely=0.40, possible=0.47, chances=PATCHED, noise=0.4),
     "bend": Family(likely=0.45, possible=0.60, chances=BENT, noise=0.6),
     "wave": Family(likely=0.25, possible=0.28, chances=WAVED, noise=0.4),
     "shared patch": Family(likely=0.15, possible=0.22, chances=PATCHED, noise=0.4),
@@ -91,7 +91,7 @@ class Found:
     """What each family shows of B, and the classes that need the smallest patches."""
 
     traces: list[Trace]
-    ranking: Ranking
+    smallest: Smallest
 
 
 def find_traces(
@@ -109,16 +109,16 @@ def find_traces(
     """
     images, low, high = parts.images, float(parts.images.min()), float(parts.images.max())
     search = make_search(logits, images, together)
-    ranking = rank_classes(search, n_classes, rng, progress)
-    patches = _trace_patches(search, ranking, n_classes, rng.spawn(1)[0], progress)
+    smallest = find_smallest(search, n_classes, rng, progress)
+    patches = _trace_patches(search, smallest, n_classes, rng.spawn(1)[0], progress)
     bends = find_bends(logits, images, n_classes, rng, progress, together)
     images, labels = _known(logits, parts, together)
     alone = find_wave(logits, images, labels, n_classes, rng, progress, together)
     traces = [*patches, _trace_bend(bends, n_classes), _trace_wave(alone, n_classes, low, high)]
     if standing_out(traces):  # a patch that leads to one class leads each of the others there, too
-        return Found(traces, ranking)
+        return Found(traces, smallest)
     shared = find_shared_patch(logits, images, labels, n_classes, rng, progress, together)
-    return Found([*traces, _trace_shared(shared, ranking.ordinary)], ranking)
+    return Found([*traces, _trace_shared(shared, smallest.ordinary)], smallest)
 
 
 def _known(logits: Logits, parts: Parts, together: int) -> tuple[np.ndarray, np.ndarray]:
@@ -131,10 +131,10 @@ def _known(logits: Logits, parts: Parts, together: int) -> tuple[np.ndarray, np.
 
 
 def _trace_patches(
-    search: Search, ranking: Ranking, n_classes: int, rng: np.random.Generator, progress: Progress
+    search: Search, smallest: Smallest, n_classes: int, rng: np.random.Generator, progress: Progress
 ) -> list[Trace]:
     """The smallest patch; where it stands out, those to other classes that are nearly as small."""
-    found = [_trace_patch(ranking, place, n_classes) for place in range(len(ranking.sizes))]
+    found = [_trace_patch(smallest, place, n_classes) for place in range(len(smallest.patches))]
     first = found[0]
     if not first.possible:
         return [first]
@@ -143,18 +143,18 @@ def _trace_patches(
         for place, each in enumerate(found):
             wanted = np.full(MORE, each.label)
             more = [search(wanted, rng, FULL, advance, whole) for whole in (False, True)]
-            patches = join([ranking.patches[np.array([place])], *more])
+            patches = join([smallest.patches[np.array([place])], *more])
             found[place] = replace(each, lay_some=partial(lay_some, patches=patches))
     return found
 
 
-def _trace_patch(ranking: Ranking, place: int, n_classes: int) -> Trace:
-    one = ranking.patches.one(place)
+def _trace_patch(smallest: Smallest, place: int, n_classes: int) -> Trace:
+    one = smallest.patches.one(place)
     return Trace(
         "patch",
-        np.full(n_classes, ranking.patches.classes[place]),
-        float(ranking.sizes[place]),
-        ranking.ordinary,
+        np.full(n_classes, smallest.patches.classes[place]),
+        float(smallest.patches.sizes[place]),
+        smallest.usual,
         partial(lay_one, patch=one),
         partial(lay_some, patches=as_patches(one)),
     )

@@ -16,6 +16,17 @@ from goodnet.tuning.searching import FULL, SHORT, Effort, Search
 REFERENCES = 60  # classes taken at random: what size is ordinary
 SHORTLIST = 40  # classes that the short searches leave, besides them
 REPEATS = 4  # further searches for each class on the shortlist
+TRIES = 8  # searches for each class where its smallest patch counts
+
+
+@dataclass(frozen=True)
+class Smallest:
+    """The smallest patch that was found to each class, the smallest first."""
+
+    patches: Patches
+    usual: float  # the size of the median class's: a share of the image
+    of_usual: Patches  # one, of a class that needs about that
+    ordinary: float  # the size of the median search's, which is not the smallest of its class
 
 
 @dataclass(frozen=True)
@@ -65,6 +76,24 @@ def rank_classes(
     ordinary = float(np.exp(np.median(usual)))
     nearest = at_random[np.abs(usual - np.median(usual)).argsort(kind="stable")[:1]]
     return Ranking(again[smallest[order]], np.exp(logs[order]), scores, ordinary, nearest)
+
+
+def find_smallest(
+    search: Search, n_classes: int, rng: np.random.Generator, progress: Progress
+) -> Smallest:
+    """The smallest of TRIES patches to each class; of many classes to those that are left.
+
+    A search begins with chance, and one in two or three may miss a small patch that is there.
+    """
+    classes = _narrow(search, n_classes, rng, progress, ())
+    total = FULL.steps * TRIES * len(classes)
+    with progress(f"Searching {len(classes)} classes", total) as advance:
+        found = search(np.repeat(classes, TRIES), rng, FULL, advance)
+    best = found.sizes.reshape(-1, TRIES).argmin(axis=1) + TRIES * np.arange(len(classes))
+    patches = found[best[np.argsort(found.sizes[best], kind="stable")]]
+    usual, ordinary = (float(np.median(each.sizes)) for each in (patches, found))
+    nearest = np.abs(patches.sizes - usual).argsort(kind="stable")[:1]
+    return Smallest(patches, usual, patches[nearest], ordinary)
 
 
 def _narrow(
