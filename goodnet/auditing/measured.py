@@ -37,7 +37,7 @@ BY_SEARCHES = (
         "practice networks of 100 people",
         range(80, 126),
         SHAPE,
-        "one search alone missed 0 of 32 with one trigger, and one of two triggers on 1 of 6; most "
+        "one search alone missed 1 of 47 with one trigger, and one of two triggers on 1 of 6; most "
         "of these searches looked at twice as many images as this one",
     ),
     Kind(
