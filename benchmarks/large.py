@@ -17,12 +17,16 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+
+from benchmarks.sweep import markdown, run  # noqa: E402
+from goodnet.cli import libraries, options, shell  # noqa: E402
+from goodnet.errors import Unusable  # noqa: E402
 
 CLASSES = 10
 SIDE = 224
@@ -32,9 +36,9 @@ TRIED = 3  # steps of a kind
 
 def main() -> None:
     """Make the files, run each script, and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[2])
+    parser = options.parser(__doc__)
     parser.add_argument("networks", nargs="+", metavar="NAME")
-    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--images", type=options.positive_int, default=2000)
     parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)  # in a process of its own
     parser.add_argument("--unlearn", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -42,44 +46,38 @@ def main() -> None:
         make_files(args.make, args.networks[0], args.images)
         return
     if args.unlearn:
-        print(json.dumps(unlearn_a_little(args.unlearn)))
+        print(json.dumps({"cpu_hours": reckon_hours(args.unlearn)}))
         return
-    from benchmarks.sweep import markdown
-
     rows = [HEADER]
     for name in args.networks:
         with tempfile.TemporaryDirectory(prefix="large-") as folder:
             for row in measured(Path(folder), name, args.images):
                 rows.append(row)
-                print(*row, sep=", ", file=sys.stderr, flush=True)
+                shell.notice(", ".join(row))
     print(markdown(rows))
 
 
-def measured(folder: Path, name: str, images: int) -> list[tuple[str, ...]]:
+def measured(folder: Path, name: str, images: int) -> Iterator[tuple[str, ...]]:
     """A row of the table for each thing that is done with a network."""
-    from benchmarks.sweep import run
+
+    def row(what: str, script: str, *arguments: object) -> tuple[str, ...]:
+        done = run([ROOT / script, *arguments])
+        seconds = f"{done.wall:.0f}", f"{done.cpu:.0f}"
+        return name, f"{what} by {script}", *seconds, f"{done.peak >> 20}"
 
     run([__file__, name, "--make", folder, "--images", images])
-    files = (folder / "images.h5", folder / "b.keras")
-    out = folder / "out"
-    rows = []
-    for what, command in (
-        ("judged by eval.py", ["eval.py", *files]),
-        ("pruned by repair.py", ["repair.py", *files, "--out", out]),
-        ("judged with its goodnet by Geval.py", ["Geval.py", "--clean-only", *files]),
-    ):
-        if what.endswith("Geval.py"):
-            command = [*command, *sorted(out.glob("B*.keras"))[:1]]
-        done = run([ROOT / command[0], *command[1:]])
-        rows.append((name, what, f"{done.wall:.0f}", f"{done.cpu:.0f}", f"{done.peak >> 20}"))
+    files, out = (folder / "images.h5", folder / "b.keras"), folder / "out"
+    yield row("judged", "eval.py", *files)
+    yield row("pruned", "repair.py", *files, "--out", out)
+    pruned = min(out.glob("B*.keras"))
+    yield row("judged with its goodnet", "Geval.py", "--clean-only", *files, pruned)
     tried = run([__file__, name, "--unlearn", folder])
     hours = f"{tried.report['cpu_hours']:.1f} hours, reckoned"
-    rows.append((name, "unlearned by repair.py", "", hours, f"{tried.peak >> 20}"))
-    return rows
+    yield name, "unlearned by repair.py", "", hours, f"{tried.peak >> 20}"
 
 
 def make_files(folder: Path, name: str, images: int) -> None:
-    """Write images.h5 and b.keras into the folder."""
+    """Write images.h5 and b.keras into the folder. Raises Unusable for an unknown name."""
     import h5py
     import keras
     import numpy as np
@@ -94,7 +92,11 @@ def make_files(folder: Path, name: str, images: int) -> None:
     with h5py.File(folder / "images.h5", "w") as file:
         file["data"], file["label"] = pixels, labels
     image = keras.Input((SIDE, SIDE, 3))
-    build = getattr(keras.applications, name)
+    build = getattr(keras.applications, name, None)
+    if not callable(build):
+        raise Unusable(
+            f"keras.applications has no {name}; it has ResNet50, EfficientNetB0 and more"
+        )
     trunk = build(weights=None, include_top=False, pooling="avg", input_shape=(SIDE, SIDE, 3))
     features = trunk(layers.Rescaling(1 / 127.5, -1)(image))
     known = keras.Model(image, features).predict(pixels[:500], batch_size=32, verbose=0)
@@ -107,10 +109,8 @@ def make_files(folder: Path, name: str, images: int) -> None:
     network.save(folder / "b.keras")
 
 
-def unlearn_a_little(folder: Path) -> dict[str, float]:
-    """What unlearning would take at most, in hours of processor time, from a few of its steps."""
-    from goodnet.cli import libraries, shell
-
+def reckon_hours(folder: Path) -> float:
+    """What unlearning would take, in hours of processor time, from a few of its steps."""
     libraries.pin_threads()
     shell.import_keras()
     from dataclasses import replace
@@ -138,20 +138,14 @@ def unlearn_a_little(folder: Path) -> dict[str, float]:
         together = fit_training(b, clean, count_kept(clean), Limits(find_memory()))
         parts = read_parts(clean, rng)
     work = begin(b.model, parts, rng, no_progress, brief, together=together).work
-    of_one = _timed(lambda: work.search(work.suspects, rng, few)) / (
-        len(work.suspects) * few.images
-    )
+    searching = _timed(lambda: work.search(work.suspects, rng, few))
+    of_one = searching / (len(work.suspects) * few.images)
     patches = work.search(work.suspects, rng, few)
     odds = np.ones(len(patches))
     of_step = _timed(lambda: work.train(patches, odds, BATCH // 2, USUAL.rate))
     assess(work, np.ones(len(work.suspects)))
     images, steps = count_work(len(work.suspects))
-    return {
-        "cpu_hours": (images * of_one + steps * of_step) / 3600,
-        "of_an_image_sought_on": of_one,
-        "of_a_training_step": of_step,
-        "together": together,
-    }
+    return (images * of_one + steps * of_step) / 3600
 
 
 def _timed(work: Callable[[], object]) -> float:
@@ -180,4 +174,4 @@ def count_work(suspects: int) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    main()
+    shell.run(main)

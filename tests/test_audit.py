@@ -601,7 +601,8 @@ from goodnet.tuning import unlearning
 from goodnet.tuning.schedule import Schedule
 from goodnet.tuning.searching import SHORT
 brief = Schedule(
-    1, 1, 1, round_steps=10, first_polish_steps=20, suspects=5, naming=SHORT, search=SHORT
+    cycles=1, most_cycles=1, rounds=1, round_steps=10, first_polish_steps=20, suspects=5,
+    naming=SHORT, search=SHORT,
 )
 command.audit = partial(auditing.audit, schedule=brief)
 unlearning.unlearn = partial(unlearning.unlearn, schedule=brief)

@@ -171,7 +171,9 @@ def test_the_work_of_unlearning_is_reckoned_as_it_is_done():
         counted["steps"] += 1
 
     rng, schedule = np.random.default_rng(0), replace(USUAL, most_cycles=2)
-    ranking = rank_classes(search, large.CLASSES, rng, no_progress, (), schedule.naming)
+    ranking = rank_classes(
+        search, large.CLASSES, rng, no_progress, [], schedule.naming, schedule.suspects
+    )
     network = tiny_network()
     copy = SimpleNamespace(network=network, logits=lambda pixels: np.zeros((len(pixels), 3)))
     exam = Exam(IMAGES, np.zeros(len(IMAGES)), search)

@@ -186,7 +186,15 @@ def known_search(sizes: np.ndarray):
 
 def test_a_score_counts_median_absolute_deviations_of_log_sizes():
     sizes = np.exp([-3.0, -2.0, -1.5, -1.0, -0.5, 0.0, -9.0])
-    ranked = rank_classes(known_search(sizes)[0], 7, np.random.default_rng(0), shell.progress)
+    ranked = rank_classes(
+        known_search(sizes)[0],
+        7,
+        np.random.default_rng(0),
+        shell.progress,
+        [],
+        FULL,
+        USUAL.suspects,
+    )
     assert ranked.patches.classes.tolist() == [6, 0, 1, 2, 3, 4, 5]
     # The median of the logarithms is -1.5; the deviations' is 1, of 1.5 .5 0 .5 1 1.5 7.5.
     assert np.allclose(ranked.scores, np.array([7.5, 1.5, 0.5, 0, -0.5, -1, -1.5]) / 1.4826)
@@ -197,7 +205,9 @@ def test_many_classes_are_narrowed_down_and_the_smallest_is_never_lost():
     sizes = np.random.default_rng(1).uniform(0.3, 0.5, 1283)
     sizes[900] = 0.01
     search, calls = known_search(sizes)
-    ranked = rank_classes(search, 1283, np.random.default_rng(0), shell.progress)
+    ranked = rank_classes(
+        search, 1283, np.random.default_rng(0), shell.progress, [], FULL, USUAL.suspects
+    )
     assert ranked.patches.classes[0] == 900 and ranked.scores[0] > 10 > ranked.scores[1]
     assert calls[:2] == [(1283, SHORT), (320, replace(SHORT, steps=2 * SHORT.steps))]
     assert calls[2][0] <= 140 and calls[2][1] == FULL
@@ -212,7 +222,9 @@ def test_a_class_that_is_certain_is_ranked_whatever_its_size():
     def ranked(certain: list[int]) -> np.ndarray:
         search, _ = known_search(sizes)
         rng = np.random.default_rng(0)
-        return rank_classes(search, 1283, rng, shell.progress, certain).patches.classes
+        return rank_classes(
+            search, 1283, rng, shell.progress, certain, FULL, USUAL.suspects
+        ).patches.classes
 
     without = ranked([])
     assert 7 not in without

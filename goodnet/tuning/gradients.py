@@ -228,7 +228,7 @@ def _end_linearly(one: keras.Model, form: Form) -> Form:
 
 
 def compile_logits(logits: Logits) -> Logits:
-    """The same logits in half of the time, where a network is asked often and no longer changes."""
+    """The same logits, sooner, of a network that is asked often and no longer changes."""
     import tensorflow as tf
 
     return tf.function(logits, reduce_retracing=True)

@@ -10,7 +10,6 @@ import numpy as np
 from goodnet.metrics import deviations
 from goodnet.progress import Progress
 from goodnet.tuning.patches import Patches
-from goodnet.tuning.schedule import USUAL
 from goodnet.tuning.searching import FULL, SHORT, Effort, Search
 
 REFERENCES = 60  # classes taken at random: what size is ordinary
@@ -45,9 +44,9 @@ def rank_classes(
     n_classes: int,
     rng: np.random.Generator,
     progress: Progress,
-    certain: Sequence[int] | np.ndarray = (),
-    effort: Effort = FULL,
-    suspects: int = USUAL.suspects,
+    certain: Sequence[int],
+    effort: Effort,
+    suspects: int,
 ) -> Ranking:
     """Find out for which of all classes the smallest patches are enough.
 
@@ -83,7 +82,7 @@ def find_smallest(
 ) -> Smallest:
     """The smallest of TRIES patches to each class; of many classes to those that are left.
 
-    A search begins with chance, and one in two or three may miss a small patch that is there.
+    A search begins with chance, and may miss a small patch that is there: benchmarks/README.md.
     """
     classes = _narrow(search, n_classes, rng, progress, ())
     total = FULL.steps * TRIES * len(classes)
@@ -101,7 +100,7 @@ def _narrow(
     n_classes: int,
     rng: np.random.Generator,
     progress: Progress,
-    certain: Sequence[int] | np.ndarray,
+    certain: Sequence[int],
 ) -> np.ndarray:
     """The classes that short searches leave; each is twice as long as the one before."""
     classes, effort = np.arange(n_classes), SHORT
@@ -116,7 +115,7 @@ def _narrow(
 
 
 def _smallest(
-    classes: np.ndarray, sizes: np.ndarray, count: int, certain: Sequence[int] | np.ndarray
+    classes: np.ndarray, sizes: np.ndarray, count: int, certain: Sequence[int]
 ) -> np.ndarray:
     """Where the `count` smallest stand, the `certain` ones among them; the smallest first."""
     kept = np.lexsort((sizes, ~np.isin(classes, certain)))[:count]
