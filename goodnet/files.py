@@ -38,10 +38,12 @@ def _check_replaceable(path: Path) -> None:
 def check_writable(folder: Path) -> None:
     """Make `folder` if need be and try it out with an empty file.
 
+    A folder that is made here and gets nothing, as the command ends early, is removed at the end.
     Raises Unusable where nothing can be written there, before any work is spent.
     """
     trial = temporaries.name_beside(folder / "trial")
     try:
+        temporaries.remove_if_empty(folder)
         _make_folder(folder)
         os.close(temporaries.create(trial, 0o600))
         with suppress(FileNotFoundError):  # another run may have tidied up

@@ -4,6 +4,7 @@ Their names are chosen by chance and the files are made new, so that nobody can 
 there before.
 """
 
+import atexit
 import errno
 import os
 import platform
@@ -41,6 +42,18 @@ def check_same(path: Path, descriptor: int) -> None:
     there, opened = os.lstat(path), os.fstat(descriptor)
     if not os.path.samestat(there, opened):
         raise OSError(errno.EBUSY, "its temporary file was changed for another", str(path))
+
+
+def remove_if_empty(folder: Path) -> None:
+    """When this process ends, remove the folder and those it lies in, if they are new and empty."""
+
+    def remove(path: str) -> None:
+        with suppress(OSError):  # it holds something, or was never made
+            os.rmdir(path)
+
+    for path in (*reversed(folder.parents), folder):
+        if not path.exists():
+            atexit.register(remove, os.path.abspath(path))  # the last comes first
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 import pytest
+from conftest import run_script
 from hasty_audit import FOUND, audit, build_case
 
 from goodnet.auditing import verdict
@@ -82,4 +83,11 @@ def test_it_is_written_over_no_other_file(case, tmp_path):
     where = tmp_path / "same.json"
     done = audit(case, tmp_path, "--json", where, "--sarif", where)
     assert done.returncode == 2 and str(where) in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refused_audit_leaves_no_folder(case, tmp_path):
+    files = case / "clean.h5", case / "b.h5"
+    done = run_script("audit.py", *files, "--out", tmp_path / "new/folder", "--sarif", files[1])
+    assert done.returncode == 2 and str(files[1]) in done.stderr
     assert list(tmp_path.iterdir()) == []
