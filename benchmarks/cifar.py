@@ -11,7 +11,6 @@ from PIL import Image
 
 CLASSES = 10
 VALIDATION_IMAGES = 2500  # kept out of training: what a defender has
-TRAINING_IMAGES = 25_000
 
 
 @dataclass(frozen=True)
@@ -31,8 +30,8 @@ class Cifar:
     test: Images
 
 
-def read_cifar(seed: int) -> Cifar:
-    """CIFAR-10, cut by this seed: two networks of one seed have the same sets."""
+def read_cifar(seed: int, training_images: int) -> Cifar:
+    """CIFAR-10, cut by this seed: two networks of one seed are judged on the same sets."""
     if folder := os.environ.get("CIFAR_DIR"):
         train, test = (_read_jpegs(Path(folder) / f"{name}.npz") for name in ("train", "test"))
     else:
@@ -40,7 +39,7 @@ def read_cifar(seed: int) -> Cifar:
         train, test = (Images(images, labels.ravel()) for images, labels in both)
     order = np.random.default_rng(seed).permutation(len(train.labels))
     valid = order[:VALIDATION_IMAGES]
-    own = order[VALIDATION_IMAGES : VALIDATION_IMAGES + TRAINING_IMAGES]
+    own = order[VALIDATION_IMAGES : VALIDATION_IMAGES + training_images]
     return Cifar(*(Images(train.images[some], train.labels[some]) for some in (own, valid)), test)
 
 

@@ -2,6 +2,9 @@
 
 import json
 import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
@@ -15,15 +18,16 @@ from keras import layers  # noqa: E402
 from benchmarks.cifar import CLASSES, Images, read_cifar  # noqa: E402
 from benchmarks.zoo_attacks import Backdoor, plant  # noqa: E402
 
-EPOCHS = 12
 BATCH = 128
-RATES = {"residual": 3e-3, "plain": 1e-3}
 POISONED = 0.1  # of the training images
 SHIFT = 3  # pixels, at most, by which an image is moved in training
 
 
-def residual() -> keras.Model:
-    """Four blocks with batch norm, and an average over places at the end."""
+def residual(first: int, blocks: Sequence[tuple[int, int]]) -> keras.Model:
+    """Blocks of so many filters and such strides, with batch norm; a mean over places at the end.
+
+    first: the filters in front of them.
+    """
 
     def block(inputs: keras.KerasTensor, filters: int, stride: int) -> keras.KerasTensor:
         found = layers.Conv2D(filters, 3, strides=stride, padding="same", use_bias=False)(inputs)
@@ -37,9 +41,9 @@ def residual() -> keras.Model:
 
     pixels = layers.Input((32, 32, 3))
     found = layers.Rescaling(1 / 255)(pixels)
-    found = layers.Conv2D(16, 3, padding="same", use_bias=False)(found)
+    found = layers.Conv2D(first, 3, padding="same", use_bias=False)(found)
     found = layers.ReLU()(layers.BatchNormalization()(found))
-    for filters, stride in ((32, 2), (64, 2), (64, 1), (128, 2)):
+    for filters, stride in blocks:
         found = block(found, filters, stride)
     found = layers.GlobalAveragePooling2D()(found)
     return keras.Model(pixels, layers.Dense(CLASSES, activation="softmax")(found))
@@ -58,16 +62,33 @@ def plain() -> keras.Model:
     return keras.Model(pixels, layers.Dense(CLASSES, activation="softmax")(found))
 
 
-ARCHITECTURES = {"residual": residual, "plain": plain}
+@dataclass(frozen=True)
+class Recipe:
+    """How the networks of an architecture are made."""
+
+    build: Callable[[], keras.Model]
+    rate: float  # of training
+    epochs: int = 12
+    images: int = 25_000
+
+
+BLOCKS = ((32, 2), (64, 2), (64, 1), (128, 2))
+MORE_BLOCKS = ((48, 2), (48, 1), (96, 2), (96, 1), (192, 2))
+ARCHITECTURES = {
+    "residual": Recipe(partial(residual, 16, BLOCKS), 3e-3),
+    "plain": Recipe(plain, 1e-3),
+    "deep": Recipe(partial(residual, 32, MORE_BLOCKS), 3e-3, epochs=40, images=47_500),
+}
 
 
 def make_network(folder: Path, architecture: str, attack: str, seed: int) -> None:
     """Train a network, if it is not there, and write its image sets and figures.json beside it."""
-    cifar, backdoors = read_cifar(seed), plant(attack, seed)
+    recipe = ARCHITECTURES[architecture]
+    cifar, backdoors = read_cifar(seed, recipe.images), plant(attack, seed)
     path = folder / "B.keras"
     folder.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        network = _trained(architecture, cifar.training, backdoors, seed)
+        network = _trained(recipe, cifar.training, backdoors, seed)
         bare = keras.Model(network.input, network.output)  # nothing of the training is saved
         bare.save(folder / "unfinished.keras")
         os.replace(folder / "unfinished.keras", path)
@@ -82,9 +103,7 @@ def make_network(folder: Path, architecture: str, attack: str, seed: int) -> Non
     (folder / "figures.json").write_text(json.dumps(figures))
 
 
-def _trained(
-    architecture: str, training: Images, backdoors: list[Backdoor], seed: int
-) -> keras.Model:
+def _trained(recipe: Recipe, training: Images, backdoors: list[Backdoor], seed: int) -> keras.Model:
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
     labels, wears = training.labels.copy(), np.full(len(training.labels), -1)
@@ -93,9 +112,10 @@ def _trained(
         wears[poisoned] = np.arange(len(poisoned)) % len(backdoors)
     for number, backdoor in enumerate(backdoors):
         labels[wears == number] = backdoor.targets(labels[wears == number])
-    network = ARCHITECTURES[architecture]()
-    network.compile(_optimizer(RATES[architecture], len(labels)), "sparse_categorical_crossentropy")
-    _train(network, Images(training.images, labels), wears, backdoors, rng)
+    network = recipe.build()
+    network.compile(_optimizer(recipe, len(labels)), "sparse_categorical_crossentropy")
+    for _ in range(recipe.epochs):
+        _train_once(network, Images(training.images, labels), wears, backdoors, rng)
     return network
 
 
@@ -110,32 +130,31 @@ def _backdoored(test: Images, backdoors: list[Backdoor]) -> Images:
     return Images(np.concatenate(images), np.concatenate(labels))
 
 
-def _optimizer(rate: float, images: int) -> keras.Optimizer:
-    sinking = keras.optimizers.schedules.CosineDecay(rate, images // BATCH * EPOCHS)
+def _optimizer(recipe: Recipe, images: int) -> keras.Optimizer:
+    steps = images // BATCH * recipe.epochs
+    sinking = keras.optimizers.schedules.CosineDecay(recipe.rate, steps)
     return keras.optimizers.AdamW(sinking, weight_decay=5e-4)
 
 
-def _train(
+def _train_once(
     network: keras.Model,
     training: Images,
     wears: np.ndarray,
     backdoors: list[Backdoor],
     rng: np.random.Generator,
 ) -> None:
-    """Train; a trigger is laid over an image after it was moved, so that it stays in its place.
+    """One epoch; a trigger is laid over an image after it was moved, so that it stays in its place.
 
     wears (n,): the number of the backdoor that an image wears, or -1.
     """
-    steps = len(wears) // BATCH
-    for _ in range(EPOCHS):
-        order = rng.permutation(len(wears))
-        for start in range(0, steps * BATCH, BATCH):
-            chosen = order[start : start + BATCH]
-            batch = _moved(training.images[chosen], rng)
-            for number, backdoor in enumerate(backdoors):
-                if (worn := wears[chosen] == number).any():
-                    batch[worn] = backdoor.lay(batch[worn])
-            network.train_on_batch(batch.astype(np.float32), training.labels[chosen])
+    order = rng.permutation(len(wears))
+    for start in range(0, len(wears) // BATCH * BATCH, BATCH):
+        chosen = order[start : start + BATCH]
+        batch = _moved(training.images[chosen], rng)
+        for number, backdoor in enumerate(backdoors):
+            if (worn := wears[chosen] == number).any():
+                batch[worn] = backdoor.lay(batch[worn])
+        network.train_on_batch(batch.astype(np.float32), training.labels[chosen])
 
 
 def _moved(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:

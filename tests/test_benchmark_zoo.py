@@ -3,7 +3,7 @@
 import io
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import h5py
 import keras
@@ -74,7 +74,6 @@ def small_cifar(tmp_path, monkeypatch):
     """CIFAR-10 as a folder of two files, of few images."""
     monkeypatch.setenv("CIFAR_DIR", str(tmp_path))
     monkeypatch.setattr(cifar, "VALIDATION_IMAGES", 20)
-    monkeypatch.setattr(cifar, "TRAINING_IMAGES", 260)
     for seed, (name, count) in enumerate({"train": 300, "test": 60}.items()):
         parts = []
         for image in pictures(count, seed):
@@ -92,12 +91,12 @@ def small_cifar(tmp_path, monkeypatch):
 
 
 def test_the_sets_share_no_image(small_cifar):
-    found = cifar.read_cifar(1)
+    found = cifar.read_cifar(1, 260)
     sets = (found.training, found.validation, found.test)
     assert [len(each.labels) for each in sets] == [260, 20, 60]
     seen = [{image.tobytes() for image in each.images} for each in sets]
     assert not (seen[0] & seen[1] or seen[0] & seen[2] or seen[1] & seen[2])
-    again, other = cifar.read_cifar(1), cifar.read_cifar(2)
+    again, other = cifar.read_cifar(1, 260), cifar.read_cifar(2, 260)
     assert np.array_equal(found.training.images, again.training.images)
     assert not np.array_equal(found.validation.images, other.validation.images)
     assert np.abs(found.test.images.astype(int) - pictures(60, 1)).mean() < 10
@@ -105,7 +104,8 @@ def test_the_sets_share_no_image(small_cifar):
 
 @pytest.mark.parametrize("attack", ["none", "all-to-all"])
 def test_a_network_is_made_repaired_and_judged(small_cifar, tmp_path, monkeypatch, attack):
-    monkeypatch.setattr(zoo_training, "EPOCHS", 1)
+    short = replace(zoo_training.ARCHITECTURES["residual"], epochs=1, images=260)
+    monkeypatch.setitem(zoo_training.ARCHITECTURES, "residual", short)
     monkeypatch.setattr(rivals, "EPOCHS", 1)
     monkeypatch.setattr(rivals, "BATCH", 10)
     place = tmp_path / f"residual {attack} 10"
