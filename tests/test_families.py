@@ -116,7 +116,7 @@ def smallest(sizes: list[float]) -> Smallest:
 def test_of_some_patches_to_each_class_the_smallest_counts():
     """A search that begins badly ends at a patch that is far larger than need be."""
     sizes = np.full((5, TRIES), 0.5)
-    sizes[3, 6], sizes[1, 2], sizes[:, 0] = 0.01, 0.2, (0.3, 0.4, 0.5, 0.6, 0.7)
+    sizes[3, 3], sizes[1, 2], sizes[:, 0] = 0.01, 0.2, (0.3, 0.4, 0.5, 0.6, 0.7)
     sizes[2:, 1:3] += 0.05
 
     def search(classes, rng, effort, advance):
@@ -124,12 +124,18 @@ def test_of_some_patches_to_each_class_the_smallest_counts():
         masks = sizes.reshape(-1, 1, 1, 1)
         return Patches(classes, masks, np.arange(len(classes)).reshape(-1, 1, 1, 1))
 
-    found = find_smallest(search, 5, np.random.default_rng(0), no_progress)
-    assert found.patches.classes.tolist() == [3, 1, 0, 2, 4]
-    assert found.patches.sizes.tolist() == [0.01, 0.2, 0.3, 0.5, 0.5]
-    assert found.patches.patterns.ravel()[:3].tolist() == [3 * TRIES + 6, TRIES + 2, 0]
-    assert (found.usual, found.ordinary) == (0.3, 0.5)
-    assert found.of_usual.classes.tolist() == [0]
+    def in_windows(classes, rng, advance):
+        """To class 4 the smallest."""
+        sizes = np.where(classes == 4, 0.05, 0.9).reshape(-1, 1, 1, 1)
+        return Patches(classes, sizes, -1 - classes.reshape(-1, 1, 1, 1))
+
+    rng = np.random.default_rng(0)
+    found = find_smallest(search, in_windows, 5, rng, no_progress)
+    assert found.patches.classes.tolist() == [3, 4, 1, 0, 2]
+    assert found.patches.sizes.tolist() == [0.01, 0.05, 0.2, 0.3, 0.5]
+    assert found.patches.patterns.ravel()[:4].tolist() == [3 * TRIES + 3, -5, TRIES + 2, 0]
+    assert (found.usual, found.ordinary) == (0.2, 0.5)
+    assert found.of_usual.classes.tolist() == [1]
 
 
 @pytest.mark.parametrize(

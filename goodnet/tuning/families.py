@@ -22,6 +22,7 @@ from goodnet.tuning.ranking import Smallest, find_smallest
 from goodnet.tuning.searching import FULL, Search, make_search
 from goodnet.tuning.sharing import SharedPatch, find_shared_patch
 from goodnet.tuning.waving import Wave, compare_odds, find_wave, lay_wave, wave_some
+from goodnet.tuning.windows import make_window_search
 
 Lay = Callable[[np.ndarray], np.ndarray]  # images (n, height, width, colours) -> under a trigger
 LaySome = Callable[[np.ndarray, np.random.Generator], np.ndarray]  # each in another form of it
@@ -109,7 +110,8 @@ def find_traces(
     """
     images, low, high = parts.images, float(parts.images.min()), float(parts.images.max())
     search = make_search(logits, images, together)
-    smallest = find_smallest(search, n_classes, rng, progress)
+    in_windows = make_window_search(logits, images, together)
+    smallest = find_smallest(search, in_windows, n_classes, rng, progress)
     patches = _trace_patches(search, smallest, n_classes, rng.spawn(1)[0], progress)
     bends = find_bends(logits, images, n_classes, rng, progress, together)
     images, labels = _known(logits, parts, together)

@@ -9,13 +9,14 @@ import numpy as np
 
 from goodnet.metrics import deviations
 from goodnet.progress import Progress
-from goodnet.tuning.patches import Patches
+from goodnet.tuning import windows
+from goodnet.tuning.patches import Patches, join
 from goodnet.tuning.searching import FULL, SHORT, Effort, Search
 
 REFERENCES = 60  # classes taken at random: what size is ordinary
 SHORTLIST = 40  # classes that the short searches leave, besides them
 REPEATS = 4  # further searches for each class on the shortlist
-TRIES = 8  # searches for each class where its smallest patch counts
+TRIES = 4  # searches for each class where its smallest patch counts, besides those in windows
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Smallest:
     patches: Patches
     usual: float  # the size of the median class's: a share of the image
     of_usual: Patches  # one, of a class that needs about that
-    ordinary: float  # the size of the median search's, which is not the smallest of its class
+    ordinary: float  # the size that the median search all over the image ended at
 
 
 @dataclass(frozen=True)
@@ -78,19 +79,26 @@ def rank_classes(
 
 
 def find_smallest(
-    search: Search, n_classes: int, rng: np.random.Generator, progress: Progress
+    search: Search,
+    in_windows: windows.Search,
+    n_classes: int,
+    rng: np.random.Generator,
+    progress: Progress,
 ) -> Smallest:
-    """The smallest of TRIES patches to each class; of many classes to those that are left.
+    """The smallest of several patches to each class; of many classes to those that are left.
 
-    A search begins with chance, and may miss a small patch that is there: benchmarks/README.md.
+    TRIES of them begin all over the image, others in windows. A search begins with chance, and may
+    miss a small patch that is there: benchmarks/README.md.
     """
     classes = _narrow(search, n_classes, rng, progress, ())
-    total = FULL.steps * TRIES * len(classes)
+    total = (FULL.steps * TRIES + windows.STEPS) * len(classes)
     with progress(f"Searching {len(classes)} classes", total) as advance:
-        found = search(np.repeat(classes, TRIES), rng, FULL, advance)
-    best = found.sizes.reshape(-1, TRIES).argmin(axis=1) + TRIES * np.arange(len(classes))
+        anywhere = search(np.repeat(classes, TRIES), rng, FULL, advance)
+        found = join([anywhere, in_windows(classes, rng, advance)])
+    by_class = [np.flatnonzero(found.classes == label) for label in classes]
+    best = np.array([rows[found.sizes[rows].argmin()] for rows in by_class])
     patches = found[best[np.argsort(found.sizes[best], kind="stable")]]
-    usual, ordinary = (float(np.median(each.sizes)) for each in (patches, found))
+    usual, ordinary = (float(np.median(each.sizes)) for each in (patches, anywhere))
     nearest = np.abs(patches.sizes - usual).argsort(kind="stable")[:1]
     return Smallest(patches, usual, patches[nearest], ordinary)
 

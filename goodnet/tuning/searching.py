@@ -21,7 +21,6 @@ from goodnet.tuning.gradients import (
     ALL,
     Logits,
     Objective,
-    ObjectiveOf,
     SlopeOf,
     Tensor,
     differentiate,
@@ -80,7 +79,7 @@ def make_search(logits: Logits, images: np.ndarray, together: int = ALL) -> Sear
     together: how many images have their gradients found at one time, but those of a patch at least.
     """
     low, high = float(images.min()), float(images.max())
-    slope = differentiate(_objective(logits, low, high))
+    slope = slope_of(logits, low, high)
 
     def search_some(
         classes: np.ndarray,
@@ -129,11 +128,13 @@ def shrink(
     descent: Descent,
     advance: Advance,
     wanted: float = WANTED,
-) -> None:
+    still: int = 0,
+) -> np.ndarray:
     """Change what `variables` hold, a row for each of `classes`, as little as will do.
 
     The slope takes the variables, the images that are drawn, classes and the weight of each one's
-    size, and tells what share of the images each leads to its class. `wanted` is enough.
+    size, and tells what share of the images each leads to its class. `wanted` is enough. The first
+    `still` variables stay as they are. Returns about that share of the last images, (classes,).
     """
     optimizer = keras.optimizers.Adam(descent.rate, beta_1=0.5, beta_2=0.9)
     weights = np.full(len(classes), descent.weight, np.float32)
@@ -141,10 +142,11 @@ def shrink(
     targets = np.asarray(classes, np.int32)
     for _ in range(steps):
         found = slope([ops.copy(each) for each in variables], draw(), targets, weights)
-        optimizer.apply(found.gradients, variables)
+        optimizer.apply(found.gradients[still:], variables[still:])
         success = 0.7 * success + 0.3 * np.asarray(found.told)
         weights *= np.where(success > wanted, HEAVIER, LIGHTER).astype(np.float32)
         advance(len(classes))
+    return success
 
 
 def weigh(logits: Logits, changed: Tensor, targets: Tensor, sizes: Tensor) -> Objective:
@@ -188,8 +190,8 @@ def read_patches(
     return Patches(np.asarray(classes), masks, low + (high - low) * patterns)
 
 
-def _objective(logits: Logits, low: float, high: float) -> ObjectiveOf:
-    """How good patches are for images with pixels from `low` to `high`.
+def slope_of(logits: Logits, low: float, high: float) -> SlopeOf:
+    """How to make masks and patterns better, for images with pixels from `low` to `high`.
 
     It tells for each patch what share of the images it sends to its class.
     """
@@ -200,4 +202,4 @@ def _objective(logits: Logits, low: float, high: float) -> ObjectiveOf:
         masks, over = lay_softly(arrays, chosen, low, high)
         return weigh(logits, over, targets, weights * ops.mean(masks, axis=(1, 2, 3)))
 
-    return objective
+    return differentiate(objective)
