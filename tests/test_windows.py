@@ -64,3 +64,14 @@ def test_what_is_no_wider_than_a_sixteenth_lies_within_a_window(shape):
 
 def test_a_grain_of_an_image_is_a_window():
     assert windows.windows((1, 2)) == [(slice(0, 1), slice(0, 1)), (slice(0, 1), slice(1, 2))]
+
+
+def test_an_image_of_one_pixel_is_one_window():
+    images = np.random.default_rng(0).uniform(0, 255, (9, 1, 1, 1)).astype(np.float32)
+
+    def lit(pixels):
+        return ops.stack([255 - pixels[:, 0, 0, 0], pixels[:, 0, 0, 0]], axis=1)
+
+    search = make_window_search(lit, images)
+    found = search(np.array([1, 0]), np.random.default_rng(0), lambda count: None)
+    assert found.classes.tolist() == [1, 0] and np.isfinite(found.patterns).all()

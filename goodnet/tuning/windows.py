@@ -44,6 +44,7 @@ Search = Callable[[np.ndarray, np.random.Generator, Advance], Patches]
 class _Tried:
     """How well a patch that fills a window leads images to a class."""
 
+    label: int
     success: float
     place: tuple[slice, slice]
     pattern: np.ndarray  # the window's, before the sigmoid
@@ -66,25 +67,22 @@ def make_window_search(logits: Logits, images: np.ndarray, together: int = ALL) 
         draw = draw_from(images, len(some), TRIAL.images, rng)
         arrays = [masks, patterns]
         success = shrink(slope, arrays, draw, classes, TRIAL.steps, BOLD, advance, still=1)
-        found = np.asarray(patterns)
         return [
-            _Tried(rate, places[place], found[row][places[place]])
-            for row, (place, rate) in enumerate(zip(some, success, strict=True))
+            _Tried(label, rate, places[place], pattern[places[place]].copy())
+            for place, rate, pattern in zip(some, success, np.asarray(patterns), strict=True)
         ]
 
     def search(classes: np.ndarray, rng: np.random.Generator, advance: Advance) -> Patches:
         best = []
-        for label in classes:
+        for label in map(int, classes):
             parts = cut(np.arange(len(places)), images, TRIAL, together)
             tried = [one for part in parts for one in try_out(label, part, rng, advance)]
             best += sorted(tried, key=lambda one: -one.success)[:KEPT]
-        wanted = np.repeat(classes, KEPT)
-        rows = cut(np.arange(len(wanted)), images, FULL, together)
-        return join([finish(wanted[x], [best[row] for row in x], rng, advance) for x in rows])
+        rows = cut(np.arange(len(best)), images, FULL, together)
+        return join([finish([best[row] for row in part], rng, advance) for part in rows])
 
-    def finish(
-        classes: np.ndarray, tried: list[_Tried], rng: np.random.Generator, advance: Advance
-    ) -> Patches:
+    def finish(tried: list[_Tried], rng: np.random.Generator, advance: Advance) -> Patches:
+        classes = np.array([one.label for one in tried])
         masks, patterns = begin_patches(len(tried), images.shape[1:], rng)
         masks.assign(_masks([one.place for one in tried], masks.shape, BEGUN))
         begun = np.asarray(patterns).copy()
