@@ -189,7 +189,7 @@ def test_nothing_found_is_told_with_what_was_measured():
 
     assert "practice networks" in measured.tell_measured(network(100), False)
     assert "course's network" in measured.tell_measured(network(1283), False)
-    assert "missed 5 of 45" in measured.tell_measured(network(10, (32, 32, 3), True), True)
+    assert "missed 6 of 76" in measured.tell_measured(network(10, (32, 32, 3), True), True)
     for other, by_families in ((network(100), True), (network(10, (32, 32, 3)), False)):
         assert "never measured" in measured.tell_measured(other, by_families)
     for other, why in (
