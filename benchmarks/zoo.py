@@ -4,8 +4,8 @@
 Train the zoo: small networks on CIFAR-10 with and without a backdoor, each in a folder of its own
 with the images that a defender has and those that judge the defense. CIFAR-10 comes through
 keras.datasets, or from CIFAR_DIR. A second run goes on where the first was stopped. --only PARTS
-takes the networks whose name holds one of the parts, without it all but the deep ones, which take
-a GPU; --jobs N trains N at a time.
+takes the networks whose name holds one of the parts; --jobs N trains N at a time. Deep ones, which
+take a GPU, are trained with --architectures deep alone.
 
 Seeds below 10 are for choosing, the others for measuring: docs/repairs.md.
 """
@@ -20,7 +20,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-ARCHITECTURES = ("residual", "plain", "deep")
+QUICK = ("residual", "plain")
+ARCHITECTURES = (*QUICK, "deep")
 ATTACKS = (
     *("none", "badnet", "watermark", "blended", "stripes", "warp", "few colours", "two triggers"),
     "all-to-all",
@@ -32,7 +33,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[2])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 10])
-    parser.add_argument("--only", nargs="+", default=ARCHITECTURES[:2])
+    parser.add_argument("--architectures", nargs="+", default=QUICK, choices=ARCHITECTURES)
+    parser.add_argument("--only", nargs="+", default=[""])
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)  # architecture and attack
     args = parser.parse_args()
@@ -45,7 +47,7 @@ def main() -> None:
         (architecture, attack, seed)
         for seed in args.seeds
         for attack in ATTACKS
-        for architecture in ARCHITECTURES
+        for architecture in args.architectures
         if any(part in f"{architecture} {attack} {seed}" for part in args.only)
     ]
     with ThreadPoolExecutor(args.jobs) as pool:

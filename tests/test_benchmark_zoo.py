@@ -57,6 +57,21 @@ def test_triggers_do_what_their_papers_say():
     assert set(np.unique(few)) <= {0, 51, 102, 153, 204, 255}
 
 
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--only", "none"], ["residual none 3", "plain none 3"]),
+        (["--only", "deep"], []),
+        (["--architectures", "deep", "--only", "warp"], ["deep warp 3"]),
+    ],
+)
+def test_deep_networks_are_trained_where_they_are_asked_for(options, named, monkeypatch, capsys):
+    monkeypatch.setattr(zoo, "train", lambda folder, *each: " ".join(map(str, each)))
+    monkeypatch.setattr("sys.argv", ["zoo.py", "zoo", "--seeds", "3", *options])
+    zoo.main()
+    assert capsys.readouterr().out.splitlines() == named
+
+
 def test_targets():
     labels = np.array([0, 4, 9])
 
