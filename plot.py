@@ -18,6 +18,7 @@ from pathlib import Path
 from goodnet import files
 from goodnet.cli import defaults, libraries, options, shell
 from goodnet.errors import Unusable
+from goodnet.lab import find_lab
 from goodnet.pictures.catalogue import SAMPLES, SOURCES, explain
 from goodnet.printable import printable
 from goodnet.pruning.curve import read_curve
@@ -47,6 +48,8 @@ def arguments() -> argparse.Namespace:
         lab = args.lab or defaults.lab_folder()
         args.csv = lab / "models" / "pruning.csv"
         if not args.csv.exists():
+            if args.lab:
+                find_lab(args.lab)
             raise Unusable("no such file; run repair.py first", args.csv)
         args.out = args.out or files.refuse_link(lab / "plots")
     args.out = args.out or args.csv.parent

@@ -381,8 +381,8 @@ def test_bad_files_end_in_one_line(csv_file, tmp_path):
         (["clean.png"], "clean.png: is read and would be written over"),
         (["pruning.csv", "--out", "file"], "file: cannot write here"),
         (["pruning.csv", "--lab", "."], "not both"),
-        (["--lab", "file"], "run repair.py first"),
-        (["--lab", "nowhere"], "nowhere/models/pruning.csv: no such file; run repair.py first"),
+        (["--lab", "file"], "file: is no lab, it lacks models/bd_net.h5 and data/"),
+        (["--lab", "nowhere"], "nowhere: is no lab, it lacks models/bd_net.h5 and data/"),
     ):
         done = plot(*args, cwd=tmp_path)
         check_refused(done, said)
