@@ -1,7 +1,10 @@
-"""Unlearning that takes a second, for tests of all that is around it."""
+"""Unlearning and relearning that take a second, for tests of all that is around them."""
 
 from dataclasses import replace
 
+import pytest
+
+from goodnet.tuning import relearning
 from goodnet.tuning.schedule import USUAL
 from goodnet.tuning.searching import Effort
 
@@ -16,3 +19,17 @@ HASTY = replace(
     naming=FEW,
     search=FEW,
 )
+
+
+def hurry_relearning(
+    monkeypatch: pytest.MonkeyPatch, steps: int, noise: float | None = None, **others: float
+) -> None:
+    """Let lessons of relearning take so many steps; `others` are of their paces, too."""
+    for kind in ("NORMED", "PLAIN"):
+        paces = getattr(relearning, kind)
+        changed = {
+            "past_found": replace(paces.past_found, steps=steps, **others),
+            "anew": replace(paces.anew, steps=steps, **others),
+            "noise": paces.noise if noise is None else noise,
+        }
+        monkeypatch.setattr(relearning, kind, relearning.Paces(**changed))

@@ -26,6 +26,7 @@ from conftest import (
     tiny_network,
     write_images,
 )
+from hasty import hurry_relearning
 from hasty_audit import CLASSES, FOUND, HASTY, audit, build_case
 
 from goodnet.auditing import command, measured, repairing, searching, verdict, words
@@ -311,7 +312,7 @@ def at(name: str, told: dict) -> list[float]:
 
 
 def test_with_many_images_of_a_class_b_is_relearned(case, tmp_path, monkeypatch):
-    monkeypatch.setattr(relearning, "STEPS", 2)
+    hurry_relearning(monkeypatch, 2)
     monkeypatch.setattr(relearning, "ENOUGH", 3)
     monkeypatch.setattr(tuned, "MANY_LABELS", 101)
     documents, networks = [], []
@@ -324,8 +325,7 @@ def test_with_many_images_of_a_class_b_is_relearned(case, tmp_path, monkeypatch)
     assert documents[0]["suspects"] == documents[1]["suspects"]
     assert "made by relearning" in (out / "report.html").read_text()
     # What the patches need at last is of the network that was saved.
-    monkeypatch.setattr(relearning, "PLAIN", 0.0)
-    monkeypatch.setattr(relearning, "RATE", 0.0)
+    hurry_relearning(monkeypatch, 2, noise=0.0, rate=0.0)
     assert audit(case, tmp_path / "three", "--fail-on", "never").returncode == 0
     same = json.loads((tmp_path / "three/audit.json").read_text())
     assert at("patch", same) == at("patch", documents[0])
@@ -379,7 +379,7 @@ def test_a_trigger_of_any_family_is_told_and_tried(case, tmp_path, monkeypatch, 
     sizes = np.linspace(0.1, 0.5, CLASSES)
     found = Found([usual, made], smallest(sizes))
     monkeypatch.setattr(searching, "find_traces", lambda *given: found)
-    monkeypatch.setattr(relearning, "STEPS", 1)
+    hurry_relearning(monkeypatch, 1)
     monkeypatch.setattr(relearning, "ENOUGH", 3)
     monkeypatch.setattr(tuned, "MANY_LABELS", 101)
     done = audit(case, tmp_path)
@@ -431,9 +431,8 @@ def test_a_trace_is_tried_on_the_images_that_it_leads_elsewhere():
 
 
 def test_what_relearning_loses_is_unlearned(case, tmp_path, monkeypatch):
-    monkeypatch.setattr(relearning, "STEPS", 1)
+    hurry_relearning(monkeypatch, 1, noise=1.0)
     monkeypatch.setattr(relearning, "ENOUGH", 3)
-    monkeypatch.setattr(relearning, "PLAIN", 1.0)
     assert audit(case, tmp_path / "lost", "--fail-on", "never").returncode == 0
     assert json.loads((tmp_path / "lost/audit.json").read_text())["method"] == "unlearn"
     assert "was tried, and lost too many" in (tmp_path / "lost/report.html").read_text()

@@ -240,15 +240,22 @@ def test_images_that_b_knows_none_of_are_no_fault(monkeypatch):
     assert len(found) >= 4
 
 
+def test_small_patches_are_laid_more_often():
+    masks = np.zeros((3, 5, 4, 1))
+    masks[0, 0, 0], masks[1, :, 0], masks[2] = 0.5, 0.2, 0.05  # a half of a pixel, one, and one
+    patches = Patches(np.zeros(3), masks, np.zeros((3, 5, 4, 1)))
+    assert np.allclose(families._odds(patches), [4 / 6, 1 / 6, 1 / 6])
+
+
 def test_patches_are_laid_a_bit_aside_and_fainter():
     masks, patterns = np.zeros((2, 6, 7, 1)), np.full((2, 6, 7, 3), 100.0)
     masks[0, 2, 3], masks[1, 4, 1], patterns[1] = 1, 0.5, 50
     images = np.zeros((4000, 6, 7, 3), np.float32)
     patches = Patches(np.arange(2), masks, patterns)
-    laid = lay_some(images, np.random.default_rng(0), patches)
+    laid = lay_some(images, np.random.default_rng(0), patches, np.array([0.75, 0.25]))
     assert not images.any() and ((laid > 0).all(axis=3).sum(axis=(1, 2)) == 1).all()
     first = laid.max(axis=(1, 2, 3)) > 30  # the second is at most half of 50
-    assert abs(first.mean() - 0.5) < 0.03
+    assert abs(first.mean() - 0.75) < 0.03
     for own, strength, place in ((first, 100, (2, 3)), (~first, 25, (4, 1))):
         strengths = laid[own].max(axis=(1, 2, 3)) / strength
         assert 0.7 <= strengths.min() < 0.72 and 0.98 < strengths.max() <= 1
@@ -267,12 +274,6 @@ def test_a_wave_is_laid_in_any_phase_and_other_heights():
     assert np.allclose(power[:, 3, 0] + power[:, -3, 0], power.sum(axis=(1, 2)), rtol=1e-4)
     assert len(np.unique(np.angle(np.fft.fft2(waves)[:, 3, 0]).round(3))) == 4
     assert wave_some(grey, np.random.default_rng(0), 9 * over, 60, 140).min() == 60
-
-
-def test_a_bend_takes_as_much_noise_as_nothing_found():
-    one = {family: Trace(family, *[None] * 5) for family in families.FAMILIES}
-    for found, noise in (([], 0.7), (["wave"], 0.4), (["patch", "bend"], 0.6), (["patch"], 0.4)):
-        assert families.noise_enough([one[each] for each in found], 0.7) == noise
 
 
 def test_chance_follows_the_families_that_stand_out():

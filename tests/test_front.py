@@ -23,7 +23,7 @@ from conftest import (
     run_in_process,
     tiny_network,
 )
-from hasty import HASTY
+from hasty import HASTY, hurry_relearning
 from keras import layers
 from PIL import Image
 
@@ -31,7 +31,7 @@ import goodnet
 from goodnet.errors import Unsafe, Unusable
 from goodnet.methods import METHODS
 from goodnet.pruning.curve import read_curve
-from goodnet.tuning import relearning, unlearning
+from goodnet.tuning import unlearning
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_one_repaired_network_and_a_goodnet_can_be_judged(lab):
 @pytest.mark.parametrize("method", METHODS)
 def test_training_gives_the_files_of_repair_py(lab, tmp_path, monkeypatch, method):
     monkeypatch.setattr(unlearning, "unlearn", partial(unlearning.unlearn, schedule=HASTY))
-    monkeypatch.setattr(relearning, "STEPS", 2)
+    hurry_relearning(monkeypatch, 2)
     told = tmp_path / "told.json"
     options = ("--method", method, "--seed", 3, "--out", tmp_path, "--json", told)
     done = run_in_process("repair.py", lab.valid, lab.model, *options)

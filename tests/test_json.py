@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 from conftest import build_lab, check_json, run_in_process
-from hasty import HASTY
+from hasty import HASTY, hurry_relearning
 from PIL import Image
 
 from goodnet.metrics import Judgement
 from goodnet.practice import lab as practice_lab
 from goodnet.practice.lab import Built
-from goodnet.tuning import fine_pruning, relearning, unlearning
+from goodnet.tuning import fine_pruning, unlearning
 
 jsonschema = pytest.importorskip("jsonschema")
 
@@ -49,7 +49,7 @@ def test_that_of_eval_and_geval(lab):
 def test_that_of_the_repairs(lab, tmp_path, monkeypatch):
     monkeypatch.setattr(unlearning, "unlearn", partial(unlearning.unlearn, schedule=HASTY))
     monkeypatch.setattr(fine_pruning, "EPOCHS", 1)
-    monkeypatch.setattr(relearning, "STEPS", 2)
+    hurry_relearning(monkeypatch, 2)
     files = lab / "data/cl/valid.h5", lab / "models/bd_net.h5", "--out", tmp_path
     document = told("repair.py", *files, "--drop", 2.5, 90)
     check_json(document, "pruned")

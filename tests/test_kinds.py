@@ -10,12 +10,12 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from hasty import HASTY
+from hasty import HASTY, hurry_relearning
 from keras import layers
 
 import goodnet
 from goodnet.errors import Unusable
-from goodnet.tuning import relearning, unlearning
+from goodnet.tuning import unlearning
 
 SIDE, CLASSES, IMAGES = 32, 4, 40
 SHAPE = (SIDE, SIDE, 3)
@@ -181,7 +181,7 @@ def shaken(network: keras.Model) -> keras.Model:
 )
 def test_a_network_of_this_kind(kind: str, tmp_path: Path, monkeypatch):
     monkeypatch.setattr(unlearning, "unlearn", partial(unlearning.unlearn, schedule=HASTY))
-    monkeypatch.setattr(relearning, "STEPS", 2)
+    hurry_relearning(monkeypatch, 2)
     make, suffix = KINDS[kind]
     keras.utils.set_random_seed(2)
     path = tmp_path / f"b{suffix}"

@@ -22,6 +22,7 @@ from conftest import (
     tiny_network,
     write_images,
 )
+from hasty import hurry_relearning
 from keras import layers
 from PIL import Image
 
@@ -40,7 +41,6 @@ from goodnet.tuning import (
     fine_pruning,
     gradients,
     ranking,
-    relearning,
     training,
     unlearning,
 )
@@ -141,7 +141,7 @@ def hasty(monkeypatch):
     """What the table of methods names takes little time."""
     monkeypatch.setattr(unlearning, "unlearn", partial(unlearning.unlearn, schedule=HASTY))
     monkeypatch.setattr(fine_pruning, "EPOCHS", 2)
-    monkeypatch.setattr(relearning, "STEPS", 4)
+    hurry_relearning(monkeypatch, 4)
 
 
 # ---------------------------------------------------------------- patches

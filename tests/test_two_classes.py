@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 from conftest import SHAPE, check_refused, convolutions, load_network, open_clean, write_images
-from hasty import HASTY
+from hasty import HASTY, hurry_relearning
 from keras import layers
 from PIL import Image
 
@@ -24,7 +24,7 @@ from goodnet.networks.goodnet import goodnet_network
 from goodnet.networks.loading import count_classes
 from goodnet.networks.split import silence, split_network
 from goodnet.pruning import head, sweeping
-from goodnet.tuning import fine_pruning, relearning, unlearning
+from goodnet.tuning import fine_pruning, unlearning
 from goodnet.tuning.gradients import copy_with_logits
 
 IMAGES = 80
@@ -238,7 +238,7 @@ def test_repairs_that_train_leave_one_output(binary, run_here, tmp_path, monkeyp
     kind, path, images = binary
     monkeypatch.setattr(unlearning, "unlearn", partial(unlearning.unlearn, schedule=HASTY))
     monkeypatch.setattr(fine_pruning, "EPOCHS", 1)
-    monkeypatch.setattr(relearning, "STEPS", 2)
+    hurry_relearning(monkeypatch, 2)
     done = run_here("repair.py", images, path, "--method", method, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     (made,) = tmp_path.glob(f"B_*{path.suffix}")

@@ -118,12 +118,11 @@ def audit(
         made = repair(b.model, *found, size, reporter.progress, schedule)
     reporter.lap("repairing")
     soundings = [*searched.soundings, *filter(None, [made.sounding])]
+    traces = None if searched.traces is None else [*searched.traces, *made.later]
     _step(5, f"judging the repair on {int(aside.unseen.sum())} images set aside")
-    verdict = decide(_evidence(labels, n_classes, hint, soundings, made, searched.traces))
+    verdict = decide(_evidence(labels, n_classes, hint, soundings, made, traces))
     pair = _pair(b.model, made, verdict)
-    judged = _judge(
-        pair, b_answers, made.suspects, searched.traces, sets, aside, size.batch, reporter
-    )
+    judged = _judge(pair, b_answers, made.suspects, traces, sets, aside, size.batch, reporter)
     return Audit(
         verdict=verdict,
         measured=tell_measured(b.model, searched.traces is not None),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
 
 from goodnet.networks.graph import copy_network
 from goodnet.progress import Progress
-from goodnet.tuning.families import Found
+from goodnet.tuning.families import Found, Trace
 from goodnet.tuning.gradients import copy_with_logits
 from goodnet.tuning.images import Parts
 from goodnet.tuning.patches import Patch, Patches
@@ -44,6 +44,7 @@ class Repair:
     sounding: Sounding  # of the search that unlearning begins with; relearning needs none
     unfinished: list[int]  # suspects that were not unlearned
     cycles: int  # of unlearning
+    later: list[Trace]  # triggers that stood out once those found in B were relearned
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,14 @@ def repair(
     Relearning ends more kinds of backdoor. Where it loses too much, suspects are unlearned, too;
     the classes `named` are among them whatever the search for them says.
     """
+    later: list[Trace] = []
     if found is not None:
         relearned = relearn_parts(network, parts, found.traces, rng, progress, size.together)
+        later = [each for each in relearned.findings.traces or [] if each.later]
         if not relearned.is_costly:
-            return _relearned(network, relearned.arrays, found.smallest, parts, rng, size, schedule)
+            made = _relearned(network, relearned.arrays, found.smallest, parts, rng, size, schedule)
+            return replace(made, later=later)
+    named = {*named, *(each.label for each in later if each.label is not None)}
     tuned = unlearn_parts(network, parts, rng, progress, schedule, named, size.together)
     findings = tuned.findings
     return Repair(
@@ -84,6 +89,7 @@ def repair(
         sounding=sighted(findings.suspects),
         unfinished=findings.unfinished,
         cycles=findings.cycles,
+        later=later,
     )
 
 
@@ -116,4 +122,5 @@ def _relearned(
         sounding=[],
         unfinished=[],
         cycles=0,
+        later=[],
     )

@@ -82,10 +82,14 @@ def _add_traces(main: Element, traced: Sequence[Traced]) -> None:
         trace = each.trace
         row = add(body, "tr", {"class": "named"} if each.trace.possible else None)
         to = "each to another" if trace.label is None else str(trace.label)
-        for column, text in zip(columns, (trace.family, to, f"{trace.share:.2f}"), strict=False):
+        family = f"{trace.family}, later" if trace.later else trace.family
+        for column, text in zip(columns, (family, to, f"{trace.share:.2f}"), strict=False):
             add_cell(row, column, text)
         _add_counts(row, each.trigger)
-    text = "What each family found to stand out most. ↑ higher is better, ↓ lower is better."
+    text = (
+        "What each family found to stand out most; later: in a copy of B that sees past the "
+        "others. ↑ higher is better, ↓ lower is better."
+    )
     add(main, "p", {"class": "note"}, text)
 
 

@@ -1,7 +1,8 @@
 """Search B for triggers, family by family: a patch, a bend, a wave, a patch shared by all classes.
 
 In each family a class with a backdoor needs much less than is usual in the same network. What is
-found is B's alone: nothing is trained. Relearning shows a copy what stands out (relearning.py).
+found is the network's alone: nothing is trained. Relearning shows a copy what stands out
+(relearning.py).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from goodnet.tuning.bending import Bends, bend_some, find_bends
 from goodnet.tuning.changes import ODDS, Change, bend, blend, move, patch, wave
 from goodnet.tuning.gradients import ALL, Logits, predict_classes
 from goodnet.tuning.images import Parts
-from goodnet.tuning.patches import as_patches, join, lay_one, lay_some
+from goodnet.tuning.patches import Patches, as_patches, join, lay_one, lay_some
 from goodnet.tuning.ranking import Smallest, find_smallest
 from goodnet.tuning.searching import FULL, Search, make_search
 from goodnet.tuning.sharing import SharedPatch, find_shared_patch
@@ -30,12 +31,11 @@ LaySome = Callable[[np.ndarray, np.random.Generator], np.ndarray]  # each in ano
 
 @dataclass(frozen=True)
 class Family:
-    """From where on a trigger stands out, as a share of what is usual; and how to relearn then."""
+    """From where on a trigger stands out, as a share of what is usual; and what to relearn by."""
 
     likely: float  # no network without a backdoor showed less
     possible: float
     chances: Mapping[Change, float]  # odds of changes by which a copy learns to see past such ones
-    noise: float  # to shake a copy with, if it has batch norm
 
 
 # Chosen on 41 networks, measured on 44 others; of patches and waves anew since: docs/audit.md.
@@ -44,13 +44,15 @@ PATCHED: dict[Change, float] = {bend: 0.05, wave: 0.05, blend: 0.2, patch: 0.25}
 BENT: dict[Change, float] = {bend: 0.45, wave: 0.03, blend: 0.03, patch: 0.04}
 WAVED: dict[Change, float] = {bend: 0.05, wave: 0.4, blend: 0.05, patch: 0.05}
 FAMILIES = {
-    "patch": Family(likely=0.40, possible=0.47, chances=PATCHED, noise=0.4),
-    "bend": Family(likely=0.45, possible=0.60, chances=BENT, noise=0.6),
-    "wave": Family(likely=0.25, possible=0.28, chances=WAVED, noise=0.4),
-    "shared patch": Family(likely=0.15, possible=0.22, chances=PATCHED, noise=0.4),
+    "patch": Family(likely=0.40, possible=0.47, chances=PATCHED),
+    "bend": Family(likely=0.45, possible=0.60, chances=BENT),
+    "wave": Family(likely=0.25, possible=0.28, chances=WAVED),
+    "shared patch": Family(likely=0.15, possible=0.22, chances=PATCHED),
 }
 LEAST_CLASSES = 10  # of fewer it cannot be told what is usual
 MORE = 8  # patches to a class that stands out, and as many that cover the whole image faintly
+FAINT = 0.2  # of the images that a copy is shown under them are under faint ones
+ALONE = np.ones(1)  # the odds of a single patch
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Trace:
     usual: float  # the same of an ordinary class; of a wave what share of images it leads
     lay: Lay
     lay_some: LaySome
+    later: bool = False  # whether it stood out not in B, but in a copy that sees past the others
 
     @property
     def share(self) -> float:
@@ -144,10 +147,18 @@ def _trace_patches(
     with progress("Searching more patches", 2 * MORE * FULL.steps * len(found)) as advance:
         for place, each in enumerate(found):
             wanted = np.full(MORE, each.label)
-            more = [search(wanted, rng, FULL, advance, whole) for whole in (False, True)]
-            patches = join([smallest.patches[np.array([place])], *more])
-            found[place] = replace(each, lay_some=partial(lay_some, patches=patches))
+            small, faint = (search(wanted, rng, FULL, advance, whole) for whole in (False, True))
+            small = join([smallest.patches[np.array([place])], small])
+            odds = [(1 - FAINT) * _odds(small), FAINT * _odds(faint)]
+            lay = partial(lay_some, patches=join([small, faint]), odds=np.concatenate(odds))
+            found[place] = replace(each, lay_some=lay)
     return found
+
+
+def _odds(patches: Patches) -> np.ndarray:
+    """How often to lay each patch, (k,): the smallest are the most like the trigger."""
+    odds = patches.sizes**-2
+    return odds / odds.sum()
 
 
 def _trace_patch(smallest: Smallest, place: int, n_classes: int) -> Trace:
@@ -158,7 +169,7 @@ def _trace_patch(smallest: Smallest, place: int, n_classes: int) -> Trace:
         float(smallest.patches.sizes[place]),
         smallest.usual,
         partial(lay_one, patch=one),
-        partial(lay_some, patches=as_patches(one)),
+        partial(lay_some, patches=as_patches(one), odds=ALONE),
     )
 
 
@@ -192,7 +203,7 @@ def _trace_shared(found: SharedPatch, ordinary: float) -> Trace:
         found.size,
         ordinary,
         partial(lay_one, patch=found.patch),
-        partial(lay_some, patches=as_patches(found.patch)),
+        partial(lay_some, patches=as_patches(found.patch), odds=ALONE),
     )
 
 
@@ -209,16 +220,12 @@ def chances(traces: Sequence[Trace]) -> Mapping[Change, float]:
     return {change: sum(odds[change] for odds in own) / len(own) for change in ODDS}
 
 
-def noise_enough(traces: Sequence[Trace], without: float) -> float:
-    """How much noise to shake with where these stand out: the most of any; `without` any trace."""
-    return max((FAMILIES[each.family].noise for each in traces), default=without)
-
-
 def tell(trace: Trace) -> str:
     """What a trigger needs, beside what is usual."""
+    once = ", once B sees past the others" if trace.later else ""
     percents = f"{trace.size * 100:.1f} %", f"{trace.usual * 100:.1f} %"
     to = f"class {trace.label}"
-    return {
+    needs = {
         "patch": f"a patch of {percents[0]} of the image leads others to {to}, an ordinary class "
         f"needs {percents[1]}",
         "bend": f"a bend of the image by {trace.size:.2f} pixels leads others to {to}, the median "
@@ -228,3 +235,4 @@ def tell(trace: Trace) -> str:
         "shared patch": f"one patch of {percents[0]} of the image leads each class to another of "
         f"its own, an ordinary patch to one class needs {percents[1]}",
     }[trace.family]
+    return needs + once

@@ -67,11 +67,16 @@ def lay_one(images: np.ndarray, patch: Patch) -> np.ndarray:
     return ((1 - patch.mask) * images + patch.mask * patch.pattern).astype(np.float32)
 
 
-def lay_some(images: np.ndarray, rng: np.random.Generator, patches: Patches) -> np.ndarray:
-    """Copies of images (n, …), each under one of the patches, some a bit aside, most fainter."""
-    result = np.empty_like(images)
-    for image, laid in zip(images, result, strict=True):
-        patch = patches.one(int(rng.integers(len(patches))))
+def lay_some(
+    images: np.ndarray, rng: np.random.Generator, patches: Patches, odds: np.ndarray
+) -> np.ndarray:
+    """Copies of images (n, …), each under one of the patches, some a bit aside, most fainter.
+
+    odds: of each patch, (k,); they add up to 1.
+    """
+    result, chosen = np.empty_like(images), rng.choice(len(odds), len(images), p=odds)
+    for image, laid, place in zip(images, result, chosen, strict=True):
+        patch = patches.one(int(place))
         moved = rng.integers(-ASIDE, ASIDE + 1, 2) * rng.integers(2)
         mask, pattern = (np.roll(x, moved, (0, 1)) for x in (patch.mask, patch.pattern))
         mask = mask * rng.uniform(*AS_STRONG)

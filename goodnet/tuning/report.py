@@ -70,6 +70,7 @@ def list_relearned(found: Relearned, pictures: Sequence[Path]) -> dict[str, Any]
     return {
         "steps": found.steps,
         "mirrored": found.mirrored,
+        "anew": found.anew,
         "traces": None if found.traces is None else list(map(list_trace, found.traces)),
     }
 
@@ -85,6 +86,7 @@ def list_trace(trace: Trace) -> dict[str, Any]:
         "share": trace.share,
         "likely_below": limits.likely,
         "possible_below": limits.possible,
+        "later": trace.later,
     }
 
 
