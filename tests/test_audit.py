@@ -379,6 +379,7 @@ def test_a_trigger_of_any_family_is_told_and_tried(case, tmp_path, monkeypatch, 
     sizes = np.linspace(0.1, 0.5, CLASSES)
     found = Found([usual, made], smallest(sizes))
     monkeypatch.setattr(searching, "find_traces", lambda *given: found)
+    monkeypatch.setattr(relearning, "find_traces", lambda *given: Found([usual], None))
     hurry_relearning(monkeypatch, 1)
     monkeypatch.setattr(relearning, "ENOUGH", 3)
     monkeypatch.setattr(tuned, "MANY_LABELS", 101)
@@ -411,6 +412,30 @@ def test_a_trigger_of_any_family_is_told_and_tried(case, tmp_path, monkeypatch, 
     assert all(0 < each["patch_at_last"] < 100 for each in told["suspects"])
     assert told["searches"] == told["together"] == told["unfinished"] == []
     assert "Score, lead" not in html
+
+
+@pytest.mark.parametrize("costly", [False, True])
+def test_what_stands_out_after_the_first_lesson_is_named_too(case, tmp_path, monkeypatch, costly):
+    """Whether relearning did it, or lost too much and left it to unlearning."""
+    first, hidden, usual = (
+        replace(trace("patch", share, label), targets=np.full(CLASSES, label))
+        for share, label in ((0.1, 3), (0.2, 5), (0.9, 4))
+    )
+    before = Found([first], smallest(np.linspace(0.1, 0.5, CLASSES)))
+    monkeypatch.setattr(searching, "find_traces", lambda *given: before)
+    shown = [Found([hidden], None), Found([usual], None)]
+    monkeypatch.setattr(relearning, "find_traces", lambda *given: shown.pop(0))
+    hurry_relearning(monkeypatch, 1)
+    monkeypatch.setattr(relearning, "ENOUGH", 3)
+    monkeypatch.setattr(tuned, "MANY_LABELS", -1 if costly else 101)
+    done = audit(case, tmp_path, "--fail-on", "never")
+    assert done.stdout.startswith("Backdoor: likely, to classes 3 and 5 (a patch of 10.0 %")
+    assert ", once B sees past the others; they work on " in done.stdout
+    told = json.loads((tmp_path / "audit.json").read_text())
+    check_json(told, "audited")
+    assert told["method"] == ("unlearn" if costly else "relearn")
+    assert [(each["class"], each["later"]) for each in told["traces"]] == [(3, False), (5, True)]
+    assert ">patch, later<" in (tmp_path / "report.html").read_text()
 
 
 def test_a_trace_is_tried_on_the_images_that_it_leads_elsewhere():
