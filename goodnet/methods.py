@@ -48,8 +48,9 @@ METHODS = {
         ),
         Method(
             name="relearn",
-            described="shakes the weights and teaches them again with clean images, hundreds of "
-            "each class;\nseeks no patch, so it is for other triggers, too; saves B_relearned.",
+            described="teaches the network again with clean images, hundreds of each class: to see "
+            "past\ntriggers that are found in it, else most of what it knows; not for patches "
+            "alone; saves B_relearned.",
             stem="B_relearned",
             repair="goodnet.tuning.relearning:relearn",
             print_findings="goodnet.tuning.report:print_relearned",

@@ -323,7 +323,7 @@ def test_with_many_images_of_a_class_b_is_relearned(case, tmp_path, monkeypatch)
     assert [each["method"] for each in documents] == ["relearn"] * 2
     assert networks[0] == networks[1]
     assert documents[0]["suspects"] == documents[1]["suspects"]
-    assert "made by relearning" in (out / "report.html").read_text()
+    assert "made by relearning. No trigger was found, or" in (out / "report.html").read_text()
     # What the patches need at last is of the network that was saved.
     hurry_relearning(monkeypatch, 2, noise=0.0, rate=0.0)
     assert audit(case, tmp_path / "three", "--fail-on", "never").returncode == 0
@@ -435,7 +435,9 @@ def test_what_stands_out_after_the_first_lesson_is_named_too(case, tmp_path, mon
     check_json(told, "audited")
     assert told["method"] == ("unlearn" if costly else "relearn")
     assert [(each["class"], each["later"]) for each in told["traces"]] == [(3, False), (5, True)]
-    assert ">patch, later<" in (tmp_path / "report.html").read_text()
+    html = (tmp_path / "report.html").read_text()
+    assert ">patch, later<" in html
+    assert ("made by relearning. It was taught to see past the triggers" in html) != costly
 
 
 def test_a_trace_is_tried_on_the_images_that_it_leads_elsewhere():

@@ -45,6 +45,7 @@ class Repair:
     unfinished: list[int]  # suspects that were not unlearned
     cycles: int  # of unlearning
     later: list[Trace]  # triggers that stood out once those found in B were relearned
+    anew: bool = False  # whether relearning taught most of what B knows anew
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def repair(
         later = [each for each in relearned.findings.traces or [] if each.later]
         if not relearned.is_costly:
             made = _relearned(network, relearned.arrays, found.smallest, parts, rng, size, schedule)
-            return replace(made, later=later)
+            return replace(made, later=later, anew=relearned.findings.anew)
     named = {*named, *(each.label for each in later if each.label is not None)}
     tuned = unlearn_parts(network, parts, rng, progress, schedule, named, size.together)
     findings = tuned.findings

@@ -15,7 +15,14 @@ AIMED = (
     "B'. A backdoor to yet another class, if there is one, is left to B'."
 )
 STILL = 0.2  # of the images a trigger may lead in B': ordinary patches of B still lead some
-RELEARNED = "It needs to find no trigger, so it is for other backdoors than patches, too."
+SEEN_PAST = (
+    "It was taught to see past the triggers that were found; then they were sought in it anew, and "
+    "what stood out was seen past, too."
+)
+ANEW = (
+    "No trigger was found, or more than B could be taught to see past. So most of what it knows "
+    "was forgotten and taught again. That is for other backdoors than patches, too."
+)
 UNLEARNED = (
     "It is for backdoors whose trigger is a patch or a faint pattern. Relearning, which is for "
     "others, too, {}."
@@ -74,7 +81,7 @@ def explain(found: Audit) -> list[str]:
 def _because(found: Audit) -> str:
     """What the method of the repair is for, and why it is no other."""
     if found.repair.method == "relearn":
-        return RELEARNED
+        return ANEW if found.repair.anew else SEEN_PAST
     return UNLEARNED.format(TOO_FEW if found.traced is None else TOO_COSTLY)
 
 
