@@ -6,7 +6,6 @@ Draw what pruning did to a network, from the pruning.csv that repair.py wrote:
 and from what lies beside it, channels.csv of repair.py and judged.json of Geval.py:
 {beside}
 --report writes one page with these pictures, the samples.png of Geval.py, tables and a verdict.
-
 Without a path it draws the lab's models/pruning.csv into the lab's plots/. What the file has no
 columns for, because repair.py had no test files, is left out.
 """
