@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -15,10 +15,11 @@ from goodnet.tuning.gradients import copy_with_logits
 from goodnet.tuning.images import Parts
 from goodnet.tuning.patches import Patch, Patches
 from goodnet.tuning.ranking import Smallest
-from goodnet.tuning.relearning import relearn_parts
+from goodnet.tuning.relearning import Relearned, relearn_parts
 from goodnet.tuning.schedule import Schedule
 from goodnet.tuning.searching import make_search
 from goodnet.tuning.suspects import Sounding, sighted
+from goodnet.tuning.tuned import Tuned
 from goodnet.tuning.unlearning import unlearn_parts
 
 
@@ -44,8 +45,8 @@ class Repair:
     sounding: Sounding  # of the search that unlearning begins with; relearning needs none
     unfinished: list[int]  # suspects that were not unlearned
     cycles: int  # of unlearning
-    later: list[Trace]  # triggers that stood out once those found in B were relearned
-    anew: bool = False  # whether relearning taught most of what B knows anew
+    later: list[Trace]  # triggers that stood out once a copy saw past those found in B
+    anew: bool  # whether relearning taught most of what B knows anew
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,7 @@ def repair(
         relearned = relearn_parts(network, parts, found.traces, rng, progress, size.together)
         later = [each for each in relearned.findings.traces or [] if each.later]
         if not relearned.is_costly:
-            made = _relearned(network, relearned.arrays, found.smallest, parts, rng, size, schedule)
-            return replace(made, later=later, anew=relearned.findings.anew)
+            return _relearned(network, relearned, later, found.smallest, parts, rng, size, schedule)
     named = {*named, *(each.label for each in later if each.label is not None)}
     tuned = unlearn_parts(network, parts, rng, progress, schedule, named, size.together)
     findings = tuned.findings
@@ -91,12 +91,14 @@ def repair(
         unfinished=findings.unfinished,
         cycles=findings.cycles,
         later=later,
+        anew=False,
     )
 
 
 def _relearned(
     network: keras.Model,
-    arrays: list[np.ndarray],
+    relearned: Tuned[Relearned],
+    later: list[Trace],
     smallest: Smallest,
     parts: Parts,
     rng: np.random.Generator,
@@ -104,7 +106,7 @@ def _relearned(
     schedule: Schedule,
 ) -> Repair:
     """What relearning made, with the patches that the classes with the smallest need in it."""
-    copy = copy_with_logits(copy_network(network, arrays), parts.held_back, size.together)
+    copy = copy_with_logits(copy_network(network, relearned.arrays), parts.held_back, size.together)
     search = make_search(copy.logits, parts.held_back, size.together)
     patches = smallest.patches[np.arange(min(schedule.suspects, len(smallest.patches)))]
     labels, copies = patches.classes, schedule.held_back_copies
@@ -113,7 +115,7 @@ def _relearned(
     sizes = zip(patches.sizes, at_last, strict=True)
     return Repair(
         method="relearn",
-        arrays=arrays,
+        arrays=relearned.arrays,
         suspects=[
             SmallPatch(int(labels[place]), patches.one(place), float(before), float(after))
             for place, (before, after) in enumerate(sizes)
@@ -123,5 +125,6 @@ def _relearned(
         sounding=[],
         unfinished=[],
         cycles=0,
-        later=[],
+        later=later,
+        anew=relearned.findings.anew,
     )

@@ -22,6 +22,7 @@ from goodnet.tuning.patches import Patches, as_patches, join, lay_one, lay_some
 from goodnet.tuning.ranking import Smallest, find_smallest
 from goodnet.tuning.searching import FULL, Search, make_search
 from goodnet.tuning.sharing import SharedPatch, find_shared_patch
+from goodnet.tuning.training import weigh_patches
 from goodnet.tuning.waving import Wave, compare_odds, find_wave, lay_wave, wave_some
 from goodnet.tuning.windows import make_window_search
 
@@ -157,7 +158,7 @@ def _trace_patches(
 
 def _odds(patches: Patches) -> np.ndarray:
     """How often to lay each patch, (k,): the smallest are the most like the trigger."""
-    odds = patches.sizes**-2
+    odds = weigh_patches(patches.sizes)
     return odds / odds.sum()
 
 

@@ -1,8 +1,8 @@
 """What every method that trains takes and gives back.
 
 It takes B, clean validation images, a seed and a way to show progress, and nothing else: no test
-file and no backdoored image can decide anything. Training is in inference mode: no dropout, and
-batch norm keeps its moving averages.
+file and no backdoored image can decide anything. Training is in inference mode, but that of
+relearning: no dropout, and batch norm keeps its moving averages.
 """
 
 from dataclasses import dataclass, field
