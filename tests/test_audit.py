@@ -182,12 +182,38 @@ def test_what_is_likely_is_not_possible_as_well():
     assert (likely(both), possible(both)) == ([0], [5])
 
 
-def test_nothing_found_is_told_with_what_was_measured():
-    def network(classes: int, shape: tuple = measured.SHAPE, normalized: bool = False):
-        layers = [keras.layers.BatchNormalization()] if normalized else []
-        layers += [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(classes)]
-        return keras.Sequential([keras.Input(shape), *layers])
+def network(classes: int, shape: tuple = measured.SHAPE, normalized: bool = False):
+    layers = [keras.layers.BatchNormalization()] if normalized else []
+    layers += [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(classes)]
+    return keras.Sequential([keras.Input(shape), *layers])
 
+
+def test_how_probable_a_backdoor_is_after_an_answer(monkeypatch):
+    counts = measured.Counts(
+        backdoored={"likely": 8, "possible": 1, "nothing found": 1},
+        others={"likely": 0, "possible": 2, "nothing found": 6},
+    )
+    kinds = [replace(measured.BY_FAMILIES[0], counts=counts)]
+    monkeypatch.setattr(measured, "BY_FAMILIES", kinds)
+    ours = network(10, (32, 32, 3), True)
+    # By hand: 9 of 12 with a backdoor and 1 of 10 without one; 2 of 12 and 7 of 10.
+    assert measured.probability(ours, True, "likely") == pytest.approx(0.75 / 0.85)
+    assert measured.probability(ours, True, "nothing found") == pytest.approx(5 / 26)
+    for answer in ("possible", "inconclusive"):  # three networks are too few; never counted
+        assert measured.probability(ours, True, answer) is None
+    assert measured.probability(network(43, (32, 32, 3)), True, "likely") is None
+    assert measured.probability(network(1283), False, "likely") is None
+
+
+def test_the_counts_are_those_of_what_is_told():
+    """70 of 76 and 0 of 30 stand in a sentence, too."""
+    kind = measured.BY_FAMILIES[0]
+    found, others = kind.counts.backdoored, kind.counts.others
+    assert f"missed {found['nothing found']} of {sum(found.values())} that had" in kind.missed
+    assert f"none of {others['nothing found']} others" in kind.missed
+
+
+def test_nothing_found_is_told_with_what_was_measured():
     assert "practice networks" in measured.tell_measured(network(100), False)
     assert "course's network" in measured.tell_measured(network(1283), False)
     assert "missed 6 of 76" in measured.tell_measured(network(10, (32, 32, 3), True), True)

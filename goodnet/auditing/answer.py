@@ -16,7 +16,7 @@ from goodnet.printable import printable
 def tell_lines(found: Audit, made: AuditFiles) -> list[str]:
     """The answer, a line each."""
     return [
-        f"Backdoor: {tell_verdict(found)}.",
+        f"Backdoor: {tell_verdict(found)}.{_tell_probability(found)}",
         f"Repaired: {printable(made.network)} {_tell_repaired(found)}.",
         f"Safest: {printable(made.goodnet)}, in which {_tell_goodnet(found)}.",
         f"Report: {printable(made.report)}",
@@ -44,6 +44,14 @@ def tell_verdict(found: Audit) -> str:
         f"needs {found.repair.ordinary * 100:.1f} %"
     )
     return f"{verdict.answer}, to {name_classes(verdict.classes)} ({rests})"
+
+
+def _tell_probability(found: Audit) -> str:
+    """What such an answer was worth so far: a sentence, or nothing."""
+    if found.probability is None:
+        return ""
+    of_100 = round(100 * found.probability)
+    return f" If half of such networks have a backdoor, {of_100} of 100 with this answer do."
 
 
 def _tell_repaired(found: Audit) -> str:

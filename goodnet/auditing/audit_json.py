@@ -24,7 +24,8 @@ def list_audit(found: Audit, made: AuditFiles, network: Path, command: Sequence[
     return {
         "network": str(network),
         "command": list(command),
-        "verdict": asdict(found.verdict) | {"measured": found.measured},
+        "verdict": asdict(found.verdict)
+        | {"measured": found.measured, "probability": found.probability},
         "limits": {"likely": _finite(asdict(LIKELY)), "possible": _finite(asdict(POSSIBLE))},
         "method": found.repair.method,
         "goodnet_aimed_at": found.aimed_at,

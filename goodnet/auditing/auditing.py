@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 from goodnet.auditing.aside import Aside, set_aside
-from goodnet.auditing.measured import tell_measured
+from goodnet.auditing.measured import probability, tell_measured
 from goodnet.auditing.pair import Pair
 from goodnet.auditing.rates import Answered, Measure, judge_sets
 from goodnet.auditing.repairing import Repair, Sizes, SmallPatch, repair
@@ -68,6 +68,7 @@ class Audit:
 
     verdict: Verdict
     measured: str  # what is known of this method on networks like this one
+    probability: float | None  # of a backdoor, where half of such networks have one
     soundings: list[Sounding]
     together: Sounding
     traced: list[Traced] | None  # where triggers were sought family by family
@@ -125,7 +126,8 @@ def audit(
     judged = _judge(pair, b_answers, made.suspects, traces, sets, aside, size.batch, reporter)
     return Audit(
         verdict=verdict,
-        measured=tell_measured(b.model, searched.traces is not None),
+        measured=tell_measured(b.model, traces is not None),
+        probability=probability(b.model, traces is not None, verdict.answer),
         soundings=soundings,
         together=average(soundings),
         traced=judged.traced,

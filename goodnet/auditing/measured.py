@@ -1,11 +1,12 @@
-"""How often this method finds nothing where there is a backdoor, as far as that was measured.
+"""How often this method is right, as far as that was measured: what an answer of it is worth.
 
-The figures stand in docs/repairs.md. They are of networks like the course's and of no others: what
-is unlike them is said to be so.
+The figures stand in docs/audit.md and docs/repairs.md. They are of a few kinds of network and of no
+others: what is unlike them is said to be so.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import keras
@@ -21,6 +22,17 @@ NORMALIZATIONS = (
 )
 
 
+FEWEST = 5  # networks with an answer: of fewer nothing is reckoned
+
+
+@dataclass(frozen=True)
+class Counts:
+    """So many networks with each answer, of which it is known whether they have a backdoor."""
+
+    backdoored: Mapping[str, int]
+    others: Mapping[str, int]
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of network on which the method was tried."""
@@ -29,6 +41,7 @@ class Kind:
     classes: range
     shape: tuple[int, int, int]
     missed: str  # how often one of the searches that count together found nothing
+    counts: Counts | None = None
     normalized: bool = False  # whether networks with normalization layers were among them
 
 
@@ -39,6 +52,10 @@ BY_SEARCHES = (
         SHAPE,
         "one search alone missed 1 of 47 with one trigger, and one of two triggers on 1 of 6; most "
         "of these searches looked at twice as many images as this one",
+        Counts(
+            backdoored={"likely": 32, "possible": 1, "nothing found": 0},
+            others={"likely": 0, "possible": 1, "nothing found": 6},
+        ),
     ),
     Kind(
         "the course's network of 1283 people",
@@ -55,6 +72,10 @@ BY_FAMILIES = (
         (32, 32, 3),
         "one search, which mostly judged patches less well than this one, missed 6 of 76 that had "
         "one, and called none of 30 others likely or possible",
+        Counts(
+            backdoored={"likely": 70, "possible": 0, "nothing found": 6},
+            others={"likely": 0, "possible": 0, "nothing found": 30},
+        ),
         normalized=True,
     ),
 )
@@ -65,6 +86,30 @@ def tell_measured(network: keras.Model, by_families: bool) -> str:
 
     by_families: how triggers were sought in it.
     """
+    kind, unlike = _kind_of(network, by_families)
+    if kind:
+        return f"on {kind.described} {kind.missed}"
+    return f"how often it misses one was never measured on networks {' and '.join(unlike)}"
+
+
+def probability(network: keras.Model, by_families: bool, answer: str) -> float | None:
+    """How probable a backdoor is after this answer, where half of such networks have one.
+
+    By Bayes' rule; how often each kind of network gets the answer is reckoned by Laplace's rule of
+    succession. None: too few networks like this one got it.
+    """
+    kind, _ = _kind_of(network, by_families)
+    if kind is None or kind.counts is None:
+        return None
+    both = [kind.counts.backdoored, kind.counts.others]
+    if sum(each.get(answer, 0) for each in both) < FEWEST:
+        return None
+    rates = [(each[answer] + 1) / (sum(each.values()) + 2) for each in both]
+    return rates[0] / sum(rates)
+
+
+def _kind_of(network: keras.Model, by_families: bool) -> tuple[Kind | None, list[str]]:
+    """The kind of network that this is; else what it is that was not measured."""
     kinds = BY_FAMILIES if by_families else BY_SEARCHES
     n_classes, shape = count_classes(network), input_shape(network)
     normalized = any(isinstance(layer, NORMALIZATIONS) for layer in every_layer(network))
@@ -76,6 +121,4 @@ def tell_measured(network: keras.Model, by_families: bool) -> str:
     kind = next((kind for kind in kinds if n_classes in kind.classes), None)
     if kind is None:
         unlike.append(f"of {n_classes} classes")
-    if kind and not unlike:
-        return f"on {kind.described} {kind.missed}"
-    return f"how often it misses one was never measured on networks {' and '.join(unlike)}"
+    return (None if unlike else kind), unlike
