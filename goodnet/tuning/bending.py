@@ -2,7 +2,8 @@
 
 As patches are sought (searching.py), by gradient descent on clean images, with as small a bend as
 will do. Nguyen and Tran (2021), "WaNet: Imperceptible Warping-based Backdoor Attack", has such a
-trigger.
+trigger. The smallest bend tells the class, but it is little like the trigger, which is larger: so
+for a class that stands out larger ones are sought, too.
 """
 
 from __future__ import annotations
@@ -23,7 +24,11 @@ COPIES = 2  # bends for each class
 MOST_CLASSES = 200  # of more, some at random
 EFFORT = Effort(steps=150, images=8)  # with 60 steps the others need hardly more than a target
 DESCENT = Descent(rate=0.1, weight=1.0)  # in pixels of an image of 32
-AS_SIZED = (0.7, 1.3)  # times its size, when it is laid on
+LARGE = 8  # bends of each size to a class that stands out
+SIZES, NEARLY = 4, 0.65  # how many sizes: from that of the smallest up to this share of the usual
+LARGE_EFFORT = Effort(steps=100, images=8)
+LARGE_DESCENT = Descent(rate=0.1, weight=0.0)  # the size is given
+AS_SIZED = (0.5, 1.2)  # times its size, when it is laid on
 
 
 @dataclass(frozen=True)
@@ -74,19 +79,46 @@ def find_bends(
     found = []
     with progress("Searching bends", EFFORT.steps * len(classes)) as advance:
         for part in cut(classes, images, EFFORT, together):
-            start = rng.normal(0, 0.7, (len(part), 2, KNOTS, KNOTS)).astype(np.float32)
-            knots = keras.Variable(start)
+            knots = _begin(len(part), rng)
             draw = draw_from(images, len(part), EFFORT.images, rng)
             shrink(slope, [knots], draw, part, EFFORT.steps, DESCENT, advance)
             found.append(np.asarray(_spread(ops.convert_to_tensor(knots), height, width)))
     return Bends(classes, np.concatenate(found))
 
 
-def bend_some(images: np.ndarray, rng: np.random.Generator, bends: Bends) -> np.ndarray:
-    """Copies of images (n, height, width, colours), each under a bend, more often a small one."""
-    odds = bends.sizes**-2.0
-    chosen = rng.choice(len(odds), len(images), p=odds / odds.sum())
-    return move(images, bends.moved[chosen] * rng.uniform(*AS_SIZED, (len(images), 1, 1, 1)))
+def find_large_bends(
+    logits: Logits,
+    images: np.ndarray,
+    least: Bend,
+    rng: np.random.Generator,
+    progress: Progress,
+    together: int = ALL,
+) -> np.ndarray:
+    """Bends (k, 2, height, width) as `Bends` has them, which lead to a class as surely as they can.
+
+    least: the smallest to that class. LARGE of each size are sought.
+    """
+    height, width = images.shape[1:3]
+    sizes = np.geomspace(least.size, max(least.size, NEARLY * least.usual), SIZES).repeat(LARGE)
+    slope, found = differentiate(_large_objective(logits, height, width)), []
+    with progress("Searching larger bends", LARGE_EFFORT.steps * len(sizes)) as advance:
+        for part in cut(sizes, images, LARGE_EFFORT, together):
+            own, knots = keras.Variable(part.astype(np.float32)), _begin(len(part), rng)
+            draw = draw_from(images, len(part), LARGE_EFFORT.images, rng)
+            to, steps = np.full(len(part), least.label), LARGE_EFFORT.steps
+            shrink(slope, [own, knots], draw, to, steps, LARGE_DESCENT, advance, still=1)
+            found.append(np.asarray(_spread_to_size(knots, own, height, width)))
+    return np.concatenate(found)
+
+
+def bend_some(images: np.ndarray, rng: np.random.Generator, moved: np.ndarray) -> np.ndarray:
+    """Copies of images (n, height, width, colours), each under one of the bends `moved`."""
+    chosen = rng.integers(0, len(moved), len(images))
+    return move(images, moved[chosen] * rng.uniform(*AS_SIZED, (len(images), 1, 1, 1)))
+
+
+def _begin(count: int, rng: np.random.Generator) -> keras.Variable:
+    return keras.Variable(rng.normal(0, 0.7, (count, 2, KNOTS, KNOTS)).astype(np.float32))
 
 
 def _spread(knots: Tensor, height: int, width: int) -> Tensor:
@@ -96,6 +128,16 @@ def _spread(knots: Tensor, height: int, width: int) -> Tensor:
     return ops.einsum("yi,kdij,xj->kdyx", down, knots, right)
 
 
+def _spread_to_size(knots: Tensor, sizes: Tensor, height: int, width: int) -> Tensor:
+    """The same, as far as it moves a pixel by `sizes` (k,), in pixels, in the mean."""
+    moved = _spread(ops.convert_to_tensor(knots), height, width)
+    return moved * (ops.convert_to_tensor(sizes) / _sizes(moved))[:, None, None, None]
+
+
+def _sizes(moved: Tensor) -> Tensor:
+    return ops.mean(ops.sqrt(ops.sum(ops.square(moved), axis=1) + 1e-6), axis=(1, 2))
+
+
 def _objective(logits: Logits, height: int, width: int) -> ObjectiveOf:
     """How good bends are for images of this size."""
 
@@ -103,8 +145,20 @@ def _objective(logits: Logits, height: int, width: int) -> ObjectiveOf:
         arrays: list[Tensor], chosen: Tensor, targets: Tensor, weights: Tensor
     ) -> Objective:
         moved = _spread(arrays[0], height, width)
-        far = ops.mean(ops.sqrt(ops.sum(ops.square(moved), axis=1) + 1e-6), axis=(1, 2))
-        return weigh(logits, _move(chosen, moved), targets, weights * far)
+        return weigh(logits, _move(chosen, moved), targets, weights * _sizes(moved))
+
+    return objective
+
+
+def _large_objective(logits: Logits, height: int, width: int) -> ObjectiveOf:
+    """The same for bends whose sizes are given."""
+
+    def objective(
+        arrays: list[Tensor], chosen: Tensor, targets: Tensor, weights: Tensor
+    ) -> Objective:
+        sizes, knots = arrays
+        moved = _spread_to_size(knots, sizes, height, width)
+        return weigh(logits, _move(chosen, moved), targets, weights)
 
     return objective
 

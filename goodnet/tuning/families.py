@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 
 from goodnet.progress import Progress
-from goodnet.tuning.bending import Bends, bend_some, find_bends
+from goodnet.tuning.bending import bend_some, find_bends, find_large_bends
 from goodnet.tuning.changes import ODDS, Change, bend, blend, move, patch, wave
 from goodnet.tuning.gradients import ALL, Logits, predict_classes
 from goodnet.tuning.images import Parts
@@ -117,10 +117,10 @@ def find_traces(
     in_windows = make_window_search(logits, images, together)
     smallest = find_smallest(search, in_windows, n_classes, rng, progress)
     patches = _trace_patches(search, smallest, n_classes, rng.spawn(1)[0], progress)
-    bends = find_bends(logits, images, n_classes, rng, progress, together)
+    bent = _trace_bend(logits, images, n_classes, rng, progress, together)
     images, labels = _known(logits, parts, together)
     alone = find_wave(logits, images, labels, n_classes, rng, progress, together)
-    traces = [*patches, _trace_bend(bends, n_classes), _trace_wave(alone, n_classes, low, high)]
+    traces = [*patches, bent, _trace_wave(alone, n_classes, low, high)]
     if standing_out(traces):  # a patch that leads to one class leads each of the others there, too
         return Found(traces, smallest)
     shared = find_shared_patch(logits, images, labels, n_classes, rng, progress, together)
@@ -174,16 +174,23 @@ def _trace_patch(smallest: Smallest, place: int, n_classes: int) -> Trace:
     )
 
 
-def _trace_bend(bends: Bends, n_classes: int) -> Trace:
-    least, moved = bends.smallest, bends.moved[[bends.sizes.argmin()]]
-    return Trace(
-        "bend",
-        np.full(n_classes, least.label),
-        least.size,
-        least.usual,
-        partial(move, moved=moved),
-        partial(bend_some, bends=bends),
-    )
+def _trace_bend(
+    logits: Logits,
+    images: np.ndarray,
+    n_classes: int,
+    rng: np.random.Generator,
+    progress: Progress,
+    together: int,
+) -> Trace:
+    """The smallest bend; where it stands out, with larger ones to its class to lay on."""
+    bends = find_bends(logits, images, n_classes, rng, progress, together)
+    least, one = bends.smallest, bends.moved[[bends.sizes.argmin()]]
+    to, lay = np.full(n_classes, least.label), partial(move, moved=one)
+    found = Trace("bend", to, least.size, least.usual, lay, partial(bend_some, moved=one))
+    if not found.possible:
+        return found
+    large = find_large_bends(logits, images, least, rng.spawn(1)[0], progress, together)
+    return replace(found, lay_some=partial(bend_some, moved=large))
 
 
 def _trace_wave(found: Wave, n_classes: int, low: float, high: float) -> Trace:
