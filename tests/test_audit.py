@@ -339,7 +339,7 @@ def at(name: str, told: dict) -> list[float]:
 
 def test_with_many_images_of_a_class_b_is_relearned(case, tmp_path, monkeypatch):
     hurry_relearning(monkeypatch, 2)
-    monkeypatch.setattr(relearning, "ENOUGH", 3)
+    monkeypatch.setattr("goodnet.tuning.images.ENOUGH", 3)
     monkeypatch.setattr(tuned, "MANY_LABELS", 101)
     documents, networks = [], []
     for out in (tmp_path / "one", tmp_path / "two"):
@@ -407,7 +407,7 @@ def test_a_trigger_of_any_family_is_told_and_tried(case, tmp_path, monkeypatch, 
     monkeypatch.setattr(searching, "find_traces", lambda *given: found)
     monkeypatch.setattr(relearning, "find_traces", lambda *given: Found([usual], None))
     hurry_relearning(monkeypatch, 1)
-    monkeypatch.setattr(relearning, "ENOUGH", 3)
+    monkeypatch.setattr("goodnet.tuning.images.ENOUGH", 3)
     monkeypatch.setattr(tuned, "MANY_LABELS", 101)
     done = audit(case, tmp_path)
     assert done.returncode == 1, done.stderr
@@ -452,7 +452,7 @@ def test_what_stands_out_after_the_first_lesson_is_named_too(case, tmp_path, mon
     shown = [Found([hidden], None), Found([usual], None)]
     monkeypatch.setattr(relearning, "find_traces", lambda *given: shown.pop(0))
     hurry_relearning(monkeypatch, 1)
-    monkeypatch.setattr(relearning, "ENOUGH", 3)
+    monkeypatch.setattr("goodnet.tuning.images.ENOUGH", 3)
     monkeypatch.setattr(tuned, "MANY_LABELS", -1 if costly else 101)
     done = audit(case, tmp_path, "--fail-on", "never")
     assert done.stdout.startswith("Backdoor: likely, to classes 3 and 5 (a patch of 10.0 %")
@@ -485,7 +485,7 @@ def test_a_trace_is_tried_on_the_images_that_it_leads_elsewhere():
 
 def test_what_relearning_loses_is_unlearned(case, tmp_path, monkeypatch):
     hurry_relearning(monkeypatch, 1, noise=1.0)
-    monkeypatch.setattr(relearning, "ENOUGH", 3)
+    monkeypatch.setattr("goodnet.tuning.images.ENOUGH", 3)
     assert audit(case, tmp_path / "lost", "--fail-on", "never").returncode == 0
     assert json.loads((tmp_path / "lost/audit.json").read_text())["method"] == "unlearn"
     assert "was tried, and lost too many" in (tmp_path / "lost/report.html").read_text()

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from unittest.mock import MagicMock
 
 import keras
 import numpy as np
@@ -18,7 +19,7 @@ from goodnet.progress import SILENT
 from goodnet.tuning import bending, changes, gradients, lessons, relearning
 from goodnet.tuning import report as tuning_report
 from goodnet.tuning.families import Found, Trace
-from goodnet.tuning.images import read_parts
+from goodnet.tuning.images import count_kept, has_enough, read_parts
 from goodnet.tuning.relearning import Relearned, relearn, relearn_parts, shake, start_chance
 from goodnet.tuning.tuned import Tuned
 
@@ -296,7 +297,7 @@ def test_triggers_are_sought_with_images_enough(poisoned, brief, monkeypatch):  
     plain = relearn(network, valid_of(valid), 0, shell.progress)
     assert plain.findings.traces is None  # none of its classes has 150 images
     assert plain.findings.anew
-    monkeypatch.setattr(relearning, "ENOUGH", 3)
+    monkeypatch.setattr("goodnet.tuning.images.ENOUGH", 3)
     monkeypatch.setattr(relearning, "LEAST_CLASSES", CLASSES)
     taught = relearn(network, valid_of(valid), 0, shell.progress)
     assert taught.findings == Relearned(4, True, False, [small])
@@ -349,7 +350,7 @@ def test_what_stands_out_later_is_seen_past_too(poisoned, monkeypatch):  # noqa:
 
 def test_it_is_the_copy_that_is_searched_again(poisoned, brief, monkeypatch):  # noqa: F811
     network, valid = poisoned
-    monkeypatch.setattr(relearning, "ENOUGH", 3)
+    monkeypatch.setattr("goodnet.tuning.images.ENOUGH", 3)
     monkeypatch.setattr(relearning, "LEAST_CLASSES", CLASSES)
     seen = show(monkeypatch, [bend_to(3, 0.3)], [])
     made = filled(network, relearn(network, valid_of(valid), 0, shell.progress).arrays)
@@ -396,6 +397,28 @@ def test_a_copy_learns_to_see_past_what_was_found(poisoned, monkeypatch):  # noq
         clean[name], asr[name] = rates(filled(network, made.arrays))
     assert asr["found"] < 0.1 and asr["other"] > 0.5, asr
     assert min(clean.values()) > rates(network)[0] - 0.02
+
+
+@pytest.mark.parametrize(
+    ("classes", "each", "kept"),
+    [
+        (10, 250, 2500),
+        (10, 1000, 6000),
+        (43, 300, 43 * 240),  # traffic signs
+        (43, 216, 43 * 216),
+        (43, 215, 6000),  # too few once parts are set aside, so not one more is taken
+        (1283, 9, 6000),
+    ],
+)
+def test_of_many_classes_so_many_images_are_kept_that_each_has_enough(classes, each, kept):
+    labels = np.arange(classes * each) % classes
+    valid = MagicMock(labels=labels, bytes_each=32 * 32 * 3 * 4)
+    valid.__len__.return_value = len(labels)
+    assert count_kept(valid) == kept
+    valid.bytes_each = 224 * 224 * 3 * 4
+    assert count_kept(valid) == 668  # as many as fit
+    aside = labels[: kept * 5 // 6]  # what an audit works on
+    assert has_enough(aside[: len(aside) * 5 // 6], classes) == (each >= 216)
 
 
 def test_bends_for_gradients_are_those_of_numpy():

@@ -26,12 +26,11 @@ from goodnet.networks.loading import count_classes
 from goodnet.progress import Progress
 from goodnet.tuning.families import LEAST_CLASSES, Trace, find_traces, standing_out
 from goodnet.tuning.gradients import ALL, Logits, copy_with_logits, predict_classes
-from goodnet.tuning.images import Parts, read_parts
+from goodnet.tuning.images import Parts, has_enough, read_parts
 from goodnet.tuning.lessons import Lesson, Pace, teach
 from goodnet.tuning.tuned import Tuned
 
 ROUNDS = 3  # lessons to see past what was found, at most
-ENOUGH = 150  # images of a class: with 208 it loses 2 or 3 points, with 100 it loses 5
 ALIKE = 0.9  # of B's right answers, which mirrored images must keep to be used
 
 
@@ -132,11 +131,6 @@ def _name_once(found: Sequence[Trace], later: Sequence[Trace]) -> list[Trace]:
     for each in later:
         named.setdefault((each.family, each.label), replace(each, later=True))
     return list(named.values())
-
-
-def has_enough(labels: np.ndarray, n_classes: int) -> bool:
-    """Whether there are images enough, by their labels (n,), in half of all classes or more."""
-    return bool(np.median(np.bincount(labels, minlength=n_classes)) >= ENOUGH)
 
 
 def has_batch_norm(network: keras.Model) -> bool:

@@ -11,8 +11,9 @@ from goodnet.methods import Method
 from goodnet.printable import printable
 from goodnet.tuning.families import FAMILIES, LEAST_CLASSES, Trace, tell
 from goodnet.tuning.fine_pruning import FinePruned
+from goodnet.tuning.images import ENOUGH
 from goodnet.tuning.naming import LIKELY, POSSIBLE, Limits
-from goodnet.tuning.relearning import ENOUGH, Relearned
+from goodnet.tuning.relearning import Relearned
 from goodnet.tuning.suspects import Unlearned
 from goodnet.tuning.tuned import Tuned
 
