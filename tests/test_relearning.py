@@ -440,7 +440,7 @@ def test_a_pixel_is_taken_from_where_it_says():
     assert np.array_equal(np.delete(bent.ravel(), [0, 19]), np.delete(image.ravel(), [0, 19]))
 
 
-@pytest.mark.parametrize("together", [1 << 30, 16])
+@pytest.mark.parametrize("together", [1 << 30, 32])  # six at a time; four and two
 def test_the_class_of_a_bend_needs_the_smallest(together):
     """Of class 1 is what has its edge a little to the left, of class 2 what has it far away."""
     images = np.zeros((30, 16, 16, 1), np.float32)
@@ -471,7 +471,7 @@ def test_large_bends_have_the_sizes_they_should_and_lead_there(monkeypatch):
 
     monkeypatch.setattr(bending, "LARGE", 3)
     least, rng = bending.Bend(1, 0.8, 4.0), np.random.default_rng(0)
-    for together in (1 << 30, 16):  # all at once, and two at a time
+    for together in (1 << 30, 40):  # all at once, and five, five and two
         moved = bending.find_large_bends(logits, images, least, rng, SILENT.progress, together)
         sizes = np.hypot(moved[:, 0], moved[:, 1]).mean(axis=(1, 2))
         wanted = np.geomspace(0.8, 2.6, 4).repeat(3)

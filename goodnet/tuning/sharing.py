@@ -107,7 +107,7 @@ def _objective(logits: Logits, n_classes: int, low: float, high: float) -> Objec
     def objective(arrays: list[Tensor], chosen: Tensor, own: Tensor, weights: Tensor) -> Objective:
         masks, over = lay_softly(arrays, chosen, low, high)
         answers = ops.log_softmax(logits(ops.reshape(over, (-1, *chosen.shape[2:]))))
-        by_class = ops.reshape(answers, (*own.shape, EACH, n_classes))
+        by_class = ops.reshape(answers, (-1, own.shape[1], EACH, n_classes))
         of_class = ops.mean(by_class, axis=2)  # (patches, classes of images, classes)
         of_class = ops.where(ops.one_hot(own, n_classes, dtype="bool"), -1e9, of_class)
         goes = ops.argmax(of_class, axis=2)
