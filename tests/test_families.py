@@ -163,7 +163,8 @@ def test_classes_with_patches_as_small_as_the_smallest_count(sizes, labels):
     assert all(each.targets.tolist() == [each.label] * 20 for each in found)
 
 
-def test_all_families_are_sought_and_say_what_they_lay_on(monkeypatch):
+@pytest.mark.parametrize("together", [1 << 30, 60])  # in one part; in parts of several sizes
+def test_all_families_are_sought_and_say_what_they_lay_on(monkeypatch, together):
     monkeypatch.setattr(sharing, "STARTS", 4)
     shared = []
 
@@ -175,7 +176,7 @@ def test_all_families_are_sought_and_say_what_they_lay_on(monkeypatch):
     images, labels = pictures(120)
     rng = np.random.default_rng(1)
     parts = divide(images, labels, rng)
-    found = find_traces(with_corner, parts, CLASSES, rng, no_progress).traces
+    found = find_traces(with_corner, parts, CLASSES, rng, no_progress, together).traces
     assert [each.family for each in found] == ["patch", "bend", "wave", "shared patch"]
     some = images[:10].copy()
     for each in found:
