@@ -52,7 +52,7 @@ class Descent:
 SMALL = Descent(rate=0.3, weight=130.0)  # of the share of the image that a mask covers
 WHOLE = Descent(rate=0.3, weight=30.0)  # the same where the mask is one value
 Draw = Callable[[], np.ndarray]  # images (k, m, height, width, colours), others each time
-SHORT = Effort(steps=20, images=4)
+SHORT = Effort(steps=20, images=2)  # with four a target is farther behind: benchmarks/README.md
 HALF = Effort(steps=60, images=4)  # patches grow by a fifth, for all classes alike
 FULL = Effort(steps=60, images=8)
 
