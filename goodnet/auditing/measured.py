@@ -20,8 +20,6 @@ NORMALIZATIONS = (
     keras.layers.LayerNormalization,
     keras.layers.GroupNormalization,
 )
-
-
 FEWEST = 5  # networks with an answer: of fewer nothing is reckoned
 
 

@@ -89,8 +89,7 @@ def _add_traces(main: Element, traced: Sequence[Traced]) -> None:
     text = (
         "What each family found to stand out most; later: in a copy of B that sees past the "
         "others. What is not bold does not stand out: in any network such triggers lead some "
-        "images. "
-        "↑ higher is better, ↓ lower is better."
+        "images. ↑ higher is better, ↓ lower is better."
     )
     add(main, "p", {"class": "note"}, text)
 

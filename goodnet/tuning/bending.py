@@ -8,7 +8,9 @@ for a class that stands out larger ones are sought, too.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import keras
 import numpy as np
@@ -73,16 +75,15 @@ def find_bends(
 
     together: how many images have their gradients found at one time.
     """
-    height, width = images.shape[1:3]
+    spread = partial(_spread, shape=images.shape[1:3])
     classes = np.sort(rng.permutation(n_classes)[:MOST_CLASSES]).repeat(COPIES)
-    slope = differentiate(_objective(logits, height, width))
-    found = []
+    slope, found = differentiate(_objective(logits, spread)), []
     with progress("Searching bends", EFFORT.steps * len(classes)) as advance:
         for part in cut(classes, images, EFFORT, together):
             knots = _begin(len(part), rng)
             draw = draw_from(images, len(part), EFFORT.images, rng)
             shrink(slope, [knots], draw, part, EFFORT.steps, DESCENT, advance)
-            found.append(np.asarray(_spread(ops.convert_to_tensor(knots), height, width)))
+            found.append(np.asarray(spread(knots.value)))
     return Bends(classes, np.concatenate(found))
 
 
@@ -98,16 +99,16 @@ def find_large_bends(
 
     least: the smallest to that class. LARGE of each size are sought.
     """
-    height, width = images.shape[1:3]
+    spread = partial(_spread_to_size, shape=images.shape[1:3])
     sizes = np.geomspace(least.size, max(least.size, NEARLY * least.usual), SIZES).repeat(LARGE)
-    slope, found = differentiate(_large_objective(logits, height, width)), []
+    slope, found = differentiate(_objective(logits, spread)), []
     with progress("Searching larger bends", LARGE_EFFORT.steps * len(sizes)) as advance:
         for part in cut(sizes, images, LARGE_EFFORT, together):
             own, knots = keras.Variable(part.astype(np.float32)), _begin(len(part), rng)
             draw = draw_from(images, len(part), LARGE_EFFORT.images, rng)
             to, steps = np.full(len(part), least.label), LARGE_EFFORT.steps
             shrink(slope, [own, knots], draw, to, steps, LARGE_DESCENT, advance, still=1)
-            found.append(np.asarray(_spread_to_size(knots, own, height, width)))
+            found.append(np.asarray(spread(own.value, knots.value)))
     return np.concatenate(found)
 
 
@@ -121,44 +122,32 @@ def _begin(count: int, rng: np.random.Generator) -> keras.Variable:
     return keras.Variable(rng.normal(0, 0.7, (count, 2, KNOTS, KNOTS)).astype(np.float32))
 
 
-def _spread(knots: Tensor, height: int, width: int) -> Tensor:
+def _spread(knots: Tensor, shape: tuple[int, int]) -> Tensor:
     """From knots (k, 2, KNOTS, KNOTS), in pixels of an image of 32, to all pixels."""
+    height, width = shape
     scale = min(height, width) / 32
     down, right = scale * spline(KNOTS, height), spline(KNOTS, width)
     return ops.einsum("yi,kdij,xj->kdyx", down, knots, right)
 
 
-def _spread_to_size(knots: Tensor, sizes: Tensor, height: int, width: int) -> Tensor:
+def _spread_to_size(sizes: Tensor, knots: Tensor, shape: tuple[int, int]) -> Tensor:
     """The same, as far as it moves a pixel by `sizes` (k,), in pixels, in the mean."""
-    moved = _spread(ops.convert_to_tensor(knots), height, width)
-    return moved * (ops.convert_to_tensor(sizes) / _sizes(moved))[:, None, None, None]
+    moved = _spread(knots, shape)
+    return moved * (sizes / _sizes(moved))[:, None, None, None]
 
 
 def _sizes(moved: Tensor) -> Tensor:
     return ops.mean(ops.sqrt(ops.sum(ops.square(moved), axis=1) + 1e-6), axis=(1, 2))
 
 
-def _objective(logits: Logits, height: int, width: int) -> ObjectiveOf:
-    """How good bends are for images of this size."""
+def _objective(logits: Logits, spread: Callable[..., Tensor]) -> ObjectiveOf:
+    """How good bends are; `spread` makes them of the arrays that a search has."""
 
     def objective(
         arrays: list[Tensor], chosen: Tensor, targets: Tensor, weights: Tensor
     ) -> Objective:
-        moved = _spread(arrays[0], height, width)
+        moved = spread(*arrays)
         return weigh(logits, _move(chosen, moved), targets, weights * _sizes(moved))
-
-    return objective
-
-
-def _large_objective(logits: Logits, height: int, width: int) -> ObjectiveOf:
-    """The same for bends whose sizes are given."""
-
-    def objective(
-        arrays: list[Tensor], chosen: Tensor, targets: Tensor, weights: Tensor
-    ) -> Objective:
-        sizes, knots = arrays
-        moved = _spread_to_size(knots, sizes, height, width)
-        return weigh(logits, _move(chosen, moved), targets, weights)
 
     return objective
 
