@@ -134,12 +134,12 @@ def test_the_plain_computation_decides_what_is_too_close():
         return np.stack([np.zeros(len(fired)), np.ones(len(fired)), 1 - fired], axis=1)
 
     def plain(pruned, images):
-        asked.append((pruned, images.tolist()))
+        asked.append((pruned.tolist(), images.tolist()))
         return np.full(len(images), 3)
 
     classes = pruning.sweep([measured], [0, 1], whole_head(scores), plain, head_rows=3)
     assert classes.tolist() == [[1, 1], [1, 1], [3, 3]]
-    assert asked == [(2, [0, 1])]
+    assert asked == [([2, 2], [0, 1])]
 
 
 @pytest.mark.parametrize("past", [False, True])

@@ -28,9 +28,12 @@ class Scores(Protocol):
 
 
 class PlainClasses(Protocol):
-    """The classes of the whole network, so many channels pruned, for images by their indices."""
+    """The classes (m,) of the whole network, so many channels pruned, of images by their indices.
 
-    def __call__(self, pruned: int, indices: np.ndarray, /) -> np.ndarray: ...
+    Both are (m,).
+    """
+
+    def __call__(self, pruned: np.ndarray, indices: np.ndarray, /) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -73,9 +76,8 @@ def sweep(
         classes[pruned, images], close[pruned, images] = top.labels, top.too_close
     if len(features) == 1:
         classes[-1], close[-1] = classes[-1, 0], close[-1, 0]
-    for row in map(int, np.flatnonzero(close.any(axis=1))):
-        images = np.flatnonzero(close[row])
-        classes[row, images] = plain(row, images)
+    if close.any():
+        classes[close] = plain(*np.nonzero(close))
     for row in reversed(range(len(order))):
         unchanged = classes[row] < 0
         classes[row, unchanged] = classes[row + 1, unchanged]

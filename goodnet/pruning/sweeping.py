@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from itertools import chain
 from typing import BinaryIO
 
@@ -16,15 +17,17 @@ import numpy as np
 from goodnet import dataset
 from goodnet.dataset import ImageSet
 from goodnet.metrics import hits, rejections
-from goodnet.networks.answers import PLAIN_BATCH, compute, plain_classes, whole_blocks
+from goodnet.networks.answers import PLAIN_BATCH, compute, whole_blocks
 from goodnet.networks.closeness import allowing
 from goodnet.networks.goodnet import goodnet_labels
 from goodnet.networks.graph import unroll
 from goodnet.networks.loading import count_classes
-from goodnet.networks.split import Split, overflown, silence
+from goodnet.networks.split import Split, overflown
 from goodnet.progress import Advance
 from goodnet.pruning import algorithm, ranking
 from goodnet.pruning.algorithm import Features, Head
+from goodnet.pruning.batches import Batch, count_together, join
+from goodnet.pruning.plainly import make_plain
 from goodnet.pruning.stops import find_stops
 from goodnet.threads import ahead, side_by_side
 
@@ -140,29 +143,24 @@ def class_rows(sweep: Sweep, images: ImageSet, batches: Iterable[Features]) -> I
     Yields (channels + 1, images of the batch) int64 for each of `batches`, these images' features.
     """
     split, order = sweep.split, sweep.order
+    size = whole_blocks(sweep.batch_size)
+    together = count_together(split.head, size)
     batches = iter(batches)
     first = next(batches)
     head = _allowing_for_rounding(split, sweep.head, images, first[:-1])
     # The head's calls are filled up to their size: no larger than there are images.
-    head_rows = whole_blocks(min(sweep.batch_size, len(images)))
+    head_rows = whole_blocks(min(together, len(images)))
+    plain = make_plain(split, order, images, size)
 
-    def swept(batch: _Batch) -> np.ndarray:
-        def plain(pruned: int, indices: np.ndarray) -> np.ndarray:
-            with split.lock:
-                silence(split, order[:pruned])
-                try:
-                    return plain_classes(split.network, images, batch.start + indices)
-                finally:
-                    silence(split, ())
-
+    def swept(batch: Batch) -> np.ndarray:
         *parts, largest = batch.parts
-        found = algorithm.sweep(parts, order, head, plain, head_rows)
-        lost = np.flatnonzero(overflown(largest))
-        for pruned in range(len(found)) if len(lost) else ():
-            found[pruned, lost] = plain(pruned, lost)
+        found = algorithm.sweep(parts, order, head, partial(plain, batch), head_rows)
+        lost = np.broadcast_to(overflown(largest), found.shape)
+        if lost.any():
+            found[lost] = plain(batch, *np.nonzero(lost))
         return found
 
-    return side_by_side(swept, _placed(chain([first], batches)), THREADS)
+    return side_by_side(swept, join(chain([first], batches), together), THREADS)
 
 
 def _allowing_for_rounding(split: Split, head: Head, images: ImageSet, parts: Features) -> Head:
@@ -181,21 +179,6 @@ def _allowing_for_rounding(split: Split, head: Head, images: ImageSet, parts: Fe
     with split.lock:
         plain = head.by_layers(unroll(split.trunk, [pixels]))
     return replace(head, closeness=allowing(head.closeness, ours, plain))
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """The features of some images, and the number of images before them."""
-
-    start: int
-    parts: Features
-
-
-def _placed(batches: Iterable[Features]) -> Generator[_Batch]:
-    start = 0
-    for parts in batches:
-        yield _Batch(start, parts)
-        start += len(parts[0])
 
 
 def _mean_activations(

@@ -1,0 +1,68 @@
+"""The plain computation: what Keras's `predict` of the whole network answers, channels pruned.
+
+It decides what is too close to call, in the blocks of images that `predict` works in. The features
+at hand come from larger batches; but where they give a block's answers to the last bit, the head
+answers from them, and for the whole network nothing is left to do.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from goodnet import dataset
+from goodnet.dataset import ImageSet
+from goodnet.networks.answers import PLAIN_BATCH
+from goodnet.networks.split import Split, overflown, silence
+from goodnet.networks.two_classes import predict_plainly
+from goodnet.pruning.algorithm import Features
+from goodnet.pruning.batches import Batch
+
+Decide = Callable[[Batch, np.ndarray, np.ndarray], np.ndarray]
+
+
+def make_plain(split: Split, order: Sequence[int], images: ImageSet, together: int) -> Decide:
+    """Make the function that tells the classes (m,) of images, so many channels of each pruned.
+
+    It takes their batch, how many channels are pruned (m,) and their places in the batch (m,).
+    together: of how many images the trunk made the features at a time. Whether these are exact
+    depends on that and on a block's size alone, so it is looked at once for each, in B itself.
+    """
+    alike: dict[tuple[int, int], bool] = {}  # by both sizes
+
+    def decide(batch: Batch, pruned: np.ndarray, places: np.ndarray) -> np.ndarray:
+        classes = np.empty(len(places), dtype=np.int64)
+        for start in np.unique(places // PLAIN_BATCH) * PLAIN_BATCH:
+            here = places // PLAIN_BATCH * PLAIN_BATCH == start
+            part = [each[start : start + PLAIN_BATCH] for each in batch.parts]
+            for row in np.unique(pruned[here]):
+                wanted = here & (pruned == row)
+                with split.lock:
+                    answers = answer(part, batch.start + start, row)
+                classes[wanted] = answers.argmax(axis=1)[places[wanted] - start]
+        return classes
+
+    def answer(part: Features, start: int, pruned: int) -> np.ndarray:
+        *features, largest = part
+        sizes = min(together, len(images) - start // together * together), len(largest)
+        if sizes not in alike:
+            whole = ask_whole(start, len(largest), 0)
+            alike[sizes] = np.array_equal(ask_head(features, 0), whole)
+        if alike[sizes] and not overflown(largest).any():
+            return ask_head(features, pruned)
+        return ask_whole(start, len(largest), pruned)
+
+    def ask_head(features: Features, pruned: int) -> np.ndarray:
+        measured, *past = features
+        measured = measured.copy()
+        measured[..., order[:pruned]] = 0
+        return predict_plainly(split.head, [measured, *past])
+
+    def ask_whole(start: int, count: int, pruned: int) -> np.ndarray:
+        pixels = dataset.read(images, start, start + count)
+        silence(split, order[:pruned])
+        try:
+            return predict_plainly(split.network, pixels)
+        finally:
+            silence(split, ())
+
+    return decide
