@@ -82,9 +82,11 @@ def test_a_wave_counts_as_alone_only_among_waves_unlike_it():
     assert found.beside == waving.LEAST
 
 
-@pytest.mark.parametrize("together", [1 << 30, 60])  # six at a time; four and two
-def test_a_patch_for_all_classes_is_found_where_it_was_planted(monkeypatch, together):
+# Six at a time; four and two; four of the five classes in a step, others each time.
+@pytest.mark.parametrize(("together", "classes"), [(1 << 30, 10), (60, 10), (1 << 30, 4)])
+def test_a_patch_for_all_classes_is_found_where_it_was_planted(monkeypatch, together, classes):
     monkeypatch.setattr(sharing, "STARTS", 6)
+    monkeypatch.setattr(sharing, "CLASSES", classes)
     images, labels = pictures(100)
     rng = np.random.default_rng(0)
     given = images, labels, CLASSES
@@ -95,6 +97,22 @@ def test_a_patch_for_all_classes_is_found_where_it_was_planted(monkeypatch, toge
     assert found.patch.mask[:2, -2:].mean() > 10 * found.patch.mask[3:].mean()
     without = find_shared_patch(columns, *given, rng, no_progress, together)
     assert found.size < 0.4 * without.size
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_a_patch_for_all_classes_is_sought_on_all_of_them(count):
+    members = {label: np.array([10 * label, 10 * label + 1]) for label in (0, 1, 3, 4)}
+    own = np.stack([sorted(members)[:count]] * 3)
+    draw = sharing._draw_by_class(np.arange(50), members, own, np.random.default_rng(0))
+    seen = []
+    for _ in range(20):
+        images, rows = draw()
+        assert images.shape == (3, count * sharing.EACH) and rows.shape == own.shape
+        assert (images // 10 == rows.repeat(sharing.EACH, axis=1)).all()
+        assert all(len(set(row)) == count for row in rows.tolist())
+        seen += rows.tolist()
+    assert {label for row in seen for label in row} == set(members)
+    assert (count == 4) == (len({tuple(row) for row in seen}) == 1)
 
 
 def test_where_a_class_has_no_images_it_is_not_known_where_it_leads(monkeypatch):

@@ -81,8 +81,8 @@ def find_bends(
     with progress("Searching bends", EFFORT.steps * len(classes)) as advance:
         for part in cut(classes, images, EFFORT, together):
             knots = _begin(len(part), rng)
-            draw = draw_from(images, len(part), EFFORT.images, rng)
-            shrink(slope, [knots], draw, part, EFFORT.steps, DESCENT, advance)
+            draw = draw_from(images, part, EFFORT.images, rng)
+            shrink(slope, [knots], draw, EFFORT.steps, DESCENT, advance)
             found.append(np.asarray(spread(knots.value)))
     return Bends(classes, np.concatenate(found))
 
@@ -105,9 +105,9 @@ def find_large_bends(
     with progress("Searching larger bends", LARGE_EFFORT.steps * len(sizes)) as advance:
         for part in cut(sizes, images, LARGE_EFFORT, together):
             own, knots = keras.Variable(part.astype(np.float32)), _begin(len(part), rng)
-            draw = draw_from(images, len(part), LARGE_EFFORT.images, rng)
-            to, steps = np.full(len(part), least.label), LARGE_EFFORT.steps
-            shrink(slope, [own, knots], draw, to, steps, LARGE_DESCENT, advance, still=1)
+            to = np.full(len(part), least.label)
+            draw, steps = draw_from(images, to, LARGE_EFFORT.images, rng), LARGE_EFFORT.steps
+            shrink(slope, [own, knots], draw, steps, LARGE_DESCENT, advance, still=1)
             found.append(np.asarray(spread(own.value, knots.value)))
     return np.concatenate(found)
 

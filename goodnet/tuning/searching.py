@@ -51,7 +51,8 @@ class Descent:
 
 SMALL = Descent(rate=0.3, weight=130.0)  # of the share of the image that a mask covers
 WHOLE = Descent(rate=0.3, weight=30.0)  # the same where the mask is one value
-Draw = Callable[[], np.ndarray]  # images (k, m, height, width, colours), others each time
+# Images (k, m, height, width, colours), others each time, and (k, …) the classes they go with.
+Draw = Callable[[], tuple[np.ndarray, np.ndarray]]
 SHORT = Effort(steps=20, images=2)  # with four a target is farther behind: benchmarks/README.md
 HALF = Effort(steps=60, images=4)  # patches grow by a fifth, for all classes alike
 FULL = Effort(steps=60, images=8)
@@ -90,8 +91,8 @@ def make_search(logits: Logits, images: np.ndarray, together: int = ALL) -> Sear
     ) -> Patches:
         variables = begin_patches(len(classes), images.shape[1:], rng, whole)
         descent = WHOLE if whole else SMALL
-        draw = draw_from(images, len(classes), effort.images, rng)
-        shrink(slope, variables, draw, classes, effort.steps, descent, advance)
+        draw = draw_from(images, classes, effort.images, rng)
+        shrink(slope, variables, draw, effort.steps, descent, advance)
         return read_patches(variables, classes, low, high)
 
     def search(
@@ -114,38 +115,38 @@ def cut(classes: np.ndarray, images: np.ndarray, effort: Effort, together: int) 
     return [classes[at : at + size] for at in range(0, len(classes), size)]
 
 
-def draw_from(images: np.ndarray, rows: int, each: int, rng: np.random.Generator) -> Draw:
-    """So many rows, each of so many of the images (n, height, width, colours), at random."""
-    return lambda: images[rng.integers(0, len(images), (rows, each))]
+def draw_from(images: np.ndarray, classes: np.ndarray, each: int, rng: np.random.Generator) -> Draw:
+    """For each of `classes` (k,) so many of the images (n, height, width, colours), at random."""
+    to = np.asarray(classes, np.int32)
+    return lambda: (images[rng.integers(0, len(images), (len(to), each))], to)
 
 
 def shrink(
     slope: SlopeOf,
     variables: list[keras.Variable],
     draw: Draw,
-    classes: np.ndarray,
     steps: int,
     descent: Descent,
     advance: Advance,
     wanted: float = WANTED,
     still: int = 0,
 ) -> np.ndarray:
-    """Change what `variables` hold, a row for each of `classes`, as little as will do.
+    """Change what `variables` hold, k rows each, as little as will do to lead images to classes.
 
-    The slope takes the variables, the images that are drawn, classes and the weight of each one's
-    size, and tells what share of the images each leads to its class. `wanted` is enough. The first
-    `still` variables stay as they are. Returns about that share of the last images, (classes,).
+    The slope takes the variables, the images and classes that are drawn, and (k,) what each row's
+    size weighs, and tells what share of its images each leads there. `wanted` is enough. The first
+    `still` variables stay as they are. Returns about that share of the last images, (k,).
     """
     optimizer = keras.optimizers.Adam(descent.rate, beta_1=0.5, beta_2=0.9)
-    weights = np.full(len(classes), descent.weight, np.float32)
-    success = np.zeros(len(classes))
-    targets = np.asarray(classes, np.int32)
+    count = variables[0].shape[0]
+    weights = np.full(count, descent.weight, np.float32)
+    success = np.zeros(count)
     for _ in range(steps):
-        found = slope([ops.copy(each) for each in variables], draw(), targets, weights)
+        found = slope([ops.copy(each) for each in variables], *draw(), weights)
         optimizer.apply(found.gradients[still:], variables[still:])
         success = 0.7 * success + 0.3 * np.asarray(found.told)
         weights *= np.where(success > wanted, HEAVIER, LIGHTER).astype(np.float32)
-        advance(len(classes))
+        advance(count)
     return success
 
 

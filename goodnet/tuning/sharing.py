@@ -28,7 +28,7 @@ from goodnet.tuning.searching import (
 
 STARTS = 16
 STEPS = 150
-CLASSES = 10  # that a search is for, at most
+CLASSES = 10  # in a step, at most: of more others each time, as the patch is for all
 EACH = 3  # images of a class in a step
 WANTED = 0.5  # of the images go where most of their class go: fewer are led than by one target
 DESCENT = Descent(rate=0.3, weight=100.0)  # with less weight the smallest are missed
@@ -70,7 +70,7 @@ def find_shared_patch(
         for part in (np.stack(own[at : at + size]) for at in range(0, STARTS, size)):
             variables = begin_patches(len(part), images.shape[1:], rng)
             draw = _draw_by_class(images, members, part, rng)
-            shrink(slope, variables, draw, part, STEPS, DESCENT, advance, wanted=WANTED)
+            shrink(slope, variables, draw, STEPS, DESCENT, advance, wanted=WANTED)
             found.append(read_patches(variables, part, low, high))
     patches = join(found)
     smallest = patches.one(int(patches.sizes.argmin()))
@@ -88,11 +88,18 @@ def _draw_by_class(
     own: np.ndarray,
     rng: np.random.Generator,
 ) -> Draw:
-    """For each row of classes `own` (k, classes) EACH of their images, in the same order."""
+    """EACH image of each class in a row of `own` (k, classes), in the same order.
 
-    def draw() -> np.ndarray:
-        chosen = [[rng.choice(members[label], EACH) for label in row] for row in own]
-        return images[np.reshape(chosen, (len(own), -1))]
+    Where these are not all classes, the rows have others each time.
+    """
+    every, count = sorted(members), own.shape[1]
+
+    def draw() -> tuple[np.ndarray, np.ndarray]:
+        rows = own
+        if count < len(every):
+            rows = np.stack([rng.permutation(every)[:count] for _ in own])
+        chosen = [[rng.choice(members[label], EACH) for label in row] for row in rows]
+        return images[np.reshape(chosen, (len(own), -1))], rows.astype(np.int32)
 
     return draw
 

@@ -64,9 +64,9 @@ def make_window_search(logits: Logits, images: np.ndarray, together: int = ALL) 
         masks, patterns = begin_patches(len(some), images.shape[1:], rng)
         masks.assign(_masks([places[place] for place in some], masks.shape, OPEN))
         patterns.assign(VARIED * patterns)
-        draw = draw_from(images, len(some), TRIAL.images, rng)
+        draw = draw_from(images, classes, TRIAL.images, rng)
         arrays = [masks, patterns]
-        success = shrink(slope, arrays, draw, classes, TRIAL.steps, BOLD, advance, still=1)
+        success = shrink(slope, arrays, draw, TRIAL.steps, BOLD, advance, still=1)
         return [
             _Tried(label, rate, places[place], pattern[places[place]].copy())
             for place, rate, pattern in zip(some, success, np.asarray(patterns), strict=True)
@@ -89,8 +89,8 @@ def make_window_search(logits: Logits, images: np.ndarray, together: int = ALL) 
         for row, one in zip(begun, tried, strict=True):
             row[one.place] = one.pattern
         patterns.assign(begun)
-        draw = draw_from(images, len(tried), FULL.images, rng)
-        shrink(slope, [masks, patterns], draw, classes, FULL.steps, SMALL, advance)
+        draw = draw_from(images, classes, FULL.images, rng)
+        shrink(slope, [masks, patterns], draw, FULL.steps, SMALL, advance)
         return read_patches([masks, patterns], classes, low, high)
 
     return search
