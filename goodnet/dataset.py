@@ -115,14 +115,21 @@ def read_some(images: ImageSet, indices: np.ndarray) -> np.ndarray:
     return found
 
 
+def at_a_time(images: ImageSet, size: int) -> int:
+    """How many images come in a batch: `size`, or fewer where they take more than LARGEST_BATCH.
+
+    No fewer than FEWEST, and a multiple of these.
+    """
+    fitting = LARGEST_BATCH // images.bytes_each
+    return min(size, max(fitting // FEWEST, 1) * FEWEST)
+
+
 def batches(images: ImageSet, size: int) -> Iterator[np.ndarray]:
     """All images in order, `size` at a time, each batch as `read` gives it, one read ahead.
 
-    Where so many take more than LARGEST_BATCH bytes, fewer come at a time, but no fewer than
-    FEWEST, and a multiple of these.
+    `at_a_time` says how many those are, where they are large.
     """
-    fitting = LARGEST_BATCH // images.bytes_each
-    size = min(size, max(fitting // FEWEST, 1) * FEWEST)
+    size = at_a_time(images, size)
     starts = range(0, len(images), size)
     return ahead(read(images, start, min(start + size, len(images))) for start in starts)
 

@@ -253,7 +253,9 @@ def test_what_holds_no_pictures_is_told(tmp_path):
         (tmp_path / name).mkdir(parents=True)
     Image.fromarray(PIXELS[0]).save(tmp_path / "flat/a.png")
     for name in ("empty", "flat", "deep"):
-        with pytest.raises(Unusable, match=rf"{name}: holds no pictures; an image set in a folder"):
+        with pytest.raises(
+            Unusable, match=rf"{name}: has no subfolder with pictures; an image set"
+        ):
             opened(tmp_path / name)
 
 

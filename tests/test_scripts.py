@@ -215,8 +215,11 @@ def test_bad_numbers_are_refused(option, value, message, light):
         ("repair.py missing.h5 b.h5", "missing.h5: there is no such file"),
         ("repair.py valid.h5 missing.h5", "missing.h5: there is no such file"),
         ("repair.py valid.h5 b.h5 --clean-test missing.h5", "missing.h5: there is no such file"),
-        ("repair.py valid.h5 b.h5 --backdoored-test folder", "folder: holds no pictures"),
-        ("repair.py folder b.h5", "folder: holds no pictures"),
+        (
+            "repair.py valid.h5 b.h5 --backdoored-test folder",
+            "folder: has no subfolder with pictures",
+        ),
+        ("repair.py folder b.h5", "folder: has no subfolder with pictures"),
         ("repair.py valid.h5 empty.h5", "empty.h5: is empty"),
         ("repair.py valid.h5 pointer.h5", "pointer.h5: only stands for the file"),
         ("repair.py valid.h5/x b.h5", "valid.h5/x: cannot be read (Not a directory)"),

@@ -13,7 +13,7 @@ from keras import layers
 
 from goodnet import dataset
 from goodnet.dataset import ImageShape
-from goodnet.networks.closeness import BEFORE_SOFTMAX, OUTPUTS, Closeness, allowing, top_classes
+from goodnet.networks.closeness import Closeness, allowing, of_outputs, of_scores, top_classes
 from goodnet.networks.goodnet import is_goodnet, with_inner_answers
 from goodnet.networks.graph import call_making, flatten, is_softmax, producer, unroll
 from goodnet.networks.silenced import find_silenced
@@ -71,18 +71,20 @@ def scorer_of(network: keras.Model) -> Scorer:
 
     A softmax that closes a network nested in it is left in place.
     """
+    closing = network.outputs[0].dtype
     if found := one_output(network):
         one = wrapped(network) or keras.Model(network.inputs, found.tensor)
         if found.form == PROBABILITIES and (scores := _before(one, keras.activations.sigmoid)):
             one = scores
         elif found.form == PROBABILITIES:
-            return Scorer(network, OUTPUTS)
+            return Scorer(network, of_outputs(closing))
         logits = apply_form(one.outputs[0], LOGITS, f"{network.name}.scores")
-        return Scorer(keras.Model(one.inputs, logits), BEFORE_SOFTMAX)
+        return Scorer(keras.Model(one.inputs, logits), of_scores(logits.dtype, closing))
     if is_softmax(producer(network.outputs[0])):
         scores = _before(network, keras.activations.softmax)
-        return Scorer(scores, BEFORE_SOFTMAX) if scores else Scorer(network, OUTPUTS)
-    return Scorer(network, OUTPUTS)
+        if scores:
+            return Scorer(scores, of_scores(scores.outputs[0].dtype, closing))
+    return Scorer(network, of_outputs(closing))
 
 
 def _before(network: keras.Model, activation: Callable) -> keras.Model | None:
@@ -160,7 +162,7 @@ def _watched(network: keras.Model) -> _Watched:
     """G's own outputs are never too close; what B and B' answer inside it may be."""
     if is_goodnet(network):
         inner = with_inner_answers(network)
-        return _Watched(inner, inner, [OUTPUTS, OUTPUTS])
+        return _Watched(inner, inner, [of_outputs(each.dtype) for each in inner.outputs[-2:]])
     scorer = scorer_of(network)
     return _Watched(scorer.network, scorer.network, [scorer.closeness])
 

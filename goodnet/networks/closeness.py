@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 TIE = 1e-5  # of the larger output
-SAFETY = 4  # times what two computations were seen to differ by
+SAFETY = 4  # times what two computations were seen to differ by, or what rounding makes of a number
+COARSE = {"float16": 2.0**-10, "bfloat16": 2.0**-7}  # between 1 and the next larger number
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,20 @@ class Closeness:
 
 OUTPUTS = Closeness(0, TIE)
 BEFORE_SOFTMAX = Closeness(TIE, 0)  # e^TIE is 1 + TIE: the same for the outputs behind it
+
+
+def of_outputs(dtype: str) -> Closeness:
+    """What is too close among outputs of this dtype: of 16 bits, whatever rounding may turn."""
+    return replace(OUTPUTS, relative=max(OUTPUTS.relative, SAFETY * COARSE.get(dtype, 0)))
+
+
+def of_scores(dtype: str, closing: str) -> Closeness:
+    """The same among scores of this dtype, before a softmax or a sigmoid that gives `closing`.
+
+    Scores that differ may give outputs that do not, where these have 16 bits.
+    """
+    absolute = max(BEFORE_SOFTMAX.absolute, SAFETY * COARSE.get(closing, 0))
+    return Closeness(absolute, SAFETY * COARSE.get(dtype, 0))
 
 
 def allowing(closeness: Closeness, ours: np.ndarray, plain: np.ndarray) -> Closeness:

@@ -143,7 +143,7 @@ def class_rows(sweep: Sweep, images: ImageSet, batches: Iterable[Features]) -> I
     Yields (channels + 1, images of the batch) int64 for each of `batches`, these images' features.
     """
     split, order = sweep.split, sweep.order
-    size = whole_blocks(sweep.batch_size)
+    size = dataset.at_a_time(images, whole_blocks(sweep.batch_size))
     together = count_together(split.head, size)
     batches = iter(batches)
     first = next(batches)

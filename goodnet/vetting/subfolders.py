@@ -57,8 +57,8 @@ def list_subfolders(path: Path) -> Subfolders:
                 raise Unusable(f"holds more than {MOST_PICTURES} pictures", path)
     if not pictures:
         raise Unusable(
-            f"holds no pictures; an image set in a folder has a subfolder for each class, with "
-            f"{', '.join(SUFFIXES)} files",
+            f"has no subfolder with pictures; an image set in a folder has one for each class, "
+            f"with {', '.join(SUFFIXES)} files",
             path,
         )
     return Subfolders(path, tuple(classes), tuple(pictures), others)
