@@ -102,12 +102,15 @@ def wrapped(network: keras.Model) -> keras.Model | None:
     return inner if len(given) == 1 and given[0] is network.inputs[0] else None
 
 
-def predict_plainly(network: keras.Model, pixels: np.ndarray) -> np.ndarray:
-    """What Keras's `predict` gives for a batch, (n, classes): two for a network of one output."""
+def predict_plainly(network: keras.Model, given: np.ndarray | list[np.ndarray]) -> np.ndarray:
+    """What Keras's `predict` gives for a batch, (n, classes): two for a network of one output.
+
+    given: the images, or what a head takes in their place.
+    """
     inner, found = wrapped(network), one_output(network)
     if inner is None or found is None:
-        return network.predict_on_batch(pixels)
-    output = keras.tree.flatten(inner.predict_on_batch(pixels))[0]
+        return network.predict_on_batch(given)
+    output = keras.tree.flatten(inner.predict_on_batch(given))[0]
     return np.concatenate([output * scale + offset for scale, offset in found.form], axis=1)
 
 
