@@ -42,33 +42,36 @@ def make_plain(split: Split, order: Sequence[int], images: ImageSet, together: i
         return classes
 
     def answer(part: Features, start: int, pruned: int) -> np.ndarray:
-        *features, largest = part
-        sizes = min(together, len(images) - start // together * together), len(largest)
+        count = len(part[0])
+        sizes = min(together, len(images) - start // together * together), count
         if sizes not in alike:
-            alike[sizes] = is_exact(part, start)
-        if alike[sizes] and not overflown(largest).any():
-            return ask_head(features, pruned)
-        return ask_whole(start, len(largest), pruned)
-
-    def is_exact(part: Features, start: int) -> bool:
-        *features, largest = part
-        pixels = dataset.read(images, start, start + len(largest))
-        anew = zip(part, split.watched.predict_on_batch(pixels), strict=True)
-        answers = ask_head(features, 0), ask_whole(start, len(largest), 0)
-        return all(np.array_equal(*pair) for pair in (*anew, answers))
-
-    def ask_head(features: Features, pruned: int) -> np.ndarray:
-        measured, *past = features
-        measured = measured.copy()
-        measured[..., order[:pruned]] = 0
-        return predict_plainly(split.head, [measured, *past])
-
-    def ask_whole(start: int, count: int, pruned: int) -> np.ndarray:
-        pixels = dataset.read(images, start, start + count)
-        silence(split, order[:pruned])
-        try:
-            return predict_plainly(split.network, pixels)
-        finally:
-            silence(split, ())
+            alike[sizes] = _are_exact(split, part, dataset.read(images, start, start + count))
+        if alike[sizes] and not overflown(part[-1]).any():
+            return _ask_head(split, part, order[:pruned])
+        return _ask_whole(split, dataset.read(images, start, start + count), order[:pruned])
 
     return decide
+
+
+def _are_exact(split: Split, part: Features, pixels: np.ndarray) -> bool:
+    """Whether the features of a block are the plain computation's, and give its answers."""
+    anew = zip(part, split.watched.predict_on_batch(pixels), strict=True)
+    answers = _ask_head(split, part, ()), _ask_whole(split, pixels, ())
+    return all(np.array_equal(*pair) for pair in (*anew, answers))
+
+
+def _ask_head(split: Split, part: Features, silenced: Sequence[int]) -> np.ndarray:
+    """The answers of the head, from what `Split.watched` made of a block."""
+    measured, *past, _ = part
+    measured = measured.copy()
+    measured[..., list(silenced)] = 0
+    return predict_plainly(split.head, [measured, *past])
+
+
+def _ask_whole(split: Split, pixels: np.ndarray, silenced: Sequence[int]) -> np.ndarray:
+    """The answers of the whole network."""
+    silence(split, silenced)
+    try:
+        return predict_plainly(split.network, pixels)
+    finally:
+        silence(split, ())
