@@ -505,7 +505,7 @@ def test_a_file_that_is_unsafe_is_refused_as_in_the_scripts(tmp_path):
 
 
 def test_pixels_of_another_range_are_hinted_at_where_they_were_given(lab):
-    with pytest.warns(UserWarning, match="B seems to take 0..255: try --pixels") as said:
+    with pytest.warns(UserWarning, match='B seems to take 0..255: try pixels="0..255" ') as said:
         goodnet.prune(lab.b, lab.x / 255, lab.y)
         goodnet.judge(lab.b, (lab.x / 255, lab.y), lab.bd_test)
         goodnet.fine_prune(lab.b, lab.x / 255, lab.y)

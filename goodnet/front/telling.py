@@ -1,5 +1,6 @@
 """What a notebook is told while work goes on, and of what is probably wrong."""
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,7 +37,10 @@ def progress_of(tell: Tell | None) -> Progress:
 def warn(line: str | None, depth: int = 0) -> None:
     """A warning, if there is something to say, where who called the front stands.
 
+    Options of a script that it names are arguments here.
+
     depth: the calls in between, beside that of a function with settings of our own.
     """
     if line:
+        line = re.sub(r"--(pixels) (\S+)", r'\1="\2"', line).replace("--scale S", "scale=S")
         warnings.warn(line, stacklevel=4 + depth)
