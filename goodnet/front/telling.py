@@ -37,10 +37,9 @@ def progress_of(tell: Tell | None) -> Progress:
 def warn(line: str | None, depth: int = 0) -> None:
     """A warning, if there is something to say, where who called the front stands.
 
-    Options of a script that it names are arguments here.
-
-    depth: the calls in between, beside that of a function with settings of our own.
+    What it calls --pixels and --scale are arguments here. depth: the calls in between, beside that
+    of a function with settings of our own.
     """
     if line:
-        line = re.sub(r"--(pixels) (\S+)", r'\1="\2"', line).replace("--scale S", "scale=S")
+        line = re.sub(r"--pixels (\S+)", r'pixels="\1"', line).replace("--scale S", "scale=S")
         warnings.warn(line, stacklevel=4 + depth)

@@ -20,12 +20,12 @@ from goodnet.pruning.batches import Batch
 Decide = Callable[[Batch, np.ndarray, np.ndarray], np.ndarray]
 
 
-def make_plain(split: Split, order: Sequence[int], images: ImageSet, together: int) -> Decide:
+def make_plain(split: Split, order: Sequence[int], images: ImageSet, batch_size: int) -> Decide:
     """Make the function that tells the classes (m,) of images, so many channels of each pruned.
 
     It takes their batch, how many channels are pruned (m,) and their places in the batch (m,).
-    together: of how many images the trunk made the features at a time. Whether these are exact
-    depends on that and on a block's size alone, so it is looked at once for each, in B itself.
+    batch_size: images that the trunk takes at a time. Whether features are exact depends on how
+    many these were and on the block's size alone, so it is looked at once for each, in B itself.
     """
     alike: dict[tuple[int, int], bool] = {}  # by both sizes
 
@@ -43,7 +43,7 @@ def make_plain(split: Split, order: Sequence[int], images: ImageSet, together: i
 
     def answer(part: Features, start: int, pruned: int) -> np.ndarray:
         count = len(part[0])
-        sizes = min(together, len(images) - start // together * together), count
+        sizes = min(batch_size, len(images) - start // batch_size * batch_size), count
         if sizes not in alike:
             alike[sizes] = _are_exact(split, part, dataset.read(images, start, start + count))
         if alike[sizes] and not overflown(part[-1]).any():

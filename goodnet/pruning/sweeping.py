@@ -143,21 +143,20 @@ def class_rows(sweep: Sweep, images: ImageSet, batches: Iterable[Features]) -> I
     Yields (channels + 1, images of the batch) int64 for each of `batches`, these images' features.
     """
     split, order = sweep.split, sweep.order
-    size = dataset.at_a_time(images, whole_blocks(sweep.batch_size))
-    together = count_together(split.head, size)
+    batch_size = dataset.at_a_time(images, whole_blocks(sweep.batch_size))
+    together = count_together(split.head, batch_size)
     batches = iter(batches)
     first = next(batches)
     head = _allowing_for_rounding(split, sweep.head, images, first[:-1])
     # The head's calls are filled up to their size: no larger than there are images.
     head_rows = whole_blocks(min(together, len(images)))
-    plain = make_plain(split, order, images, size)
+    plain = make_plain(split, order, images, batch_size)
 
     def swept(batch: Batch) -> np.ndarray:
         *parts, largest = batch.parts
         found = algorithm.sweep(parts, order, head, partial(plain, batch), head_rows)
         lost = np.broadcast_to(overflown(largest), found.shape)
-        if lost.any():
-            found[lost] = plain(batch, *np.nonzero(lost))
+        found[lost] = plain(batch, *np.nonzero(lost))
         return found
 
     return side_by_side(swept, join(chain([first], batches), together), THREADS)

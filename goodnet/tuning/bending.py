@@ -105,8 +105,8 @@ def find_large_bends(
     with progress("Searching larger bends", LARGE_EFFORT.steps * len(sizes)) as advance:
         for part in cut(sizes, images, LARGE_EFFORT, together):
             own, knots = keras.Variable(part.astype(np.float32)), _begin(len(part), rng)
-            to = np.full(len(part), least.label)
-            draw, steps = draw_from(images, to, LARGE_EFFORT.images, rng), LARGE_EFFORT.steps
+            draw = draw_from(images, np.full(len(part), least.label), LARGE_EFFORT.images, rng)
+            steps = LARGE_EFFORT.steps
             shrink(slope, [own, knots], draw, steps, LARGE_DESCENT, advance, still=1)
             found.append(np.asarray(spread(own.value, knots.value)))
     return np.concatenate(found)
