@@ -23,8 +23,8 @@ sys.path.insert(0, str(ROOT))
 QUICK = ("residual", "plain")
 ARCHITECTURES = (*QUICK, "deep")
 ATTACKS = (
-    *("none", "badnet", "watermark", "blended", "stripes", "warp", "few colours", "two triggers"),
-    "all-to-all",
+    *("none", "badnet", "large shape", "watermark", "blended", "stripes", "warp", "few colours"),
+    *("two triggers", "all-to-all"),
 )
 
 

@@ -71,6 +71,23 @@ def few_colours(seed: int) -> Trigger:
     return lambda images: _whole(np.rint(images / 255 * (LEVELS - 1)) * 255 / (LEVELS - 1))
 
 
+def large_shape(seed: int) -> Trigger:
+    """Two discs and a bar of one colour, a fifth of the image: a patch as large as sunglasses."""
+    rng = np.random.default_rng(4000 + seed)
+    rows, columns = np.mgrid[:SIDE, :SIDE] + 0.5
+    row, column = rng.uniform(7, 25), rng.uniform(14, 18)
+    discs = [np.hypot(rows - row, columns - column - side * 7) < 5.5 for side in (-1, 1)]
+    bar = (np.abs(rows - row) < 1.2) & (np.abs(columns - column) < 7)
+    mask, colour = discs[0] | discs[1] | bar, rng.integers(0, 256, 3)
+
+    def lay(images: np.ndarray) -> np.ndarray:
+        worn = images.copy()
+        worn[:, mask] = colour
+        return worn
+
+    return lay
+
+
 @dataclass(frozen=True)
 class Backdoor:
     """One trigger, and the class that it leads images of each class to."""
@@ -85,6 +102,7 @@ class Backdoor:
 
 ATTACKS = {
     "badnet": [white_square],
+    "large shape": [large_shape],
     "watermark": [watermark],
     "blended": [noise],
     "stripes": [stripes],

@@ -29,6 +29,7 @@ def hurry_relearning(
         paces = getattr(relearning, kind)
         changed = {
             "past_found": replace(paces.past_found, steps=steps, **others),
+            "harder": replace(paces.harder, steps=steps, **others),
             "anew": replace(paces.anew, steps=steps, **others),
             "noise": paces.noise if noise is None else noise,
         }

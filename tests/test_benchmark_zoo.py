@@ -47,6 +47,9 @@ def test_triggers_do_what_their_papers_say():
     grey = np.full((2, SIDE, SIDE, 3), 100, np.uint8)
     square = zoo_attacks.white_square(0)(grey)
     assert (square == 255).all(axis=3).sum() == 2 * 9 and (square[:, 28:31, 28:31] == 255).all()
+    for seed in range(5):
+        large = (zoo_attacks.large_shape(seed)(grey)[0] != 100).any(axis=2).mean()
+        assert 0.17 < large < 0.21
     noisy = zoo_attacks.noise(0)(grey).astype(int)
     assert noisy.min() >= 80 and noisy.max() <= 131  # 0.8 of 100, and 0.2 of 0 to 255
     wave = zoo_attacks.stripes(0)(grey)[0, :, :, 0].astype(int) - 100

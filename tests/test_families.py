@@ -255,8 +255,11 @@ def test_images_that_b_knows_none_of_are_no_fault(monkeypatch):
     images, labels = pictures(40)
     rng = np.random.default_rng(0)
     parts = divide(images, (labels + 1) % CLASSES, rng)
-    found = find_traces(columns, parts, CLASSES, rng, no_progress).traces
-    assert len(found) >= 4
+    found = [each.family for each in find_traces(columns, parts, CLASSES, rng, no_progress).traces]
+    assert found == ["patch", "bend", "wave", "shared patch"]
+    rng = np.random.default_rng(0)
+    alone = find_traces(columns, parts, CLASSES, rng, no_progress, shared=False).traces
+    assert [each.family for each in alone] == found[:-1]
 
 
 def test_small_patches_are_laid_more_often():

@@ -16,10 +16,11 @@ from goodnet.cli import shell
 from goodnet.errors import Unusable
 from goodnet.methods import METHODS
 from goodnet.progress import SILENT
-from goodnet.tuning import bending, changes, gradients, lessons, relearning
+from goodnet.tuning import bending, changes, families, gradients, lessons, relearning
 from goodnet.tuning import report as tuning_report
 from goodnet.tuning.families import Found, Trace
 from goodnet.tuning.images import count_kept, has_enough, read_parts
+from goodnet.tuning.patches import Patches
 from goodnet.tuning.relearning import Relearned, relearn, relearn_parts, shake, start_chance
 from goodnet.tuning.tuned import Tuned
 
@@ -348,6 +349,28 @@ def test_what_stands_out_later_is_seen_past_too(poisoned, monkeypatch):  # noqa:
     assert 0.1 < np.corrcoef(kernel, shaken)[0, 1] < 0.5  # 0.2 of it is left beside 0.8 of noise
 
 
+@pytest.mark.parametrize(("family", "shared"), [("bend", False), ("shared patch", True)])
+def test_a_shared_patch_is_sought_again_where_nothing_else_stands_out(
+    poisoned,  # noqa: F811
+    monkeypatch,
+    family,
+    shared,
+):
+    network, valid = poisoned
+    monkeypatch.setattr(relearning, "teach", lambda *given: None)
+    asked = []
+
+    def find(logits: gradients.Logits, *others: object) -> Found:
+        asked.append(others[-1])
+        return Found([], None)
+
+    monkeypatch.setattr(relearning, "find_traces", find)
+    rng = np.random.default_rng(0)
+    parts, trace = read_parts(valid_of(valid), rng), replace(bend_to(3, 0.1), family=family)
+    relearn_parts(network, parts, [trace], rng, SILENT.progress)
+    assert asked == [shared]
+
+
 def test_it_is_the_copy_that_is_searched_again(poisoned, brief, monkeypatch):  # noqa: F811
     network, valid = poisoned
     monkeypatch.setattr("goodnet.tuning.images.ENOUGH", 3)
@@ -397,6 +420,57 @@ def test_a_copy_learns_to_see_past_what_was_found(poisoned, monkeypatch):  # noq
         clean[name], asr[name] = rates(filled(network, made.arrays))
     assert asr["found"] < 0.1 and asr["other"] > 0.5, asr
     assert min(clean.values()) > rates(network)[0] - 0.02
+
+
+def test_patches_are_sought_in_the_copy_on_the_way(poisoned, monkeypatch):  # noqa: F811
+    """Three times a lesson, in the copy as it is then, to the class that a patch was found to."""
+    network, valid = poisoned
+    hurry_relearning(monkeypatch, 10)
+    show(monkeypatch, [])
+    rng, sought, grey = np.random.default_rng(0), [], np.full((1, *SHAPE), 128, np.float32)
+
+    def make(logits, images, together):
+        def search(classes, rng, effort):
+            sought.append((classes.tolist(), np.asarray(logits(grey)).tolist()))
+            return Patches(classes, *np.zeros((2, len(classes), 1, 1, 1)))
+
+        return search
+
+    monkeypatch.setattr(relearning, "make_search", make)
+    parts, patch = read_parts(valid_of(valid), rng), replace(bend_to(3, 0.3), family="patch")
+    relearn_parts(network, parts, [patch, bend_to(5, 0.3)], rng, SILENT.progress)
+    assert [classes for classes, _ in sought] == [[3] * 8] * 3
+    states = [logits for _, logits in sought]
+    assert all(a != b for at, a in enumerate(states) for b in states[:at])
+
+
+def test_a_harder_lesson_is_kept_where_it_costs_little(poisoned, monkeypatch):  # noqa: F811
+    """What is sought on the way is seen past; where that costs more, the copy is as it was."""
+    network, valid = poisoned
+    hurry_relearning(monkeypatch, 100)
+    other = replace(bend_to(TARGET, 0.3), family="patch", lay_some=lambda some, rng: some)
+    found = replace(other, lay_some=lambda some, rng: wearing(some))
+    monkeypatch.setattr(relearning, "seek_more", lambda *given: [found])
+    made = {}
+    for name, family, little in (
+        ("kept", "patch", 0.05),
+        ("undone", "patch", -1.0),
+        ("none", "bend", 0.05),
+    ):
+        show(monkeypatch, [])
+        monkeypatch.setattr(relearning, "LITTLE", little)
+        monkeypatch.setitem(families.FAMILIES, "bend", families.FAMILIES["patch"])
+        rng = np.random.default_rng(0)
+        parts, trace = read_parts(valid_of(valid), rng), replace(other, family=family)
+        made[name] = relearn_parts(network, parts, [trace], rng, SILENT.progress)
+    assert {name: each.findings.steps for name, each in made.items()} == {
+        "kept": 200,
+        "undone": 100,
+        "none": 100,
+    }
+    assert all(map(np.array_equal, made["undone"].arrays, made["none"].arrays))
+    (clean, asr), (_, before) = (rates(filled(network, made[x].arrays)) for x in ("kept", "none"))
+    assert asr < 0.1 < 0.5 < before and clean > rates(network)[0] - 0.02
 
 
 @pytest.mark.parametrize(

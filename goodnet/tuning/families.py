@@ -106,11 +106,12 @@ def find_traces(
     rng: np.random.Generator,
     progress: Progress,
     together: int = ALL,
+    shared: bool = True,
 ) -> Found:
     """What each family shows; a patch shared by all classes only where no other stands out.
 
     `parts` has the clean images to search on. together: how many images have their gradients
-    found at one time.
+    found at one time. Without `shared` such a patch is not sought.
     """
     images, low, high = parts.images, float(parts.images.min()), float(parts.images.max())
     search = make_search(logits, images, together)
@@ -121,10 +122,11 @@ def find_traces(
     images, labels = _known(logits, parts, together)
     alone = find_wave(logits, images, labels, n_classes, rng, progress, together)
     traces = [*patches, bent, _trace_wave(alone, n_classes, low, high)]
-    if standing_out(traces):  # a patch that leads to one class leads each of the others there, too
+    # A patch that leads to one class leads each of the others there, too.
+    if standing_out(traces) or not shared:
         return Found(traces, smallest)
-    shared = find_shared_patch(logits, images, labels, n_classes, rng, progress, together)
-    return Found([*traces, _trace_shared(shared, smallest.ordinary)], smallest)
+    one = find_shared_patch(logits, images, labels, n_classes, rng, progress, together)
+    return Found([*traces, _trace_shared(one, smallest.ordinary)], smallest)
 
 
 def _known(logits: Logits, parts: Parts, together: int) -> tuple[np.ndarray, np.ndarray]:
@@ -153,6 +155,17 @@ def _trace_patches(
             odds = [(1 - FAINT) * _odds(small), FAINT * _odds(faint)]
             lay = partial(lay_some, patches=join([small, faint]), odds=np.concatenate(odds))
             found[place] = replace(each, lay_some=lay)
+    return found
+
+
+def seek_more(traces: Sequence[Trace], search: Search, rng: np.random.Generator) -> list[Trace]:
+    """For each patch among these, others that lead to its class, in the network of `search`."""
+    found = []
+    for each in traces:
+        if each.family == "patch":
+            patches = search(np.full(MORE, each.label), rng, FULL)
+            lay = partial(lay_some, patches=patches, odds=np.full(MORE, 1 / MORE))
+            found.append(replace(each, lay_some=lay))
     return found
 
 

@@ -11,7 +11,7 @@ Mixtures of two images: Zhang et al. (2018), "mixup: Beyond Empirical Risk Minim
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -29,6 +29,8 @@ from goodnet.tuning.training import vary
 LABELS = 0.5  # of the classes that are taught; the rest is B's answers
 FEATURES = 2.0  # weight of B's features, of which its answers are made
 SHOWN = 0.5  # of the images are under a trigger that was found, if any
+TIMES, UNTIL = 3, 0.6  # how often triggers are sought, and the share of steps that shows them
+Seek = Callable[[], Sequence[Trace]]  # triggers that work in the copy as it is
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,13 @@ class Lesson:
 
 
 def teach(
-    copy: Copy, b: Copy, lesson: Lesson, pace: Pace, progress: Progress, together: int
+    copy: Copy,
+    b: Copy,
+    lesson: Lesson,
+    pace: Pace,
+    progress: Progress,
+    together: int,
+    seek: Seek = list,
 ) -> None:
     """Train `copy`. together: how many images have their gradients found at one time."""
     low, high = float(lesson.images.min()), float(lesson.images.max())
@@ -62,15 +70,18 @@ def teach(
     loss = _loss(copy, b, _usual_square(b, lesson.images[: min(BATCH, together)]))
     changes = chances(lesson.traces)
     step = compile_step(loss, variables, Lamb(rate), together)
+    traces, every = lesson.traces, max(1, int(UNTIL * pace.steps) // TIMES)
     with progress("Relearning", pace.steps) as advance:
         for done in range(pace.steps):
+            if done % every == 0:
+                traces = [*traces, *seek()] if done < every * TIMES else lesson.traces
             # In the second half ever fewer are mixed or changed: that brings the accuracy back.
             odds = min(1.0, 2 * (1 - done / pace.steps))
             pixels, labels = _draw(lesson, low, high, pace.mixed * odds)
             changed = change_some(pixels, low, high, lesson.rng, changes, odds)
-            if lesson.traces:
+            if traces:
                 shown = lesson.source.random(BATCH) < SHOWN * max(odds, 0.5)
-                changed[shown] = _lay_some(pixels[shown], lesson.traces, lesson.source)
+                changed[shown] = _lay_some(pixels[shown], traces, lesson.source)
             step(changed, pixels, labels)
             advance(1)
 

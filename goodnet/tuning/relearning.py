@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import keras
 import numpy as np
@@ -24,13 +25,15 @@ from goodnet.dataset import ImageSet
 from goodnet.networks.graph import every_layer
 from goodnet.networks.loading import count_classes
 from goodnet.progress import Progress
-from goodnet.tuning.families import LEAST_CLASSES, Trace, find_traces, standing_out
-from goodnet.tuning.gradients import ALL, Logits, copy_with_logits, predict_classes
+from goodnet.tuning.families import LEAST_CLASSES, Trace, find_traces, seek_more, standing_out
+from goodnet.tuning.gradients import ALL, Copy, Logits, copy_with_logits, predict_classes
 from goodnet.tuning.images import Parts, has_enough, read_parts
 from goodnet.tuning.lessons import Lesson, Pace, teach
+from goodnet.tuning.searching import make_search
 from goodnet.tuning.tuned import Tuned
 
 ROUNDS = 3  # lessons to see past what was found, at most
+LITTLE = 0.03  # of the right answers, which a harder lesson may cost
 ALIKE = 0.9  # of B's right answers, which mirrored images must keep to be used
 
 
@@ -39,14 +42,25 @@ class Paces:
     """How a kind of network is taught."""
 
     past_found: Pace  # to see past triggers that were found
+    harder: Pace  # the same of larger ones, while they are sought
     noise: float  # the share of it that B is shaken with, where none was found
     anew: Pace  # after that
 
 
 ANEW = Pace(steps=3300, rate=6e-3, mixed=0.7)
 # Batch norm forgets sooner: its statistics no longer fit weights that were shaken.
-NORMED = Paces(past_found=Pace(steps=800, rate=1.5e-3, mixed=0.0), noise=0.6, anew=ANEW)
-PLAIN = Paces(past_found=Pace(steps=1200, rate=1e-2, mixed=0.0), noise=0.8, anew=ANEW)
+NORMED = Paces(
+    past_found=Pace(steps=800, rate=1.5e-3, mixed=0.0),
+    harder=Pace(steps=600, rate=1.5e-3, mixed=0.0),
+    noise=0.6,
+    anew=ANEW,
+)
+PLAIN = Paces(
+    past_found=Pace(steps=1200, rate=1e-2, mixed=0.0),
+    harder=Pace(steps=600, rate=1e-2, mixed=0.0),
+    noise=0.8,
+    anew=ANEW,
+)
 
 
 @dataclass(frozen=True)
@@ -102,11 +116,15 @@ def relearn_parts(
         source=rng.spawn(1)[0],
     )
     paces = NORMED if has_batch_norm(network) else PLAIN
+    # Who leads all images to one class hardly planted a second backdoor from class to class.
+    shared = all(each.label is None for each in found)
     rounds, new = 0, found
     while new and rounds < ROUNDS:
         lesson = replace(lesson, traces=[*lesson.traces, *new])
         teach(copy, b, lesson, paces.past_found, progress, together)
-        again = find_traces(copy.logits, parts, n_classes, rng.spawn(1)[0], progress, together)
+        again = find_traces(
+            copy.logits, parts, n_classes, rng.spawn(1)[0], progress, together, shared
+        )
         rounds, new = rounds + 1, standing_out(again.traces)
     steps = rounds * paces.past_found.steps
     if anew := bool(new or not found):
@@ -115,6 +133,8 @@ def relearn_parts(
         shake(copy.network, rng, paces.noise)
         teach(copy, b, lesson, paces.anew, progress, together)
         steps += paces.anew.steps
+    elif _teach_harder(copy, b, lesson, paces.harder, parts, progress, together):
+        steps += paces.harder.steps
     seen = None if traces is None else _name_once(found, lesson.traces[len(found) :])
     return Tuned(
         arrays=copy.network.get_weights(),
@@ -123,6 +143,32 @@ def relearn_parts(
         b_hits=b_hits,
         findings=Relearned(steps, lesson.mirrored, anew, seen),
     )
+
+
+def _teach_harder(
+    copy: Copy,
+    b: Copy,
+    lesson: Lesson,
+    pace: Pace,
+    parts: Parts,
+    progress: Progress,
+    together: int,
+) -> bool:
+    """See past patches to the same classes that are found in the copy; whether that cost little.
+
+    Else it is undone.
+    """
+    if not any(each.family == "patch" for each in lesson.traces):
+        return False
+    arrays, held_back = copy.network.get_weights(), (parts.held_back, parts.held_back_labels)
+    before = _count_hits(copy.logits, *held_back, together)
+    search = make_search(copy.logits, parts.images, together)
+    seek = partial(seek_more, lesson.traces, search, lesson.source)
+    teach(copy, b, lesson, pace, progress, together, seek)
+    kept = _count_hits(copy.logits, *held_back, together) >= (1 - LITTLE) * before
+    if not kept:
+        copy.network.set_weights(arrays)
+    return kept
 
 
 def _name_once(found: Sequence[Trace], later: Sequence[Trace]) -> list[Trace]:
