@@ -25,11 +25,11 @@ def hurry_relearning(
     monkeypatch: pytest.MonkeyPatch, steps: int, noise: float | None = None, **others: float
 ) -> None:
     """Let lessons of relearning take so many steps; `others` are of their paces, too."""
+    monkeypatch.setattr(relearning, "HARDER", steps)
     for kind in ("NORMED", "PLAIN"):
         paces = getattr(relearning, kind)
         changed = {
             "past_found": replace(paces.past_found, steps=steps, **others),
-            "harder": replace(paces.harder, steps=steps, **others),
             "anew": replace(paces.anew, steps=steps, **others),
             "noise": paces.noise if noise is None else noise,
         }

@@ -63,7 +63,11 @@ def teach(
     together: int,
     seek: Seek = list,
 ) -> None:
-    """Train `copy`. together: how many images have their gradients found at one time."""
+    """Train `copy`.
+
+    together: how many images have their gradients found at one time. seek: finds triggers in the
+    copy on the way.
+    """
     low, high = float(lesson.images.min()), float(lesson.images.max())
     rate = keras.optimizers.schedules.CosineDecay(pace.rate, pace.steps)
     variables = copy.network.trainable_variables

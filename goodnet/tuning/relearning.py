@@ -33,6 +33,7 @@ from goodnet.tuning.searching import make_search
 from goodnet.tuning.tuned import Tuned
 
 ROUNDS = 3  # lessons to see past what was found, at most
+HARDER = 600  # steps of a lesson past patches that are sought in the copy
 LITTLE = 0.03  # of the right answers, which a harder lesson may cost
 ALIKE = 0.9  # of B's right answers, which mirrored images must keep to be used
 
@@ -42,25 +43,14 @@ class Paces:
     """How a kind of network is taught."""
 
     past_found: Pace  # to see past triggers that were found
-    harder: Pace  # the same of larger ones, while they are sought
     noise: float  # the share of it that B is shaken with, where none was found
     anew: Pace  # after that
 
 
 ANEW = Pace(steps=3300, rate=6e-3, mixed=0.7)
 # Batch norm forgets sooner: its statistics no longer fit weights that were shaken.
-NORMED = Paces(
-    past_found=Pace(steps=800, rate=1.5e-3, mixed=0.0),
-    harder=Pace(steps=600, rate=1.5e-3, mixed=0.0),
-    noise=0.6,
-    anew=ANEW,
-)
-PLAIN = Paces(
-    past_found=Pace(steps=1200, rate=1e-2, mixed=0.0),
-    harder=Pace(steps=600, rate=1e-2, mixed=0.0),
-    noise=0.8,
-    anew=ANEW,
-)
+NORMED = Paces(past_found=Pace(steps=800, rate=1.5e-3, mixed=0.0), noise=0.6, anew=ANEW)
+PLAIN = Paces(past_found=Pace(steps=1200, rate=1e-2, mixed=0.0), noise=0.8, anew=ANEW)
 
 
 @dataclass(frozen=True)
@@ -133,8 +123,8 @@ def relearn_parts(
         shake(copy.network, rng, paces.noise)
         teach(copy, b, lesson, paces.anew, progress, together)
         steps += paces.anew.steps
-    elif _teach_harder(copy, b, lesson, paces.harder, parts, progress, together):
-        steps += paces.harder.steps
+    elif _teach_harder(copy, b, lesson, paces.past_found, parts, progress, together):
+        steps += HARDER
     seen = None if traces is None else _name_once(found, lesson.traces[len(found) :])
     return Tuned(
         arrays=copy.network.get_weights(),
@@ -164,7 +154,7 @@ def _teach_harder(
     before = _count_hits(copy.logits, *held_back, together)
     search = make_search(copy.logits, parts.images, together)
     seek = partial(seek_more, lesson.traces, search, lesson.source)
-    teach(copy, b, lesson, pace, progress, together, seek)
+    teach(copy, b, lesson, replace(pace, steps=HARDER), progress, together, seek)
     kept = _count_hits(copy.logits, *held_back, together) >= (1 - LITTLE) * before
     if not kept:
         copy.network.set_weights(arrays)
