@@ -450,7 +450,7 @@ def test_a_harder_lesson_is_kept_where_it_costs_little(poisoned, monkeypatch):  
     hurry_relearning(monkeypatch, 100)
     other = replace(bend_to(TARGET, 0.3), family="patch", lay_some=lambda some, rng: some)
     found = replace(other, lay_some=lambda some, rng: wearing(some))
-    monkeypatch.setattr(relearning, "seek_more", lambda *given: [found])
+    monkeypatch.setattr(relearning, "_seek_more", lambda *given: [found])
     made = {}
     for name, family, little in (
         ("kept", "patch", 0.05),

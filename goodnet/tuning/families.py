@@ -45,7 +45,7 @@ PATCHED: dict[Change, float] = {bend: 0.05, wave: 0.05, blend: 0.2, patch: 0.25}
 BENT: dict[Change, float] = {bend: 0.45, wave: 0.03, blend: 0.03, patch: 0.04}
 WAVED: dict[Change, float] = {bend: 0.05, wave: 0.4, blend: 0.05, patch: 0.05}
 FAMILIES = {
-    "patch": Family(likely=0.40, possible=0.47, chances=PATCHED),
+    "patch": Family(likely=0.40, possible=0.50, chances=PATCHED),
     "bend": Family(likely=0.45, possible=0.60, chances=BENT),
     "wave": Family(likely=0.25, possible=0.28, chances=WAVED),
     "shared patch": Family(likely=0.15, possible=0.22, chances=PATCHED),
@@ -155,17 +155,6 @@ def _trace_patches(
             odds = [(1 - FAINT) * _odds(small), FAINT * _odds(faint)]
             lay = partial(lay_some, patches=join([small, faint]), odds=np.concatenate(odds))
             found[place] = replace(each, lay_some=lay)
-    return found
-
-
-def seek_more(traces: Sequence[Trace], search: Search, rng: np.random.Generator) -> list[Trace]:
-    """For each patch among these, others that lead to its class, in the network of `search`."""
-    found = []
-    for each in traces:
-        if each.family == "patch":
-            patches = search(np.full(MORE, each.label), rng, FULL)
-            lay = partial(lay_some, patches=patches, odds=np.full(MORE, 1 / MORE))
-            found.append(replace(each, lay_some=lay))
     return found
 
 

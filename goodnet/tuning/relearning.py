@@ -25,11 +25,12 @@ from goodnet.dataset import ImageSet
 from goodnet.networks.graph import every_layer
 from goodnet.networks.loading import count_classes
 from goodnet.progress import Progress
-from goodnet.tuning.families import LEAST_CLASSES, Trace, find_traces, seek_more, standing_out
+from goodnet.tuning.families import LEAST_CLASSES, MORE, Trace, find_traces, standing_out
 from goodnet.tuning.gradients import ALL, Copy, Logits, copy_with_logits, predict_classes
 from goodnet.tuning.images import Parts, has_enough, read_parts
 from goodnet.tuning.lessons import Lesson, Pace, teach
-from goodnet.tuning.searching import make_search
+from goodnet.tuning.patches import lay_some
+from goodnet.tuning.searching import FULL, Search, make_search
 from goodnet.tuning.tuned import Tuned
 
 ROUNDS = 3  # lessons to see past what was found, at most
@@ -90,8 +91,7 @@ def relearn_parts(
 ) -> Tuned[Relearned]:
     """The same with images that are read already, and what was found in B; None: nothing sought."""
     found, n_classes = standing_out(traces or []), count_classes(network)
-    b = copy_with_logits(network, parts.held_back, together)
-    copy = copy_with_logits(network, parts.held_back, together)
+    b, copy = (copy_with_logits(network, parts.held_back, together) for _ in range(2))
     start_chance(copy.network, rng)
     images, labels = parts.held_back, parts.held_back_labels
     b_hits = _count_hits(b.logits, images, labels, together)
@@ -107,14 +107,12 @@ def relearn_parts(
     )
     paces = NORMED if has_batch_norm(network) else PLAIN
     # Who leads all images to one class hardly planted a second backdoor from class to class.
-    shared = all(each.label is None for each in found)
-    rounds, new = 0, found
+    rounds, new, shared = 0, found, all(each.label is None for each in found)
     while new and rounds < ROUNDS:
         lesson = replace(lesson, traces=[*lesson.traces, *new])
         teach(copy, b, lesson, paces.past_found, progress, together)
-        again = find_traces(
-            copy.logits, parts, n_classes, rng.spawn(1)[0], progress, together, shared
-        )
+        own = rng.spawn(1)[0]
+        again = find_traces(copy.logits, parts, n_classes, own, progress, together, shared)
         rounds, new = rounds + 1, standing_out(again.traces)
     steps = rounds * paces.past_found.steps
     if anew := bool(new or not found):
@@ -153,12 +151,23 @@ def _teach_harder(
     arrays, held_back = copy.network.get_weights(), (parts.held_back, parts.held_back_labels)
     before = _count_hits(copy.logits, *held_back, together)
     search = make_search(copy.logits, parts.images, together)
-    seek = partial(seek_more, lesson.traces, search, lesson.source)
+    seek = partial(_seek_more, lesson.traces, search, lesson.source)
     teach(copy, b, lesson, replace(pace, steps=HARDER), progress, together, seek)
     kept = _count_hits(copy.logits, *held_back, together) >= (1 - LITTLE) * before
     if not kept:
         copy.network.set_weights(arrays)
     return kept
+
+
+def _seek_more(traces: Sequence[Trace], search: Search, rng: np.random.Generator) -> list[Trace]:
+    """For each patch among these, others that lead to its class, in the network of `search`."""
+    found = []
+    for each in traces:
+        if each.family == "patch":
+            patches = search(np.full(MORE, each.label), rng, FULL)
+            lay = partial(lay_some, patches=patches, odds=np.full(MORE, 1 / MORE))
+            found.append(replace(each, lay_some=lay))
+    return found
 
 
 def _name_once(found: Sequence[Trace], later: Sequence[Trace]) -> list[Trace]:
