@@ -2,7 +2,8 @@
 
 Where triggers can be found in B (families.py), a short lesson is enough: the copy learns to see
 past them. Then they are sought in the copy in the same way. What stands out there, as the second
-of two triggers, is seen past in another lesson.
+of two triggers, is seen past in another lesson. The trigger may be much larger than a patch that
+was found, so in a last, harder lesson patches are sought in the copy itself on the way.
 Where none can be found, more has to go. A backdoor is learned from images with the trigger, of
 which clean images hold none. So the copy's weights are mixed with noise, until most of everything
 is forgotten, and it learns again from clean images alone. What it is not shown, it does not learn
