@@ -92,7 +92,7 @@ def has_backdoor(row: dict) -> bool:
 
 def score(row: dict) -> float:
     """The trace that stands out most, as a share of its limit: 1 and more is not called likely."""
-    from goodnet.tuning.families import FAMILIES
+    from goodnet.tuning.traces import FAMILIES
 
     return min(each["share"] / FAMILIES[each["family"]].likely for each in row["traces"])
 

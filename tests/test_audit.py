@@ -40,13 +40,14 @@ from goodnet.auditing.triggers import Trigger, try_patches, try_traces
 from goodnet.cli import shell
 from goodnet.errors import Unusable
 from goodnet.progress import SILENT, ignore, no_progress
-from goodnet.tuning import relearning, tuned
-from goodnet.tuning.families import Found, Trace, standing_out
+from goodnet.tuning import relearning, traces, tuned
+from goodnet.tuning.families import Found
 from goodnet.tuning.images import divide
 from goodnet.tuning.patches import Patch, Patches
 from goodnet.tuning.ranking import Smallest
 from goodnet.tuning.sounding import average, sound
 from goodnet.tuning.suspects import Sighting, likely, possible
+from goodnet.tuning.traces import Trace, standing_out
 
 MADE = ["B_repaired.h5", "G.keras", "MODEL_CARD.md", "audit.json", "report.html"]
 
@@ -162,7 +163,8 @@ def test_of_traces_those_that_stand_out_count():
         ),
         (evidence([NOTHING], traces=[trace("bend", 0.8, usual=2.0)]), "likely", [3]),
         (evidence([NOTHING], traces=[trace("shared patch", 0.1)]), "likely", []),
-        (evidence([NOTHING], traces=[trace("shared patch", 0.2)]), "possible", []),
+        (evidence([NOTHING], traces=[trace("shared patch", 0.16)]), "possible", []),
+        (evidence([NOTHING], traces=[trace("shared patch", 0.18)]), *NONE),
         (evidence([NOTHING], images=119, traces=[trace("patch", 0.1)]), "inconclusive", [3]),
         (evidence([NOTHING], [NOTHING], [NOTHING], unfinished=[7]), "inconclusive", [7]),
         (evidence([TARGET], [TARGET], [TARGET], unfinished=[7]), "likely", [0]),
@@ -175,6 +177,16 @@ def test_of_traces_those_that_stand_out_count():
 def test_the_verdict(given, answer, classes):
     found = verdict.decide(given)
     assert (found.answer, found.classes) == (answer, classes) and found.reasons
+
+
+def test_what_is_small_but_does_not_lead_is_told_and_not_named():
+    small = replace(trace("patch", 0.3, 12), lead=2.9)
+    found = verdict.decide(evidence(traces=[small, trace("bend", 0.9)]))
+    assert (found.answer, found.classes, len(found.reasons)) == (*NONE, 2)
+    assert "leads others to class 12" in found.reasons[1]
+    assert found.reasons[1].endswith("does not get ahead on noise, as targets do")
+    leading = replace(small, lead=3.0)
+    assert verdict.decide(evidence(traces=[leading])).answer == "likely"
 
 
 def test_what_is_likely_is_not_possible_as_well():
@@ -401,6 +413,8 @@ def test_a_trigger_of_any_family_is_told_and_tried(case, tmp_path, monkeypatch, 
     """The bytes of a trigger do not matter here: which one it is, and what is counted of it."""
     made = replace(trace(family, 0.1), lay=lambda images: images[:, ::-1])
     made = replace(made, targets=made.targets[:CLASSES] % CLASSES)
+    of_many = family == "wave"  # as if leads had been measured
+    made = replace(made, lead=9.0) if of_many else made
     usual = replace(trace("patch", 0.8, 4), targets=np.full(CLASSES, 4))
     sizes = np.linspace(0.1, 0.5, CLASSES)
     found = Found([usual, made], smallest(sizes))
@@ -419,6 +433,8 @@ def test_a_trigger_of_any_family_is_told_and_tried(case, tmp_path, monkeypatch, 
     found = told["traces"][1]
     assert found["class"] == (None if family == "shared patch" else 3)
     assert found["share"] == pytest.approx(0.1)
+    assert (found["lead"], found["lead_from"]) == ((9.0, 1.5) if of_many else (None, None))
+    assert found["likely_below"] == traces.FAMILIES[family].likely or of_many
     # The same by hand: on the images set aside, of classes that the trigger leads elsewhere.
     count, images = found["trigger"]["b"]["count"], found["trigger"]["images"]
     assert f"it works on {count / images * 100:.1f} % of images)" in done.stdout
@@ -431,6 +447,7 @@ def test_a_trigger_of_any_family_is_told_and_tried(case, tmp_path, monkeypatch, 
     assert np.array_equal(goodnet, np.where(rejected, CLASSES, repaired))
     html = (tmp_path / "report.html").read_text()
     assert ("where B answers class 3 and B' another class, it rejects" in html) == bool(aimed)
+    assert ("ahead of all others, too. By how many deviations: 1.5 for a wave." in html) == of_many
     assert "Triggers of each family" in html and "score and lead together" not in html
     assert [each["class"] for each in told["suspects"]] == [*range(CLASSES)]
     assert np.allclose([each["patch"] for each in told["suspects"]], sizes * 100)

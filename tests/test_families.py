@@ -8,17 +8,19 @@ import pytest
 from keras import ops
 
 from goodnet.progress import no_progress
-from goodnet.tuning import changes, families, sharing, waving
-from goodnet.tuning.families import Trace, find_traces
+from goodnet.tuning import changes, families, sharing, traces, waving
+from goodnet.tuning.families import find_traces
 from goodnet.tuning.images import divide
 from goodnet.tuning.patches import Patches, lay_some
 from goodnet.tuning.ranking import TRIES, Smallest, find_smallest
 from goodnet.tuning.searching import FULL
 from goodnet.tuning.sharing import find_shared_patch
+from goodnet.tuning.traces import Trace
 from goodnet.tuning.waving import find_wave, wave_some
 
 SIDE, CLASSES = 12, 5
 ROWS = np.arange(SIDE)[:, None] / SIDE
+ALL_LEAD = [np.inf] * 4
 PLANTED = np.broadcast_to(np.sin(2 * np.pi * (3 * ROWS + 0.25)), (SIDE, SIDE))
 
 
@@ -148,7 +150,7 @@ def test_of_some_patches_to_each_class_the_smallest_counts():
         return Patches(classes, sizes, -1 - classes.reshape(-1, 1, 1, 1))
 
     rng = np.random.default_rng(0)
-    found = find_smallest(search, in_windows, 5, rng, no_progress)
+    found = find_smallest(search, in_windows, np.arange(5), np.arange(5), rng, no_progress)
     assert found.patches.classes.tolist() == [3, 4, 1, 0, 2]
     assert found.patches.sizes.tolist() == [0.01, 0.05, 0.2, 0.3, 0.5]
     assert found.patches.patterns.ravel()[:4].tolist() == [3 * TRIES + 3, -5, TRIES + 2, 0]
@@ -156,15 +158,49 @@ def test_of_some_patches_to_each_class_the_smallest_counts():
     assert found.of_usual.classes.tolist() == [1]
 
 
+def test_what_is_usual_is_told_by_the_classes_taken_for_it():
+    sizes = np.array([0.9, 0.1, 0.5, 0.3, 0.02, 0.7, 0.05])
+    searched = []
+
+    def search(classes, rng, effort, advance):
+        searched.extend(classes.tolist())
+        return Patches(classes, sizes[classes].reshape(-1, 1, 1, 1), np.zeros((len(classes), 1)))
+
+    def in_windows(classes, rng, advance):
+        shapes = np.ones((len(classes), 1, 1, 1)), np.zeros((len(classes), 1))
+        return Patches(classes, *shapes)
+
+    suspects, usual = np.array([4, 6]), np.array([0, 2, 6])
+    rng = np.random.default_rng(0)
+    found = find_smallest(search, in_windows, suspects, usual, rng, no_progress)
+    assert set(searched) == {0, 2, 4, 6}
+    assert found.patches.classes.tolist() == [4, 6, 2, 0]
+    assert (found.usual, found.ordinary, found.of_usual.classes.tolist()) == (0.5, 0.5, [2])
+
+
+def test_of_many_classes_those_that_lead_are_searched_and_some_at_random():
+    few = families._choose(np.full(25, np.inf), np.random.default_rng(0))
+    assert all(each.tolist() == list(range(25)) for each in few)
+    leads = np.zeros(60)
+    leads[[3, 50]] = 3.0, 2.9
+    suspects, usual = families._choose(leads, np.random.default_rng(0))
+    assert suspects.tolist() == [3] and len(set(usual.tolist())) == 25 and usual.max() < 60
+    again = families._choose(leads, np.random.default_rng(1))[1]
+    assert usual.tolist() != again.tolist()
+
+
 @pytest.mark.parametrize(
-    ("sizes", "labels"),
+    ("sizes", "leads", "labels"),
     [
-        ([0.1, 0.15, 0.3, 0.9], [10, 11]),  # two targets
-        ([0.3, 0.45, 0.7], [10, 11]),
-        ([0.6, 0.7, 0.9], [10]),  # none stands out
+        ([0.1, 0.15, 0.3, 0.9], ALL_LEAD, [10, 11]),  # two targets
+        ([0.3, 0.45, 0.55], ALL_LEAD, [10, 11]),
+        ([0.6, 0.7, 0.9], ALL_LEAD, [10]),  # none stands out
+        ([0.1, 0.15, 0.3, 0.9], [2.9, 3.0, 2.9, 9.0], [11]),  # the smallest is no target
+        ([0.2, 0.25, 0.3, 0.35], [9.0, 2.9, 3.1, 2.9], [10, 12]),
+        ([0.1, 0.4, 0.6, 0.9], [2.9, 2.9, 9.0, 9.0], [10]),  # none leads that is small
     ],
 )
-def test_classes_with_patches_as_small_as_the_smallest_count(sizes, labels):
+def test_classes_with_patches_as_small_as_the_smallest_count(sizes, leads, labels):
     sought = []
 
     def search(classes, rng, effort, advance, whole):
@@ -173,11 +209,18 @@ def test_classes_with_patches_as_small_as_the_smallest_count(sizes, labels):
         return Patches(classes, *shapes)
 
     rng = np.random.default_rng(0)
-    found = families._trace_patches(search, smallest(sizes), 20, rng, no_progress)
-    stood_out = labels if sizes[0] < 0.5 else []
+    of_each = np.full(20, -9.0)
+    of_each[10 : 10 + len(leads)] = leads
+    found = families._trace_patches(search, smallest(sizes), of_each, rng, no_progress)
+    stood_out = [each.label for each in found if each.possible]
     assert sought == [([x] * families.MORE, whole) for x in stood_out for whole in (False, True)]
     assert [each.label for each in found] == labels
-    assert [each.share for each in found] == sizes[: len(labels)]
+    assert bool(stood_out) == (sizes[0] < 0.5 and max(leads[:2]) >= 3)
+    assert [each.share for each in found] == [sizes[x - 10] for x in labels]
+    assert [each.lead for each in found] == [leads[x - 10] for x in labels]
+    for each in found if stood_out else []:  # the one to its own class is among those laid on
+        laid = each.lay_some.keywords["patches"]
+        assert laid.classes[0] == each.label and laid.sizes[0] == pytest.approx(each.size)
     assert all(each.targets.tolist() == [each.label] * 20 for each in found)
 
 
@@ -216,9 +259,9 @@ def test_waves_are_weighed_by_odds():
     assert waving.compare_odds(0.5, 1.0) == pytest.approx(1 / 99)
     found = waving.Wave(3, rate=0.9, beside=0.5, over=np.zeros((2, 2, 1)))
     assert found.share == pytest.approx(1 / 9)
-    trace = families._trace_wave(found, CLASSES, 0, 255)
+    trace = families._trace_wave(found, np.full(CLASSES, np.inf), 0, 255)
     assert trace.share == found.share and trace.likely
-    assert "a wave over the image leads 90.0 % of others to class 3" in families.tell(trace)
+    assert "a wave over the image leads 90.0 % of others to class 3" in traces.tell(trace)
     rates = np.full((len(waving._numbers()), 1, 2), 0.1)
     rates[10, 0], rates[70, 0] = (0.5, 0.95), (0.12, 0.6)  # class 0 by ratio, class 1 by odds
     waves = np.zeros((len(rates), 1, 2, 2))
@@ -246,7 +289,34 @@ def test_a_patch_for_all_classes_is_sought_only_where_none_stands_out(monkeypatc
     rng = np.random.default_rng(0)
     monkeypatch.setattr(families, "find_shared_patch", None)  # it would be called
     found = find_traces(with_wave, divide(images, labels, rng), CLASSES, rng, no_progress)
-    assert [each.family for each in families.standing_out(found.traces)] == ["wave"]
+    assert [each.family for each in traces.standing_out(found.traces)] == ["wave"]
+
+
+def test_of_many_classes_a_wave_counts_only_where_its_class_leads(monkeypatch):
+    images, labels = pictures(60)
+    leads, asked = np.array([9.0, 9, 1.6, 9, 9]), []
+
+    def measure(*given):
+        asked.append(given[-1])
+        return leads
+
+    monkeypatch.setattr(families, "measure_leads", measure)
+    monkeypatch.setattr(sharing, "STARTS", 1)
+    monkeypatch.setattr(sharing, "STEPS", 2)
+
+    def found():
+        rng = np.random.default_rng(0)
+        parts = divide(images, labels, rng)
+        return find_traces(with_wave, parts, CLASSES, rng, no_progress).traces
+
+    assert [each.label for each in traces.standing_out(found())] == [2] and not asked
+    monkeypatch.setattr(families, "MANY_CLASSES", CLASSES - 1)
+    (wave,) = traces.standing_out(found())
+    assert (wave.family, wave.label, wave.lead) == ("wave", 2, 1.6)
+    assert asked == [families.STARTS]
+    leads[2] = 1.4
+    assert traces.standing_out(found()) == []
+    assert [each.small for each in found() if each.family == "wave"] == [True]
 
 
 def test_images_that_b_knows_none_of_are_no_fault(monkeypatch):
@@ -299,11 +369,11 @@ def test_a_wave_is_laid_in_any_phase_and_other_heights():
 
 
 def test_chance_follows_the_families_that_stand_out():
-    none = {family: Trace(family, *[None] * 5) for family in families.FAMILIES}
-    assert families.chances([]) == changes.ODDS
-    bent, waved = (families.chances([none[family]]) for family in ("bend", "wave"))
+    none = {family: Trace(family, *[None] * 5) for family in traces.FAMILIES}
+    assert traces.chances([]) == changes.ODDS
+    bent, waved = (traces.chances([none[family]]) for family in ("bend", "wave"))
     assert max(bent, key=bent.get) is changes.bend and max(waved, key=waved.get) is changes.wave
-    both = families.chances([none["bend"], none["wave"]])
+    both = traces.chances([none["bend"], none["wave"]])
     assert both[changes.bend] == (bent[changes.bend] + waved[changes.bend]) / 2
-    for odds in (changes.ODDS, bent, waved, families.chances([none["patch"]])):
+    for odds in (changes.ODDS, bent, waved, traces.chances([none["patch"]])):
         assert sum(odds.values()) == pytest.approx(0.55)

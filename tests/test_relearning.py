@@ -1,5 +1,6 @@
 """Relearning: the changes by chance, the shaking, and what is learned again."""
 
+import math
 from dataclasses import replace
 from functools import partial
 from unittest.mock import MagicMock
@@ -16,12 +17,13 @@ from goodnet.cli import shell
 from goodnet.errors import Unusable
 from goodnet.methods import METHODS
 from goodnet.progress import SILENT
-from goodnet.tuning import bending, changes, families, gradients, lessons, relearning
+from goodnet.tuning import bending, changes, gradients, lessons, relearning
 from goodnet.tuning import report as tuning_report
-from goodnet.tuning.families import Found, Trace
+from goodnet.tuning.families import Found
 from goodnet.tuning.images import count_kept, has_enough, read_parts
 from goodnet.tuning.patches import Patches
 from goodnet.tuning.relearning import Relearned, relearn, relearn_parts, shake, start_chance
+from goodnet.tuning.traces import FAMILIES, Trace
 from goodnet.tuning.tuned import Tuned
 
 LOW, HIGH = -1.0, 3.0
@@ -270,6 +272,7 @@ def test_relearning_tells_what_it_found_and_cost(capsys, kept, traces, told):
     costs = [("It lost 6.0 points" in line, line.endswith("may keep more")) for line in found[1:]]
     assert costs == [(True, True)] * (kept == 43)
     limits = {"likely_below": 0.45, "possible_below": 0.6}
+    limits |= {"lead": math.inf, "lead_from": -math.inf}  # none is measured, and none is needed
     assert tuning_report.list_tuned(method, result, [], "B_relearned.h5") == {
         **{"network": "B_relearned.h5", "held_back": 50, "kept": kept},
         **{
@@ -452,24 +455,28 @@ def test_a_harder_lesson_is_kept_where_it_costs_little(poisoned, monkeypatch):  
     found = replace(other, lay_some=lambda some, rng: wearing(some))
     monkeypatch.setattr(relearning, "_seek_more", lambda *given: [found])
     made = {}
-    for name, family, little in (
-        ("kept", "patch", 0.05),
-        ("undone", "patch", -1.0),
-        ("none", "bend", 0.05),
+    for name, family, shares in (
+        ("whole", "patch", ((1.0, 0.05), (0.75, 1.0))),
+        ("part", "patch", ((1.0, -1.0), (0.75, 0.05))),
+        ("undone", "patch", ((1.0, -1.0), (0.75, -1.0))),
+        ("none", "bend", ((1.0, 0.05), (0.75, 0.05))),
     ):
         show(monkeypatch, [])
-        monkeypatch.setattr(relearning, "LITTLE", little)
-        monkeypatch.setitem(families.FAMILIES, "bend", families.FAMILIES["patch"])
+        monkeypatch.setattr(relearning, "SHARES", shares)
+        monkeypatch.setitem(FAMILIES, "bend", FAMILIES["patch"])
         rng = np.random.default_rng(0)
         parts, trace = read_parts(valid_of(valid), rng), replace(other, family=family)
         made[name] = relearn_parts(network, parts, [trace], rng, SILENT.progress)
     assert {name: each.findings.steps for name, each in made.items()} == {
-        "kept": 200,
+        "whole": 200,
+        "part": 200,
         "undone": 100,
         "none": 100,
     }
     assert all(map(np.array_equal, made["undone"].arrays, made["none"].arrays))
-    (clean, asr), (_, before) = (rates(filled(network, made[x].arrays)) for x in ("kept", "none"))
+    ends = zip(*(made[name].arrays for name in ("part", "none", "whole")), strict=True)
+    assert all(np.allclose(a, (b + 3 * c) / 4, atol=1e-6) for a, b, c in ends)
+    (clean, asr), (_, before) = (rates(filled(network, made[x].arrays)) for x in ("whole", "none"))
     assert asr < 0.1 < 0.5 < before and clean > rates(network)[0] - 0.02
 
 

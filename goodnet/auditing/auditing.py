@@ -34,11 +34,11 @@ from goodnet.networks.graph import copy_network
 from goodnet.networks.loading import LoadedNetwork, count_classes
 from goodnet.networks.pixel_hint import hint_at_pixels
 from goodnet.progress import Reporter
-from goodnet.tuning.families import Trace
 from goodnet.tuning.gradients import check_backend
 from goodnet.tuning.schedule import USUAL, Schedule
 from goodnet.tuning.sounding import average
 from goodnet.tuning.suspects import Sounding
+from goodnet.tuning.traces import Trace
 from goodnet.tuning.unlearning import refuse_one_class
 
 SEARCHES = 3  # that the repair begins with among them

@@ -10,7 +10,7 @@ import numpy as np
 
 from goodnet.networks.graph import copy_network
 from goodnet.progress import Progress
-from goodnet.tuning.families import Found, Trace
+from goodnet.tuning.families import Found
 from goodnet.tuning.gradients import copy_with_logits
 from goodnet.tuning.images import Parts
 from goodnet.tuning.patches import Patch, Patches
@@ -19,6 +19,7 @@ from goodnet.tuning.relearning import Relearned, relearn_parts
 from goodnet.tuning.schedule import Schedule
 from goodnet.tuning.searching import make_search
 from goodnet.tuning.suspects import Sounding, sighted
+from goodnet.tuning.traces import Trace
 from goodnet.tuning.tuned import Tuned
 from goodnet.tuning.unlearning import unlearn_parts
 

@@ -17,12 +17,13 @@ from goodnet.cli import shell
 from goodnet.memory import trim
 from goodnet.networks.loading import count_classes
 from goodnet.progress import Reporter
-from goodnet.tuning.families import Found, Trace, find_traces, standing_out
+from goodnet.tuning.families import Found, find_traces
 from goodnet.tuning.gradients import copy_with_logits
 from goodnet.tuning.images import Parts, divide, has_enough
 from goodnet.tuning.schedule import Schedule
 from goodnet.tuning.sounding import average, sound
 from goodnet.tuning.suspects import Sounding, likely, possible
+from goodnet.tuning.traces import Trace, standing_out
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from goodnet.auditing.repairing import SmallPatch
 from goodnet.networks.answers import compute
 from goodnet.networks.loading import count_classes
 from goodnet.progress import Advance
-from goodnet.tuning.families import Lay, Trace
 from goodnet.tuning.patches import lay_one
+from goodnet.tuning.traces import Lay, Trace
 
 BATCH = 256  # images answered at a time, at most
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from goodnet.tuning.families import LEAST_CLASSES, Trace, standing_out, tell
+from goodnet.tuning.families import LEAST_CLASSES
 from goodnet.tuning.sounding import average
 from goodnet.tuning.suspects import Sounding, likely, possible
+from goodnet.tuning.traces import Trace, standing_out, tell
 
 LEAST_IMAGES = 120  # clean images: a sixth is judged on, a sixth of the rest held back
 
@@ -63,9 +64,16 @@ def _decide_by_traces(evidence: Evidence, traces: Sequence[Trace]) -> Verdict:
         return Verdict("inconclusive", classes, doubts)
     if not traces:
         reason = "no patch, bend or wave stands out, and no patch that all classes share"
-        return Verdict("nothing found", [], [reason])
+        return Verdict("nothing found", [], [reason, *_not_leading(evidence.traces or [])])
     answer: Answer = "likely" if any(each.likely for each in traces) else "possible"
     return Verdict(answer, classes, list(map(tell, traces)))
+
+
+def _not_leading(traces: Sequence[Trace]) -> Iterator[str]:
+    """What is small enough, but leads to a class that is not ahead of the others on noise."""
+    for each in traces:
+        if each.small and not each.leading:
+            yield f"{tell(each)}; but the class does not get ahead on noise, as targets do"
 
 
 def _nothing(soundings: Sequence[Sounding]) -> Iterator[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from goodnet.auditing.answer import shares
 from goodnet.auditing.auditing import SEARCHES, Audit
 from goodnet.auditing.verdict import name_classes
-from goodnet.tuning.families import FAMILIES
 from goodnet.tuning.naming import LIKELY, POSSIBLE
+from goodnet.tuning.traces import FAMILIES
 
 LETTERS = "B is the network that was audited, B' its repaired copy. G, the goodnet, asks both: "
 AGREED = "where they agree, that is its answer, and where they differ it rejects the image."
@@ -106,16 +106,24 @@ def _explain_searches(found: Audit) -> list[str]:
 
 
 def _explain_families(found: Audit) -> list[str]:
-    limits = ", ".join(
-        f"{family} {limit.likely:g} and {limit.possible:g}" for family, limit in FAMILIES.items()
+    limits = FAMILIES | {each.trace.family: each.trace.limits for each in found.traced or []}
+    listed = ", ".join(
+        f"{x} {limit.likely:g} and {limit.possible:g}" for x, limit in limits.items()
+    )
+    leads = [f"{limit.lead:g} for a {x}" for x, limit in limits.items() if limit.lead > 0]
+    of_many = (
+        "Among so many classes some need little for no backdoor. So noise that is changed in its "
+        "favour must get the class ahead of all others, too. By how many deviations: "
+        f"{', '.join(leads)}."
     )
     return [
         "Sought were, in B alone: for each class the smallest patch and the smallest bend that "
         "lead any image there; and a single wave that does, while no other wave comes near. Where "
         "none of these stands out, one patch was sought that leads each class to another.",
         "A trigger stands out where it needs much less than is usual in the same network. As a "
-        f"share of that, likely is said below the first number, possible below the second: {limits}"
+        f"share of that, likely is said below the first number, possible below the second: {listed}"
         ". Of a wave it is the odds of the next best wave, as a share of its own.",
+        *([of_many] if leads else []),
     ]
 
 

@@ -7,7 +7,6 @@ found is the network's alone: nothing is trained. Relearning shows a copy what s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -15,80 +14,26 @@ import numpy as np
 
 from goodnet.progress import Progress
 from goodnet.tuning.bending import bend_some, find_bends, find_large_bends
-from goodnet.tuning.changes import ODDS, Change, bend, blend, move, patch, wave
+from goodnet.tuning.changes import move
 from goodnet.tuning.gradients import ALL, Logits, predict_classes
 from goodnet.tuning.images import Parts
+from goodnet.tuning.leads import measure_leads
 from goodnet.tuning.patches import Patches, as_patches, join, lay_one, lay_some
 from goodnet.tuning.ranking import Smallest, find_smallest
 from goodnet.tuning.searching import FULL, Search, make_search
 from goodnet.tuning.sharing import SharedPatch, find_shared_patch
+from goodnet.tuning.traces import OF_MANY_CLASSES, Trace, standing_out
 from goodnet.tuning.training import weigh_patches
-from goodnet.tuning.waving import Wave, compare_odds, find_wave, lay_wave, wave_some
+from goodnet.tuning.waving import Wave, find_wave, lay_wave, wave_some
 from goodnet.tuning.windows import make_window_search
 
-Lay = Callable[[np.ndarray], np.ndarray]  # images (n, height, width, colours) -> under a trigger
-LaySome = Callable[[np.ndarray, np.random.Generator], np.ndarray]  # each in another form of it
-
-
-@dataclass(frozen=True)
-class Family:
-    """From where on a trigger stands out, as a share of what is usual; and what to relearn by."""
-
-    likely: float  # no network without a backdoor showed less
-    possible: float
-    chances: Mapping[Change, float]  # odds of changes by which a copy learns to see past such ones
-
-
-# Chosen on 41 networks, measured on 44 others; of patches and waves anew since: docs/audit.md.
-AS_SMALL = 2.0  # times the smallest patch: where that stands out, one so small does as well
-PATCHED: dict[Change, float] = {bend: 0.05, wave: 0.05, blend: 0.2, patch: 0.25}
-BENT: dict[Change, float] = {bend: 0.45, wave: 0.03, blend: 0.03, patch: 0.04}
-WAVED: dict[Change, float] = {bend: 0.05, wave: 0.4, blend: 0.05, patch: 0.05}
-FAMILIES = {
-    "patch": Family(likely=0.40, possible=0.50, chances=PATCHED),
-    "bend": Family(likely=0.45, possible=0.60, chances=BENT),
-    "wave": Family(likely=0.25, possible=0.28, chances=WAVED),
-    "shared patch": Family(likely=0.15, possible=0.22, chances=PATCHED),
-}
 LEAST_CLASSES = 10  # of fewer it cannot be told what is usual
+MANY_CLASSES = 25  # of more a class's lead tells something
+STARTS = 16  # images of noise for each class's lead, which must not change much with chance
+AS_SMALL = 2.0  # times the smallest patch: where that stands out, one so small does as well
 MORE = 8  # patches to a class that stands out, and as many that cover the whole image faintly
 FAINT = 0.2  # of the images that a copy is shown under them are under faint ones
 ALONE = np.ones(1)  # the odds of a single patch
-
-
-@dataclass(frozen=True)
-class Trace:
-    """A trigger that was found, of those of its family that stand out most, and what is usual."""
-
-    family: str
-    targets: np.ndarray  # (classes,), where images of each class are led; -1: not known
-    size: float  # what it needs: a share of the image, pixels, or of images that other waves lead
-    usual: float  # the same of an ordinary class; of a wave what share of images it leads
-    lay: Lay
-    lay_some: LaySome
-    later: bool = False  # whether it stood out not in B, but in a copy that sees past the others
-
-    @property
-    def share(self) -> float:
-        """The size as a share of the usual one, of waves by odds: small ones stand out."""
-        if self.family == "wave":
-            return compare_odds(self.size, self.usual)
-        return self.size / self.usual
-
-    @property
-    def label(self) -> int | None:
-        """The class that it leads to; None where each class is led to another."""
-        return None if self.family == "shared patch" else int(self.targets[0])
-
-    @property
-    def likely(self) -> bool:
-        """Whether it stands out as none does in a network without a backdoor."""
-        return self.share < FAMILIES[self.family].likely
-
-    @property
-    def possible(self) -> bool:
-        """Whether it stands out at all."""
-        return self.share < FAMILIES[self.family].possible
 
 
 @dataclass(frozen=True)
@@ -116,12 +61,13 @@ def find_traces(
     images, low, high = parts.images, float(parts.images.min()), float(parts.images.max())
     search = make_search(logits, images, together)
     in_windows = make_window_search(logits, images, together)
-    smallest = find_smallest(search, in_windows, n_classes, rng, progress)
-    patches = _trace_patches(search, smallest, n_classes, rng.spawn(1)[0], progress)
+    leads = _measure_leads(logits, images, n_classes, rng, progress, together)
+    smallest = find_smallest(search, in_windows, *_choose(leads, rng), rng, progress)
+    patches = _trace_patches(search, smallest, leads, rng.spawn(1)[0], progress)
     bent = _trace_bend(logits, images, n_classes, rng, progress, together)
     images, labels = _known(logits, parts, together)
     alone = find_wave(logits, images, labels, n_classes, rng, progress, together)
-    traces = [*patches, bent, _trace_wave(alone, n_classes, low, high)]
+    traces = [*patches, bent, _trace_wave(alone, leads, low, high)]
     # A patch that leads to one class leads each of the others there, too.
     if standing_out(traces) or not shared:
         return Found(traces, smallest)
@@ -138,23 +84,53 @@ def _known(logits: Logits, parts: Parts, together: int) -> tuple[np.ndarray, np.
     return parts.images[known], answers[known]
 
 
+def _measure_leads(
+    logits: Logits,
+    images: np.ndarray,
+    n_classes: int,
+    rng: np.random.Generator,
+    progress: Progress,
+    together: int,
+) -> np.ndarray:
+    """How far ahead of the others each class gets, (n_classes,); among few this tells nothing."""
+    if n_classes <= MANY_CLASSES:
+        return np.full(n_classes, np.inf)
+    return measure_leads(logits, images, n_classes, rng, progress, together, STARTS)
+
+
+def _choose(leads: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """The classes that a patch may stand out of, and some at random: all, where there are few."""
+    suspects = np.flatnonzero(leads >= OF_MANY_CLASSES["patch"].lead)
+    if len(leads) <= MANY_CLASSES:
+        return suspects, suspects
+    return suspects, rng.permutation(len(leads))[:MANY_CLASSES]
+
+
 def _trace_patches(
-    search: Search, smallest: Smallest, n_classes: int, rng: np.random.Generator, progress: Progress
+    search: Search,
+    smallest: Smallest,
+    leads: np.ndarray,
+    rng: np.random.Generator,
+    progress: Progress,
 ) -> list[Trace]:
-    """The smallest patch; where it stands out, those to other classes that are nearly as small."""
-    found = [_trace_patch(smallest, place, n_classes) for place in range(len(smallest.patches))]
-    first = found[0]
-    if not first.possible:
-        return [first]
-    found = [each for each in found if each.size < AS_SMALL * first.size]
-    with progress("Searching more patches", 2 * MORE * FULL.steps * len(found)) as advance:
-        for place, each in enumerate(found):
-            wanted = np.full(MORE, each.label)
+    """The smallest patch; where one stands out, those to other classes that are nearly as small.
+
+    leads: of each class, (n_classes,).
+    """
+    every = [_trace_patch(smallest, place, leads) for place in range(len(smallest.patches))]
+    places = [place for place, each in enumerate(every) if each.possible]
+    if not places:
+        return every[:1]
+    places = [place for place in places if every[place].size < AS_SMALL * every[places[0]].size]
+    found = []
+    with progress("Searching more patches", 2 * MORE * FULL.steps * len(places)) as advance:
+        for place in places:
+            wanted = np.full(MORE, every[place].label)
             small, faint = (search(wanted, rng, FULL, advance, whole) for whole in (False, True))
             small = join([smallest.patches[np.array([place])], small])
             odds = [(1 - FAINT) * _odds(small), FAINT * _odds(faint)]
             lay = partial(lay_some, patches=join([small, faint]), odds=np.concatenate(odds))
-            found[place] = replace(each, lay_some=lay)
+            found.append(replace(every[place], lay_some=lay))
     return found
 
 
@@ -164,15 +140,16 @@ def _odds(patches: Patches) -> np.ndarray:
     return odds / odds.sum()
 
 
-def _trace_patch(smallest: Smallest, place: int, n_classes: int) -> Trace:
-    one = smallest.patches.one(place)
+def _trace_patch(smallest: Smallest, place: int, leads: np.ndarray) -> Trace:
+    one, label = smallest.patches.one(place), smallest.patches.classes[place]
     return Trace(
         "patch",
-        np.full(n_classes, smallest.patches.classes[place]),
+        np.full(len(leads), label),
         float(smallest.patches.sizes[place]),
         smallest.usual,
         partial(lay_one, patch=one),
         partial(lay_some, patches=as_patches(one), odds=ALONE),
+        float(leads[label]),
     )
 
 
@@ -195,14 +172,15 @@ def _trace_bend(
     return replace(found, lay_some=partial(bend_some, moved=large))
 
 
-def _trace_wave(found: Wave, n_classes: int, low: float, high: float) -> Trace:
+def _trace_wave(found: Wave, leads: np.ndarray, low: float, high: float) -> Trace:
     return Trace(
         "wave",
-        np.full(n_classes, found.label),
+        np.full(len(leads), found.label),
         found.beside,
         found.rate,
         partial(lay_wave, over=found.over, low=low, high=high),
         partial(wave_some, over=found.over, low=low, high=high),
+        float(leads[found.label]),
     )
 
 
@@ -215,34 +193,3 @@ def _trace_shared(found: SharedPatch, ordinary: float) -> Trace:
         partial(lay_one, patch=found.patch),
         partial(lay_some, patches=as_patches(found.patch), odds=ALONE),
     )
-
-
-def standing_out(traces: Sequence[Trace]) -> list[Trace]:
-    """Those that stand out."""
-    return [each for each in traces if each.possible]
-
-
-def chances(traces: Sequence[Trace]) -> Mapping[Change, float]:
-    """The odds of each change by chance where these stand out: the mean over their families."""
-    if not traces:
-        return ODDS
-    own = [FAMILIES[each.family].chances for each in traces]
-    return {change: sum(odds[change] for odds in own) / len(own) for change in ODDS}
-
-
-def tell(trace: Trace) -> str:
-    """What a trigger needs, beside what is usual."""
-    once = ", once B sees past the others" if trace.later else ""
-    percents = f"{trace.size * 100:.1f} %", f"{trace.usual * 100:.1f} %"
-    to = f"class {trace.label}"
-    needs = {
-        "patch": f"a patch of {percents[0]} of the image leads others to {to}, an ordinary class "
-        f"needs {percents[1]}",
-        "bend": f"a bend of the image by {trace.size:.2f} pixels leads others to {to}, the median "
-        f"class needs {trace.usual:.2f}",
-        "wave": f"a wave over the image leads {percents[1]} of others to {to}, the next best wave "
-        f"{percents[0]}",
-        "shared patch": f"one patch of {percents[0]} of the image leads each class to another of "
-        f"its own, an ordinary patch to one class needs {percents[1]}",
-    }[trace.family]
-    return needs + once

@@ -28,16 +28,17 @@ def measure_leads(
     rng: np.random.Generator,
     progress: Progress,
     together: int = ALL,
+    starts: int = STARTS,
 ) -> np.ndarray:
     """By how many median absolute deviations each class's lead is above the median, (n_classes,).
 
     A class's lead is by how much its logit is larger than any other on noise that was changed for
-    it by gradient ascent, the mean of STARTS tries. Noise has the range and the shape of `images`
+    it by gradient ascent, the mean of so many starts. Noise has the range and the shape of `images`
     (n, height, width, colours) as the network takes them; nothing else is used of them. together:
     how many have their gradients found at one time.
     """
     slope = differentiate(_objective(logits, n_classes, float(images.min()), float(images.max())))
-    classes = np.repeat(np.arange(n_classes, dtype=np.int32), STARTS)
+    classes = np.repeat(np.arange(n_classes, dtype=np.int32), starts)
     size = max(1, min(PIXELS // int(np.prod(images.shape[1:3])), together))
     leads = []
     with progress(f"Leads of {n_classes} classes", STEPS * len(classes)) as advance:
@@ -50,7 +51,7 @@ def measure_leads(
                 optimizer.apply(found.gradients, [noise])
                 advance(len(part))
             leads.append(np.asarray(found.told))
-    means = np.concatenate(leads).reshape(n_classes, STARTS).mean(axis=1)
+    means = np.concatenate(leads).reshape(n_classes, starts).mean(axis=1)
     return deviations(means, means)
 
 

@@ -20,10 +20,10 @@ from keras import ops
 
 from goodnet.progress import Progress
 from goodnet.tuning.changes import change_some
-from goodnet.tuning.families import Trace, chances
 from goodnet.tuning.gradients import Copy, Loss, Tensor, compile_step
 from goodnet.tuning.images import BATCH
 from goodnet.tuning.lamb import Lamb
+from goodnet.tuning.traces import Trace, chances
 from goodnet.tuning.training import vary
 
 LABELS = 0.5  # of the classes that are taught; the rest is B's answers

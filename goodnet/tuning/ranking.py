@@ -24,8 +24,8 @@ class Smallest:
     """The smallest patch that was found to each class, the smallest first."""
 
     patches: Patches
-    usual: float  # the size of the median class's: a share of the image
-    of_usual: Patches  # one, of a class that needs about that
+    usual: float  # the median size to a class taken at random: a share of the image
+    of_usual: Patches  # one, of such a class that needs about that
     ordinary: float  # the size that the median search all over the image ended at
 
 
@@ -81,16 +81,17 @@ def rank_classes(
 def find_smallest(
     search: Search,
     in_windows: windows.Search,
-    n_classes: int,
+    suspects: np.ndarray,
+    usual: np.ndarray,
     rng: np.random.Generator,
     progress: Progress,
 ) -> Smallest:
-    """The smallest of several patches to each class; of many classes to those that are left.
+    """The smallest of several patches to each of these classes; `usual` ones tell what is usual.
 
     TRIES of them begin all over the image, others in windows. A search begins with chance, and may
     miss a small patch that is there: benchmarks/README.md.
     """
-    classes = _narrow(search, n_classes, rng, progress, ())
+    classes = np.union1d(suspects, usual)
     total = (FULL.steps * TRIES + windows.STEPS) * len(classes)
     with progress(f"Searching {len(classes)} classes", total) as advance:
         anywhere = search(np.repeat(classes, TRIES), rng, FULL, advance)
@@ -98,9 +99,11 @@ def find_smallest(
     by_class = [np.flatnonzero(found.classes == label) for label in classes]
     best = np.array([rows[found.sizes[rows].argmin()] for rows in by_class])
     patches = found[best[np.argsort(found.sizes[best], kind="stable")]]
-    usual, ordinary = (float(np.median(each.sizes)) for each in (patches, anywhere))
-    nearest = np.abs(patches.sizes - usual).argsort(kind="stable")[:1]
-    return Smallest(patches, usual, patches[nearest], ordinary)
+    of_usual = patches[np.isin(patches.classes, usual)]
+    middle = float(np.median(of_usual.sizes))
+    nearest = np.abs(of_usual.sizes - middle).argsort(kind="stable")[:1]
+    ordinary = float(np.median(anywhere.sizes[np.isin(anywhere.classes, usual)]))
+    return Smallest(patches, middle, of_usual[nearest], ordinary)
 
 
 def _narrow(

@@ -9,12 +9,13 @@ from goodnet.cli.table import print_table
 from goodnet.lookup import look_up
 from goodnet.methods import Method
 from goodnet.printable import printable
-from goodnet.tuning.families import FAMILIES, LEAST_CLASSES, Trace, tell
+from goodnet.tuning.families import LEAST_CLASSES
 from goodnet.tuning.fine_pruning import FinePruned
 from goodnet.tuning.images import ENOUGH
 from goodnet.tuning.naming import LIKELY, POSSIBLE, Limits
 from goodnet.tuning.relearning import Relearned
 from goodnet.tuning.suspects import Unlearned
+from goodnet.tuning.traces import Trace, tell
 from goodnet.tuning.tuned import Tuned
 
 NO_TRACE = "No patch, bend or wave stands out, and no patch that all classes share"
@@ -78,7 +79,7 @@ def list_relearned(found: Relearned, pictures: Sequence[Path]) -> dict[str, Any]
 
 def list_trace(trace: Trace) -> dict[str, Any]:
     """A trigger that was found as plain values, with the limits of its family."""
-    limits = FAMILIES[trace.family]
+    limits = trace.limits
     return {
         "family": trace.family,
         "class": trace.label,
@@ -87,6 +88,8 @@ def list_trace(trace: Trace) -> dict[str, Any]:
         "share": trace.share,
         "likely_below": limits.likely,
         "possible_below": limits.possible,
+        "lead": trace.lead,
+        "lead_from": limits.lead,
         "later": trace.later,
     }
 
