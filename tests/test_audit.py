@@ -185,6 +185,11 @@ def test_what_is_small_but_does_not_lead_is_told_and_not_named():
     assert (found.answer, found.classes, len(found.reasons)) == (*NONE, 2)
     assert "leads others to class 12" in found.reasons[1]
     assert found.reasons[1].endswith("does not get ahead on noise, as targets do")
+    shared = replace(trace("shared patch", 0.1), targets=np.arange(100) % 49)
+    found = verdict.decide(evidence(traces=[shared]))
+    assert found.answer == "nothing found" and found.reasons[1].endswith("; but these are few")
+    many = replace(shared, targets=np.where(np.arange(100) < 50, np.arange(100), -1))
+    assert verdict.decide(evidence(traces=[many])).answer == "likely"
     leading = replace(small, lead=3.0)
     assert verdict.decide(evidence(traces=[leading])).answer == "likely"
 

@@ -70,10 +70,11 @@ def _decide_by_traces(evidence: Evidence, traces: Sequence[Trace]) -> Verdict:
 
 
 def _not_leading(traces: Sequence[Trace]) -> Iterator[str]:
-    """What is small enough, but leads to a class that is not ahead of the others on noise."""
+    """What is small enough, but leads to a class that is not ahead on noise, or to few classes."""
     for each in traces:
         if each.small and not each.leading:
-            yield f"{tell(each)}; but the class does not get ahead on noise, as targets do"
+            but = "the class does not get ahead on noise, as targets do"
+            yield f"{tell(each)}; but {'these are few' if each.label is None else but}"
 
 
 def _nothing(soundings: Sequence[Sounding]) -> Iterator[str]:

@@ -122,7 +122,8 @@ def _explain_families(found: Audit) -> list[str]:
         "none of these stands out, one patch was sought that leads each class to another.",
         "A trigger stands out where it needs much less than is usual in the same network. As a "
         f"share of that, likely is said below the first number, possible below the second: {listed}"
-        ". Of a wave it is the odds of the next best wave, as a share of its own.",
+        ". Of a wave it is the odds of the next best wave, as a share of its own. A shared patch "
+        "must lead to half as many classes as there are, or more.",
         *([of_many] if leads else []),
     ]
 
