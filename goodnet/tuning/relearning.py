@@ -40,7 +40,7 @@ ROUNDS = 3  # lessons to see past what was found, at most
 HARDER = 600  # steps of a lesson past patches that are sought in the copy
 # How much of what it changes is kept, and what share of the right answers that may cost. With 0.7
 # half of what it costs comes back. Of 400 images held back chance alone may cost a few of 100.
-SHARES = ((1.0, 0.01), (0.7, 0.05))
+SHARES = ((1.0, 0.002), (0.7, 0.05))
 ALIKE = 0.9  # of B's right answers, which mirrored images must keep to be used
 
 
