@@ -223,7 +223,7 @@ def test_how_probable_a_backdoor_is_after_an_answer(monkeypatch):
 
 
 def test_the_counts_are_those_of_what_is_told():
-    """78 of 84 and 0 of 30 stand in a sentence, too."""
+    """89 of 96 and 0 of 32 stand in a sentence, too."""
     kind = measured.BY_FAMILIES[0]
     found, others = kind.counts.backdoored, kind.counts.others
     assert f"missed {found['nothing found']} of {sum(found.values())} that had" in kind.missed
@@ -233,7 +233,7 @@ def test_the_counts_are_those_of_what_is_told():
 def test_nothing_found_is_told_with_what_was_measured():
     assert "practice networks" in measured.tell_measured(network(100), False)
     assert "course's network" in measured.tell_measured(network(1283), False)
-    assert "missed 6 of 84" in measured.tell_measured(network(10, (32, 32, 3), True), True)
+    assert "missed 7 of 96" in measured.tell_measured(network(10, (32, 32, 3), True), True)
     for other, by_families in ((network(100), True), (network(10, (32, 32, 3)), False)):
         assert "never measured" in measured.tell_measured(other, by_families)
     for other, why in (

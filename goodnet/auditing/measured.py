@@ -68,11 +68,11 @@ BY_FAMILIES = (
         "small networks of CIFAR-10",
         range(10, 11),
         (32, 32, 3),
-        "one search, which mostly judged patches less well than this one, missed 6 of 84 that had "
-        "one, and called none of 30 others likely or possible",
+        "one search, which mostly judged patches less well than this one, missed 7 of 96 that had "
+        "one, and called none of 32 others likely or possible",
         Counts(
-            backdoored={"likely": 78, "possible": 0, "nothing found": 6},
-            others={"likely": 0, "possible": 0, "nothing found": 30},
+            backdoored={"likely": 89, "possible": 0, "nothing found": 7},
+            others={"likely": 0, "possible": 0, "nothing found": 32},
         ),
         normalized=True,
     ),
