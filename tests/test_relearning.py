@@ -369,7 +369,9 @@ def test_a_shared_patch_is_sought_again_where_nothing_else_stands_out(
 
     monkeypatch.setattr(relearning, "find_traces", find)
     rng = np.random.default_rng(0)
-    parts, trace = read_parts(valid_of(valid), rng), replace(bend_to(3, 0.1), family=family)
+    targets = np.roll(np.arange(CLASSES), 1) if shared else np.full(CLASSES, 3)
+    trace = replace(bend_to(3, 0.1), family=family, targets=targets)
+    parts = read_parts(valid_of(valid), rng)
     relearn_parts(network, parts, [trace], rng, SILENT.progress)
     assert asked == [shared]
 
