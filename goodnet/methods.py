@@ -49,8 +49,8 @@ METHODS = {
         Method(
             name="relearn",
             described="teaches the network again with clean images, hundreds of each class: to see "
-            "past\ntriggers that are found in it, else most of what it knows; not for patches "
-            "alone; saves B_relearned.",
+            "past\ntriggers that are found in it, else most of what it knows; not only for "
+            "patches; saves B_relearned.",
             stem="B_relearned",
             repair="goodnet.tuning.relearning:relearn",
             print_findings="goodnet.tuning.report:print_relearned",

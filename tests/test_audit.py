@@ -439,7 +439,8 @@ def test_a_trigger_of_any_family_is_told_and_tried(case, tmp_path, monkeypatch, 
     assert found["class"] == (None if family == "shared patch" else 3)
     assert found["share"] == pytest.approx(0.1)
     assert (found["lead"], found["lead_from"]) == ((9.0, 1.5) if of_many else (None, None))
-    assert found["likely_below"] == traces.FAMILIES[family].likely or of_many
+    limits = (traces.OF_MANY_CLASSES if of_many else traces.FAMILIES)[family]
+    assert (found["likely_below"], found["possible_below"]) == (limits.likely, limits.possible)
     # The same by hand: on the images set aside, of classes that the trigger leads elsewhere.
     count, images = found["trigger"]["b"]["count"], found["trigger"]["images"]
     assert f"it works on {count / images * 100:.1f} % of images)" in done.stdout

@@ -28,7 +28,7 @@ from goodnet.tuning.waving import Wave, find_wave, lay_wave, wave_some
 from goodnet.tuning.windows import make_window_search
 
 LEAST_CLASSES = 10  # of fewer it cannot be told what is usual
-MANY_CLASSES = 25  # of more a class's lead tells something
+MANY_CLASSES = 25  # of more the lead of a class tells something
 STARTS = 16  # images of noise for each class's lead, which must not change much with chance
 AS_SMALL = 2.0  # times the smallest patch: where that stands out, one so small does as well
 MORE = 8  # patches to a class that stands out, and as many that cover the whole image faintly
@@ -61,7 +61,9 @@ def find_traces(
     images, low, high = parts.images, float(parts.images.min()), float(parts.images.max())
     search = make_search(logits, images, together)
     in_windows = make_window_search(logits, images, together)
-    leads = _measure_leads(logits, images, n_classes, rng, progress, together)
+    leads = np.full(n_classes, np.inf)
+    if n_classes > MANY_CLASSES:
+        leads = measure_leads(logits, images, n_classes, rng, progress, together, STARTS)
     smallest = find_smallest(search, in_windows, *_choose(leads, rng), rng, progress)
     patches = _trace_patches(search, smallest, leads, rng.spawn(1)[0], progress)
     bent = _trace_bend(logits, images, n_classes, rng, progress, together)
@@ -82,20 +84,6 @@ def _known(logits: Logits, parts: Parts, together: int) -> tuple[np.ndarray, np.
     if not known.any():
         known[:] = True
     return parts.images[known], answers[known]
-
-
-def _measure_leads(
-    logits: Logits,
-    images: np.ndarray,
-    n_classes: int,
-    rng: np.random.Generator,
-    progress: Progress,
-    together: int,
-) -> np.ndarray:
-    """How far ahead of the others each class gets, (n_classes,); among few this tells nothing."""
-    if n_classes <= MANY_CLASSES:
-        return np.full(n_classes, np.inf)
-    return measure_leads(logits, images, n_classes, rng, progress, together, STARTS)
 
 
 def _choose(leads: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -43,8 +43,8 @@ FAMILIES = {
 SPREAD = 0.5  # of all classes: to so many a patch leads that leads each class to another
 # Where leads are measured. Chosen on networks of 43 classes: docs/audit.md.
 OF_MANY_CLASSES = {
-    "patch": Family(likely=0.40, possible=0.50, chances=PATCHED, lead=3.0),
-    "wave": Family(likely=0.12, possible=0.14, chances=WAVED, lead=1.5),
+    "patch": replace(FAMILIES["patch"], lead=3.0),
+    "wave": replace(FAMILIES["wave"], likely=0.12, possible=0.14, lead=1.5),
 }
 
 
