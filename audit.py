@@ -27,6 +27,7 @@ from goodnet.cli.settings import asked_for
 from goodnet.fleet.options import add_fleet_options, are_many, refuse_too_few
 from goodnet.lab import audit_files
 
+BACKDOORED = ("--backdoored-test", "--backdoored")  # as repair.py has it, and the earlier name
 NOT_FOR_VETTING = ("lab", "out", "clean_test", "backdoored", "jobs", "scheduler", "sarif")
 
 
@@ -37,7 +38,7 @@ def arguments() -> argparse.Namespace:
     options.add_seed_option(parser, "another seed, other searches")
     add_finding_options(parser)
     parser.add_argument("--clean-test", type=Path, metavar="FILE", help="judge on it as well")
-    parser.add_argument("--backdoored", type=Path, metavar="FILE", help="judge on it as well")
+    parser.add_argument(*BACKDOORED, dest="backdoored", type=Path, metavar="FILE", help="and this")
     parser.add_argument(
         "--vet-only", action="store_true", help="look through the files MODEL ... and do no more"
     )

@@ -284,7 +284,7 @@ def case(tmp_path_factory) -> Path:
 def audited(case, tmp_path_factory):
     """An audit with everything that it can judge on; its folder, and what it said."""
     out = tmp_path_factory.mktemp("out")
-    given = ("--clean-test", case / "test.h5", "--backdoored", case / "backdoored.h5")
+    given = ("--clean-test", case / "test.h5", "--backdoored-test", case / "backdoored.h5")
     before = contents(case)
     done = audit(case, out, *given, "--fail-on", "never")
     assert contents(case) == before

@@ -354,7 +354,8 @@ def options_of(script: str) -> dict[str, set[str]]:
     """
     if script in OTHERS:
         return dict.fromkeys(re.findall(r'"(--[a-z-]+)"', text_of(script)), set())
-    found = re.findall(r"^  (?:-h, )?(--[a-z-]+)(?: \{([^}]*)\})?", help_of(script), re.MULTILINE)
+    names = "\n".join(re.findall(r"^  (-\S.*?)(?:  |$)", help_of(script), re.MULTILINE))
+    found = re.findall(r"(--[a-z-]+)(?: \{([^}]*)\})?", names)
     return {option: set(filter(None, values.split(","))) for option, values in found}
 
 

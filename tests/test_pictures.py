@@ -542,8 +542,8 @@ def test_what_is_missing_or_of_another_run_is_said(folder):
     done = run_in_process("plot.py", "pruning.csv", "--report", "r.html", cwd=folder)
     assert done.returncode == 0 and "answers.png" in done.stdout and "r.html" in done.stdout
     assert done.stderr == (
-        "Not there: channels.csv (repair.py writes it): no channels.png; "
-        "samples.png (Geval.py writes it): no example images in the report.\n"
+        "Not there: channels.csv (repair.py --out . writes it): no channels.png; "
+        "samples.png (Geval.py --out . writes it): no example images in the report.\n"
     )
     few = (12000, 0, 12830, 0)
     write_record(folder / "judged.json", examples.record(b=few))
@@ -554,7 +554,7 @@ def test_what_is_missing_or_of_another_run_is_said(folder):
     )
     (folder / "judged.json").unlink()
     done = run_in_process("plot.py", "pruning.csv", "--report", "r.html", cwd=folder)
-    assert done.returncode == 0 and "judged.json (Geval.py writes it)" in done.stderr
+    assert done.returncode == 0 and "judged.json (Geval.py --out . writes it)" in done.stderr
     page = (folder / "r.html").read_text()
     assert "Pruning report" in page and "Geval.py has written no judged.json" in page
     assert "What was judged" not in page

@@ -27,8 +27,8 @@ from goodnet.pruning.stops import find_stops
 
 NAMES = ["clean.png", "asr.png", "pruning.png", "tradeoff.png"]  # of the CSV alone
 NOTHING_BESIDE = (
-    "Not there: {0}channels.csv (repair.py writes it): no channels.png; "
-    "{0}judged.json (Geval.py writes it): no answers.png and no saved networks.\n"
+    "Not there: {0}channels.csv (repair.py --out {1} writes it): no channels.png; "
+    "{0}judged.json (Geval.py --out {1} writes it): no answers.png and no saved networks.\n"
 )
 # Of 2,400 images. The third row has lost 48 of them, exactly 2 points, which floats put at less.
 VALID_HITS = (2396, 2390, 2349, 2348, 2100, 2090, 1100, 24, 0)
@@ -307,7 +307,7 @@ def test_draws_beside_the_csv_from_any_folder(csv_file, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     done = plot("../pruning.csv", cwd=elsewhere)
-    assert (done.returncode, done.stderr) == (0, NOTHING_BESIDE.format("../"))
+    assert (done.returncode, done.stderr) == (0, NOTHING_BESIDE.format("../", ".."))
     names = NAMES
     assert done.stdout.splitlines() == [f"../{name}" for name in names]
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted(
@@ -331,7 +331,7 @@ def test_needs_neither_keras_nor_h5py_and_little_time(csv_file, tmp_path):
         (blocked / f"{name}.py").write_text(f"raise ImportError('{name} is not there')")
     surroundings = os.environ | {"PYTHONPATH": str(blocked)}
     done = run_within(2, "plot.py", "pruning.csv", cwd=tmp_path, env=surroundings)
-    assert (done.returncode, done.stderr) == (0, NOTHING_BESIDE.format(""))
+    assert (done.returncode, done.stderr) == (0, NOTHING_BESIDE.format("", "."))
 
 
 @pytest.mark.parametrize("args", [["--help"], ["--drop", "200"], ["none.csv"]])
@@ -350,7 +350,7 @@ def test_what_is_left_out_is_said_in_one_line(tmp_path):
     assert done.stdout.splitlines() == ["clean.png", "pruning.png"]
     assert done.stderr == (
         "Left out, as pruning.csv has no such columns: test_asr, goodnet_asr; "
-        "asr.png is not drawn.\n" + NOTHING_BESIDE.format("")
+        "asr.png is not drawn.\n" + NOTHING_BESIDE.format("", ".")
     )
     (tmp_path / "asr.png").write_bytes(b"older")
     done = plot("pruning.csv", cwd=tmp_path)

@@ -145,7 +145,7 @@ def unknown(found: Audit) -> list[str]:
     return [
         f"Misses: {found.measured}.{misses}",
         "The triggers are those that were found, not the attacker's, which may be another: a word "
-        "on the real one needs backdoored images (--backdoored FILE).",
+        "on the real one needs backdoored images (--backdoored-test FILE).",
         sought,
         "On other processors the last digits differ, and near a limit so may the verdict.",
     ]

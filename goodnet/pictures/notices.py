@@ -1,5 +1,6 @@
 """What plot.py tells besides the paths it writes: what is missing, and what does not fit."""
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,7 +52,8 @@ def _lacking_files(csv: Path, suffix: str, with_report: bool) -> Iterator[str]:
             continue
         lost = [f"{row.name}.{suffix}" for row in PICTURES if source.name in row.needs]
         lost += [source.lost] if source.lost else []
-        absent.append(f"{path} ({source.script} writes it): no {' and no '.join(lost)}")
+        command = f"{source.script} --out {shlex.quote(str(csv.parent))}"
+        absent.append(f"{path} ({command} writes it): no {' and no '.join(lost)}")
     if absent:
         yield f"Not there: {'; '.join(absent)}."
 
