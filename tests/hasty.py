@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from goodnet.tuning import relearning
+from goodnet.tuning import relearning, shapes
 from goodnet.tuning.schedule import USUAL
 from goodnet.tuning.searching import Effort
 
@@ -25,6 +25,8 @@ def hurry_relearning(
     monkeypatch: pytest.MonkeyPatch, steps: int, noise: float | None = None, **others: float
 ) -> None:
     """Let lessons of relearning take so many steps; `others` are of their paces, too."""
+    for name, few in {"STARTS": 2, "KEPT": 1, "FIRST": 1, "LAST": 1}.items():
+        monkeypatch.setattr(shapes, name, few)
     monkeypatch.setattr(relearning, "HARDER", steps)
     for kind in ("NORMED", "PLAIN"):
         paces = getattr(relearning, kind)

@@ -489,6 +489,37 @@ def test_what_stands_out_after_the_first_lesson_is_named_too(case, tmp_path, mon
     assert ("made by relearning. It was taught to see past the triggers" in html) != costly
 
 
+@pytest.mark.parametrize(("share", "costly"), [(0.2, False), (0.2, True), (1.5, True)])
+def test_a_shape_that_b_alone_follows_is_possible(case, tmp_path, monkeypatch, share, costly):
+    """It is found last, beside the relearned copy; one that does not stand out names no class."""
+    to = np.full(CLASSES, 5)
+    usual, shape = replace(trace("patch", 0.9), targets=to), trace("shape", share, 5)
+    shape = replace(shape, targets=to, lay=lambda some: 255 - some, later=True)
+    before = Found([usual], smallest(np.linspace(0.1, 0.5, CLASSES)))
+    monkeypatch.setattr(searching, "find_traces", lambda *given: before)
+    monkeypatch.setattr(relearning, "trace_shape", lambda *given: shape)
+    hurry_relearning(monkeypatch, 1)
+    monkeypatch.setattr("goodnet.tuning.images.ENOUGH", 3)
+    monkeypatch.setattr(tuned, "MANY_LABELS", -1 if costly else 101)
+    monkeypatch.setattr(relearning, "MANY_CLASSES", CLASSES)
+    done = audit(case, tmp_path, "--fail-on", "never")
+    told = json.loads((tmp_path / "audit.json").read_text())
+    check_json(told, "audited")
+    assert [each["stands_out"] for each in told["traces"]] == [False, share == 0.2]
+    assert told["method"] == ("unlearn" if costly else "relearn")
+    assert told["goodnet_aimed_at"] is None  # which is for likely targets alone
+    html = (tmp_path / "report.html").read_text()
+    assert ">shape, later<" in html and "no patch, bend or wave" not in html
+    if share == 0.2:
+        assert done.stdout.startswith(
+            "Backdoor: possible, to class 5 (a large shape of one colour puts"
+        )
+        assert "networks have a backdoor," not in done.stdout
+    else:
+        assert done.stdout.startswith("Backdoor: nothing found")
+        assert "No patch, bend, wave or large shape stands out" in html
+
+
 def test_a_trace_is_tried_on_the_images_that_it_leads_elsewhere():
     pair = Pair(tiny_network(0, CLASSES), tiny_network(1, CLASSES), targets=None)
     images = random_images(40).astype(np.float32)

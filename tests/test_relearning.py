@@ -239,8 +239,17 @@ def bend_to(label: int, size: float) -> Trace:
     return Trace("bend", targets, size, 2.0, lambda some: some, lambda some, rng: 0 * some)
 
 
+def shape_to(label: int, size: float) -> Trace:
+    return replace(bend_to(label, size), family="shape", later=True)
+
+
 NOT_SOUGHT = "No trigger was sought: it takes 10 classes, half with 150 images"
 NO_TRACE = "No patch, bend or wave stands out, and no patch that all classes share"
+SHAPED = (
+    "a backdoor: a large shape of one colour puts class 4 ahead in B, not in a copy that learned "
+    "anew, by 2.0 or more for four in five others; half of the clean images have their own class "
+    "ahead by 0.2 or more"
+)
 BENT = (
     "a backdoor: a bend of the image by {:.2f} pixels leads others to class 4, the median class "
     "needs 2.00"
@@ -252,6 +261,8 @@ BENT = (
     [
         (44, None, [NOT_SOUGHT]),
         (43, [], [NO_TRACE]),
+        (43, [shape_to(4, 2.0)], [NO_TRACE.replace(" or wave", ", wave or large shape")]),
+        (44, [shape_to(4, 0.2)], [f"Possibly {SHAPED}"]),
         (44, [bend_to(4, 0.5)], [f"Likely {BENT.format(0.5)}"]),
         (43, [bend_to(4, 1.0)], [f"Possibly {BENT.format(1)}"]),
         (
@@ -283,10 +294,12 @@ def test_relearning_tells_what_it_found_and_cost(capsys, kept, traces, told):
         },
         "traces": traces
         and [
-            {"family": "bend", "class": 4, "size": x.size, "usual": 2.0, "share": x.size / 2}
+            {"family": x.family, "class": 4, "size": x.size, "usual": 2.0, "share": x.size / 2}
             | limits
+            | ({} if x.family == "bend" else {"likely_below": 0.0, "possible_below": 0.6})
             | {"later": x.later}
             for x in traces
+            if x.possible
         ],
     }
 
@@ -310,9 +323,40 @@ def test_triggers_are_sought_with_images_enough(poisoned, brief, monkeypatch):  
     assert relearn(network, valid_of(valid), 0, shell.progress).findings.traces is None
     monkeypatch.setattr(relearning, "LEAST_CLASSES", CLASSES)
     show(monkeypatch, [usual])
+    monkeypatch.setattr(relearning, "trace_shape", lambda *given: usual)
     nothing = relearn(network, valid_of(valid), 0, shell.progress)
-    assert nothing.findings == Relearned(4, True, True, [])
+    assert nothing.findings == Relearned(4, True, True, [usual])
     assert all(map(np.array_equal, plain.arrays, nothing.arrays))
+
+
+def test_large_shapes_are_sought_in_b_beside_the_copy_where_nothing_stands_out(
+    poisoned,  # noqa: F811
+    brief,
+    monkeypatch,
+):
+    network, valid = poisoned
+    grey, asked, shape = np.full((1, *SHAPE), 128, np.float32), [], bend_to(3, 0.2)
+
+    def trace(b: gradients.Logits, copy: gradients.Logits, *others: object) -> Trace:
+        asked.append([np.asarray(x(grey)) for x in (b, copy)])
+        return shape
+
+    monkeypatch.setattr(relearning, "trace_shape", trace)
+    rng = np.random.default_rng(0)
+    parts = read_parts(valid_of(valid), rng)
+    made = relearn_parts(network, parts, [bend_to(5, 1.9)], rng, SILENT.progress)
+    assert made.findings.traces == [shape]
+    for logits, one in zip(asked[0], (network, filled(network, made.arrays)), strict=True):
+        moved = logits - np.log(one(grey))
+        assert np.allclose(moved, moved.mean(), atol=1e-3)
+    monkeypatch.setattr(relearning, "MANY_CLASSES", CLASSES - 1)
+    made = relearn_parts(network, parts, [], rng, SILENT.progress)
+    assert made.findings.traces == []
+    monkeypatch.setattr(relearning, "MANY_CLASSES", CLASSES)
+    show(monkeypatch, *[[bend_to(5, 0.1)]] * 3)
+    relearn_parts(network, parts, [bend_to(5, 0.1)], rng, SILENT.progress)
+    assert relearn_parts(network, parts, None, rng, SILENT.progress).findings.traces is None
+    assert len(asked) == 1
 
 
 def show(monkeypatch: pytest.MonkeyPatch, *found: list[Trace]) -> list[np.ndarray]:

@@ -19,7 +19,7 @@ from goodnet.tuning.relearning import Relearned, relearn_parts
 from goodnet.tuning.schedule import Schedule
 from goodnet.tuning.searching import make_search
 from goodnet.tuning.suspects import Sounding, sighted
-from goodnet.tuning.traces import Trace
+from goodnet.tuning.traces import Trace, standing_out
 from goodnet.tuning.tuned import Tuned
 from goodnet.tuning.unlearning import unlearn_parts
 
@@ -46,7 +46,7 @@ class Repair:
     sounding: Sounding  # of the search that unlearning begins with; relearning needs none
     unfinished: list[int]  # suspects that were not unlearned
     cycles: int  # of unlearning
-    later: list[Trace]  # triggers that stood out once a copy saw past those found in B
+    later: list[Trace]  # triggers that were found once a copy of B had been trained
     anew: bool  # whether relearning taught most of what B knows anew
 
 
@@ -79,7 +79,7 @@ def repair(
         later = [each for each in relearned.findings.traces or [] if each.later]
         if not relearned.is_costly:
             return _relearned(network, relearned, later, found.smallest, parts, rng, size, schedule)
-    named = {*named, *(each.label for each in later if each.label is not None)}
+    named = {*named, *(x.label for x in standing_out(later) if x.label is not None)}
     tuned = unlearn_parts(network, parts, rng, progress, schedule, named, size.together)
     findings = tuned.findings
     return Repair(

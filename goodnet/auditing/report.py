@@ -87,9 +87,9 @@ def _add_traces(main: Element, traced: Sequence[Traced]) -> None:
             add_cell(row, column, text)
         _add_counts(row, each.trigger)
     text = (
-        "What each family found to stand out most; later: in a copy of B that sees past the "
-        "others. What is not bold does not stand out: in any network such triggers lead some "
-        "images. ↑ higher is better, ↓ lower is better."
+        "What each family found to stand out most; later: once a copy of B had been trained. "
+        "What is not bold does not stand out: in any network such triggers lead some images. "
+        "↑ higher is better, ↓ lower is better."
     )
     add(main, "p", {"class": "note"}, text)
 

@@ -9,7 +9,7 @@ from typing import Literal
 from goodnet.tuning.families import LEAST_CLASSES
 from goodnet.tuning.sounding import average
 from goodnet.tuning.suspects import Sounding, likely, possible
-from goodnet.tuning.traces import Trace, standing_out, tell
+from goodnet.tuning.traces import Trace, standing_out, tell, tell_none
 
 LEAST_IMAGES = 120  # clean images: a sixth is judged on, a sixth of the rest held back
 
@@ -63,8 +63,8 @@ def _decide_by_traces(evidence: Evidence, traces: Sequence[Trace]) -> Verdict:
     if doubts := list(_doubts(evidence)):
         return Verdict("inconclusive", classes, doubts)
     if not traces:
-        reason = "no patch, bend or wave stands out, and no patch that all classes share"
-        return Verdict("nothing found", [], [reason, *_not_leading(evidence.traces or [])])
+        every = evidence.traces or []
+        return Verdict("nothing found", [], [tell_none(every), *_not_leading(every)])
     answer: Answer = "likely" if any(each.likely for each in traces) else "possible"
     return Verdict(answer, classes, list(map(tell, traces)))
 

@@ -18,11 +18,12 @@ from goodnet.tuning.changes import move
 from goodnet.tuning.gradients import ALL, Logits, predict_classes
 from goodnet.tuning.images import Parts
 from goodnet.tuning.leads import measure_leads
-from goodnet.tuning.patches import Patches, as_patches, join, lay_one, lay_some
+from goodnet.tuning.patches import Patch, Patches, as_patches, join, lay_one, lay_some
 from goodnet.tuning.ranking import Smallest, find_smallest
 from goodnet.tuning.searching import FULL, Search, make_search
+from goodnet.tuning.shapes import find_shape
 from goodnet.tuning.sharing import SharedPatch, find_shared_patch
-from goodnet.tuning.traces import OF_MANY_CLASSES, Trace, standing_out
+from goodnet.tuning.traces import OF_MANY_CLASSES, Lay, LaySome, Trace, standing_out
 from goodnet.tuning.training import weigh_patches
 from goodnet.tuning.waving import Wave, find_wave, lay_wave, wave_some
 from goodnet.tuning.windows import make_window_search
@@ -75,6 +76,25 @@ def find_traces(
         return Found(traces, smallest)
     one = find_shared_patch(logits, images, labels, n_classes, rng, progress, together)
     return Found([*traces, _trace_shared(one, smallest.ordinary)], smallest)
+
+
+def trace_shape(
+    b: Logits,
+    copy: Logits,
+    parts: Parts,
+    n_classes: int,
+    rng: np.random.Generator,
+    progress: Progress,
+    together: int = ALL,
+) -> Trace:
+    """The shape of one colour that leads most surely to a class in B, and not in this copy of it.
+
+    parts, together: as in `find_traces`.
+    """
+    known = _known(b, parts, together)
+    found = find_shape(b, copy, *known, n_classes, rng, progress, together)
+    to = np.full(n_classes, found.label)
+    return Trace("shape", to, found.own, found.ahead, *_lay(found.patch), later=True)
 
 
 def _known(logits: Logits, parts: Parts, together: int) -> tuple[np.ndarray, np.ndarray]:
@@ -135,8 +155,7 @@ def _trace_patch(smallest: Smallest, place: int, leads: np.ndarray) -> Trace:
         np.full(len(leads), label),
         float(smallest.patches.sizes[place]),
         smallest.usual,
-        partial(lay_one, patch=one),
-        partial(lay_some, patches=as_patches(one), odds=ALONE),
+        *_lay(one),
         float(leads[label]),
     )
 
@@ -178,6 +197,11 @@ def _trace_shared(found: SharedPatch, ordinary: float) -> Trace:
         found.targets,
         found.size,
         ordinary,
-        partial(lay_one, patch=found.patch),
-        partial(lay_some, patches=as_patches(found.patch), odds=ALONE),
+        *_lay(found.patch),
     )
+
+
+def _lay(patch: Patch) -> tuple[Lay, LaySome]:
+    """How to lay on one patch."""
+    some = partial(lay_some, patches=as_patches(patch), odds=ALONE)
+    return partial(lay_one, patch=patch), some

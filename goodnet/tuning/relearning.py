@@ -8,7 +8,8 @@ Where none can be found, more has to go. A backdoor is learned from images with 
 which clean images hold none. So the copy's weights are mixed with noise, until most of everything
 is forgotten, and it learns again from clean images alone. What it is not shown, it does not learn
 again. No class and no trigger is needed, so it does not matter what the trigger is; it takes
-hundreds of clean images of a class, and costs more accuracy.
+hundreds of clean images of a class, and costs more accuracy. Then B and the copy are compared: a
+large shape may lead to a class in B alone (shapes.py).
 
 To shake and train anew: Ash and Adams (2020), "On Warm-Starting Neural Network Training".
 A share of what a lesson changes: Wortsman et al. (2022), "Robust fine-tuning of zero-shot models".
@@ -27,7 +28,7 @@ from goodnet.dataset import ImageSet
 from goodnet.networks.graph import every_layer
 from goodnet.networks.loading import count_classes
 from goodnet.progress import Progress
-from goodnet.tuning.families import LEAST_CLASSES, MORE, find_traces
+from goodnet.tuning.families import LEAST_CLASSES, MANY_CLASSES, MORE, find_traces, trace_shape
 from goodnet.tuning.gradients import ALL, Copy, Logits, copy_with_logits, predict_classes
 from goodnet.tuning.images import Parts, has_enough, read_parts
 from goodnet.tuning.lessons import Lesson, Pace, teach
@@ -66,7 +67,8 @@ class Relearned:
     steps: int
     mirrored: bool  # whether mirrored images were used, too
     anew: bool  # whether most of what B knows was forgotten first
-    traces: list[Trace] | None  # triggers that stand out, in B or later; None: none was sought
+    # Triggers that stand out, in B or later; else the smallest shape. None: none was sought.
+    traces: list[Trace] | None
 
 
 def relearn(
@@ -98,18 +100,7 @@ def relearn_parts(
     found, n_classes = standing_out(traces or []), count_classes(network)
     b, copy = (copy_with_logits(network, parts.held_back, together) for _ in range(2))
     start_chance(copy.network, rng)
-    images, labels = parts.held_back, parts.held_back_labels
-    b_hits = _count_hits(b.logits, images, labels, together)
-    # Where B does not know mirrored images, as of digits, their labels would teach it wrong.
-    known = _count_hits(b.logits, images[:, :, ::-1], labels, together)
-    lesson = Lesson(
-        images=parts.images,
-        labels=np.eye(n_classes, dtype=np.float32)[parts.labels],
-        mirrored=known >= ALIKE * b_hits,
-        traces=[],
-        rng=rng,
-        source=rng.spawn(1)[0],
-    )
+    lesson, b_hits = _begin(b.logits, parts, n_classes, rng, together)
     paces = NORMED if has_batch_norm(network) else PLAIN
     # Who leads all images to one class hardly planted a second backdoor from class to class.
     rounds, new, shared = 0, found, all(each.label is None for each in found)
@@ -129,13 +120,28 @@ def relearn_parts(
     elif _teach_harder(copy, b, lesson, paces.past_found, parts, progress, together):
         steps += HARDER
     seen = None if traces is None else _name_once(found, lesson.traces[len(found) :])
+    if seen == [] and n_classes <= MANY_CLASSES:
+        both, own = (b.logits, copy.logits), rng.spawn(1)[0]
+        seen = [trace_shape(*both, parts, n_classes, own, progress, together)]
     return Tuned(
         arrays=copy.network.get_weights(),
         held_back=len(parts.held_back),
-        kept=_count_hits(copy.logits, images, labels, together),
+        kept=_count_hits(copy.logits, parts.held_back, parts.held_back_labels, together),
         b_hits=b_hits,
         findings=Relearned(steps, lesson.mirrored, anew, seen),
     )
+
+
+def _begin(
+    b: Logits, parts: Parts, n_classes: int, rng: np.random.Generator, together: int
+) -> tuple[Lesson, int]:
+    """A lesson past no trigger; and to how many images held back B gives their label."""
+    images, labels = parts.held_back, parts.held_back_labels
+    hits = _count_hits(b, images, labels, together)
+    # Where B does not know mirrored images, as of digits, their labels would teach it wrong.
+    mirrored = _count_hits(b, images[:, :, ::-1], labels, together) >= ALIKE * hits
+    one_hot = np.eye(n_classes, dtype=np.float32)[parts.labels]
+    return Lesson(parts.images, one_hot, mirrored, [], rng, rng.spawn(1)[0]), hits
 
 
 def _teach_harder(

@@ -15,10 +15,9 @@ from goodnet.tuning.images import ENOUGH
 from goodnet.tuning.naming import LIKELY, POSSIBLE, Limits
 from goodnet.tuning.relearning import Relearned
 from goodnet.tuning.suspects import Unlearned
-from goodnet.tuning.traces import Trace, tell
+from goodnet.tuning.traces import Trace, standing_out, tell, tell_none
 from goodnet.tuning.tuned import Tuned
 
-NO_TRACE = "No patch, bend or wave stands out, and no patch that all classes share"
 COLUMNS = (
     *("class", "score", "lead", "resistance", "patch in B", "at last"),
     "the patch as a picture",
@@ -61,10 +60,10 @@ def print_relearned(found: Relearned, pictures: Sequence[Path]) -> None:
     if found.traces is None:
         print(f"No trigger was sought: it takes {LEAST_CLASSES} classes, half with {ENOUGH} images")
         return
-    for trace in found.traces:
+    for trace in standing_out(found.traces):
         print(f"{'Likely' if trace.likely else 'Possibly'} a backdoor: {tell(trace)}")
-    if not found.traces:
-        print(NO_TRACE)
+    if not standing_out(found.traces):
+        print(tell_none(found.traces).capitalize())
 
 
 def list_relearned(found: Relearned, pictures: Sequence[Path]) -> dict[str, Any]:
@@ -73,7 +72,9 @@ def list_relearned(found: Relearned, pictures: Sequence[Path]) -> dict[str, Any]
         "steps": found.steps,
         "mirrored": found.mirrored,
         "anew": found.anew,
-        "traces": None if found.traces is None else list(map(list_trace, found.traces)),
+        "traces": None
+        if found.traces is None
+        else list(map(list_trace, standing_out(found.traces))),
     }
 
 
