@@ -366,7 +366,8 @@ def test_with_many_images_of_a_class_b_is_relearned(case, tmp_path, monkeypatch)
     assert [each["method"] for each in documents] == ["relearn"] * 2
     assert networks[0] == networks[1]
     assert documents[0]["suspects"] == documents[1]["suspects"]
-    assert "made by relearning. No trigger was found, or" in (out / "report.html").read_text()
+    html = (out / "report.html").read_text()
+    assert "made by relearning. In B alone no trigger was found, or" in html
     # What the patches need at last is of the network that was saved.
     hurry_relearning(monkeypatch, 2, noise=0.0, rate=0.0)
     assert audit(case, tmp_path / "three", "--fail-on", "never").returncode == 0
@@ -512,7 +513,7 @@ def test_a_shape_that_b_alone_follows_is_possible(case, tmp_path, monkeypatch, s
     assert ">shape, later<" in html and "no patch, bend or wave" not in html
     if share == 0.2:
         assert done.stdout.startswith(
-            "Backdoor: possible, to class 5 (a large shape of one colour puts"
+            "Backdoor: possible, to class 5 (a large shape of one colour leads"
         )
         assert "networks have a backdoor," not in done.stdout
     else:

@@ -23,7 +23,7 @@ from goodnet.tuning.families import Found
 from goodnet.tuning.images import count_kept, has_enough, read_parts
 from goodnet.tuning.patches import Patches
 from goodnet.tuning.relearning import Relearned, relearn, relearn_parts, shake, start_chance
-from goodnet.tuning.traces import FAMILIES, Trace
+from goodnet.tuning.traces import FAMILIES, Trace, standing_out
 from goodnet.tuning.tuned import Tuned
 
 LOW, HIGH = -1.0, 3.0
@@ -246,9 +246,8 @@ def shape_to(label: int, size: float) -> Trace:
 NOT_SOUGHT = "No trigger was sought: it takes 10 classes, half with 150 images"
 NO_TRACE = "No patch, bend or wave stands out, and no patch that all classes share"
 SHAPED = (
-    "a backdoor: a large shape of one colour puts class 4 ahead in B, not in a copy that learned "
-    "anew, by 2.0 or more for four in five others; half of the clean images have their own class "
-    "ahead by 0.2 or more"
+    "a backdoor: a large shape of one colour leads others to class 4 in B, not in a copy that "
+    "learned anew, 10.0 times as surely as clean images are led to their own"
 )
 BENT = (
     "a backdoor: a bend of the image by {:.2f} pixels leads others to class 4, the median class "
@@ -273,7 +272,9 @@ BENT = (
     ],
 )
 def test_relearning_tells_what_it_found_and_cost(capsys, kept, traces, told):
-    result = Tuned([], 50, kept, 46, Relearned(3300, False, True, traces))
+    shape = next((x for x in traces or [] if x.family == "shape"), None)
+    standing = traces and standing_out(traces)
+    result = Tuned([], 50, kept, 46, Relearned(3300, False, True, standing, shape))
     method = METHODS["relearn"]
     tuning_report.print_tuned(method, result, [], "B_relearned.h5")
     first, *found, held, saved = capsys.readouterr().out.splitlines()
@@ -325,7 +326,7 @@ def test_triggers_are_sought_with_images_enough(poisoned, brief, monkeypatch):  
     show(monkeypatch, [usual])
     monkeypatch.setattr(relearning, "trace_shape", lambda *given: usual)
     nothing = relearn(network, valid_of(valid), 0, shell.progress)
-    assert nothing.findings == Relearned(4, True, True, [usual])
+    assert nothing.findings == Relearned(4, True, True, [], usual)
     assert all(map(np.array_equal, plain.arrays, nothing.arrays))
 
 
@@ -345,13 +346,13 @@ def test_large_shapes_are_sought_in_b_beside_the_copy_where_nothing_stands_out(
     rng = np.random.default_rng(0)
     parts = read_parts(valid_of(valid), rng)
     made = relearn_parts(network, parts, [bend_to(5, 1.9)], rng, SILENT.progress)
-    assert made.findings.traces == [shape]
+    assert made.findings.traces == [made.findings.shape] == [shape]
     for logits, one in zip(asked[0], (network, filled(network, made.arrays)), strict=True):
         moved = logits - np.log(one(grey))
         assert np.allclose(moved, moved.mean(), atol=1e-3)
     monkeypatch.setattr(relearning, "MANY_CLASSES", CLASSES - 1)
     made = relearn_parts(network, parts, [], rng, SILENT.progress)
-    assert made.findings.traces == []
+    assert (made.findings.traces, made.findings.shape) == ([], None)
     monkeypatch.setattr(relearning, "MANY_CLASSES", CLASSES)
     show(monkeypatch, *[[bend_to(5, 0.1)]] * 3)
     relearn_parts(network, parts, [bend_to(5, 0.1)], rng, SILENT.progress)

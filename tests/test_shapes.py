@@ -149,6 +149,5 @@ def test_it_is_told_beside_how_surely_clean_images_are_answered():
     trace = families.Trace("shape", np.full(CLASSES, 3), 2.0, 5.0, None, None, later=True)
     assert trace.possible and not trace.likely
     told = tell(trace)
-    assert told.startswith("a large shape of one colour puts class 3 ahead in B, not in a copy")
-    assert "by 5.0 or more for four in five others" in told
-    assert told.endswith("have their own class ahead by 2.0 or more")
+    assert told.startswith("a large shape of one colour leads others to class 3 in B, not in a")
+    assert told.endswith("2.5 times as surely as clean images are led to their own")

@@ -76,7 +76,7 @@ def repair(
     later: list[Trace] = []
     if found is not None:
         relearned = relearn_parts(network, parts, found.traces, rng, progress, size.together)
-        later = [each for each in relearned.findings.traces or [] if each.later]
+        later = _list_later(relearned.findings)
         if not relearned.is_costly:
             return _relearned(network, relearned, later, found.smallest, parts, rng, size, schedule)
     named = {*named, *(x.label for x in standing_out(later) if x.label is not None)}
@@ -94,6 +94,12 @@ def repair(
         later=later,
         anew=False,
     )
+
+
+def _list_later(findings: Relearned) -> list[Trace]:
+    """What stood out once a copy of B had been trained; and a large shape in any case."""
+    later = [each for each in findings.traces or [] if each.later and each.family != "shape"]
+    return [*later, findings.shape] if findings.shape else later
 
 
 def _relearned(

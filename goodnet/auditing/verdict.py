@@ -64,7 +64,8 @@ def _decide_by_traces(evidence: Evidence, traces: Sequence[Trace]) -> Verdict:
         return Verdict("inconclusive", classes, doubts)
     if not traces:
         every = evidence.traces or []
-        return Verdict("nothing found", [], [tell_none(every), *_not_leading(every)])
+        reason = tell_none(any(each.family == "shape" for each in every))
+        return Verdict("nothing found", [], [reason, *_not_leading(every)])
     answer: Answer = "likely" if any(each.likely for each in traces) else "possible"
     return Verdict(answer, classes, list(map(tell, traces)))
 

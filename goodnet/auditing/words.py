@@ -20,8 +20,8 @@ SEEN_PAST = (
     "what stood out was seen past, too."
 )
 ANEW = (
-    "No trigger was found, or more than B could be taught to see past. So most of what it knows "
-    "was forgotten and taught again. That is for other backdoors than patches, too."
+    "In B alone no trigger was found, or more than it could be taught to see past. So most of what "
+    "it knows was forgotten and taught again. That is for other backdoors than patches, too."
 )
 UNLEARNED = (
     "It is for backdoors whose trigger is a patch or a faint pattern. Relearning, which is for "

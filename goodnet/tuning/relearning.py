@@ -67,8 +67,8 @@ class Relearned:
     steps: int
     mirrored: bool  # whether mirrored images were used, too
     anew: bool  # whether most of what B knows was forgotten first
-    # Triggers that stand out, in B or later; else the smallest shape. None: none was sought.
-    traces: list[Trace] | None
+    traces: list[Trace] | None  # triggers that stand out, in B or later; None: none was sought
+    shape: Trace | None = None  # a large shape, whether it stands out or not; None: none was sought
 
 
 def relearn(
@@ -120,15 +120,17 @@ def relearn_parts(
     elif _teach_harder(copy, b, lesson, paces.past_found, parts, progress, together):
         steps += HARDER
     seen = None if traces is None else _name_once(found, lesson.traces[len(found) :])
+    shape = None
     if seen == [] and n_classes <= MANY_CLASSES:
         both, own = (b.logits, copy.logits), rng.spawn(1)[0]
-        seen = [trace_shape(*both, parts, n_classes, own, progress, together)]
+        shape = trace_shape(*both, parts, n_classes, own, progress, together)
+        seen = standing_out([shape])
     return Tuned(
         arrays=copy.network.get_weights(),
         held_back=len(parts.held_back),
         kept=_count_hits(copy.logits, parts.held_back, parts.held_back_labels, together),
         b_hits=b_hits,
-        findings=Relearned(steps, lesson.mirrored, anew, seen),
+        findings=Relearned(steps, lesson.mirrored, anew, seen, shape),
     )
 
 

@@ -15,7 +15,7 @@ from goodnet.tuning.images import ENOUGH
 from goodnet.tuning.naming import LIKELY, POSSIBLE, Limits
 from goodnet.tuning.relearning import Relearned
 from goodnet.tuning.suspects import Unlearned
-from goodnet.tuning.traces import Trace, standing_out, tell, tell_none
+from goodnet.tuning.traces import Trace, tell, tell_none
 from goodnet.tuning.tuned import Tuned
 
 COLUMNS = (
@@ -60,10 +60,10 @@ def print_relearned(found: Relearned, pictures: Sequence[Path]) -> None:
     if found.traces is None:
         print(f"No trigger was sought: it takes {LEAST_CLASSES} classes, half with {ENOUGH} images")
         return
-    for trace in standing_out(found.traces):
+    for trace in found.traces:
         print(f"{'Likely' if trace.likely else 'Possibly'} a backdoor: {tell(trace)}")
-    if not standing_out(found.traces):
-        print(tell_none(found.traces).capitalize())
+    if not found.traces:
+        print(tell_none(found.shape is not None).capitalize())
 
 
 def list_relearned(found: Relearned, pictures: Sequence[Path]) -> dict[str, Any]:
@@ -72,9 +72,7 @@ def list_relearned(found: Relearned, pictures: Sequence[Path]) -> dict[str, Any]
         "steps": found.steps,
         "mirrored": found.mirrored,
         "anew": found.anew,
-        "traces": None
-        if found.traces is None
-        else list(map(list_trace, standing_out(found.traces))),
+        "traces": None if found.traces is None else list(map(list_trace, found.traces)),
     }
 
 

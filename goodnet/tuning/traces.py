@@ -120,7 +120,13 @@ def chances(traces: Sequence[Trace]) -> Mapping[Change, float]:
 
 def tell(trace: Trace) -> str:
     """What a trigger needs, beside what is usual."""
-    once = ", once B sees past the others" if trace.later and trace.family != "shape" else ""
+    if trace.family == "shape":
+        return (
+            f"a large shape of one colour leads others to class {trace.label} in B, not in a copy "
+            f"that learned anew, {1 / trace.share:.1f} times as surely as clean images are led to "
+            "their own"
+        )
+    once = ", once B sees past the others" if trace.later else ""
     percents = f"{trace.size * 100:.1f} %", f"{trace.usual * 100:.1f} %"
     to = f"class {trace.label}"
     needs = {
@@ -132,15 +138,11 @@ def tell(trace: Trace) -> str:
         f"{percents[0]}",
         "shared patch": f"one patch of {percents[0]} of the image leads each class to another of "
         f"its own, an ordinary patch to one class needs {percents[1]}",
-        "shape": f"a large shape of one colour puts {to} ahead in B, not in a copy that learned "
-        f"anew, by {trace.usual:.1f} or more for four in five others; half of the clean images "
-        f"have their own class ahead by {trace.size:.1f} or more",
     }[trace.family]
     return needs + once
 
 
-def tell_none(traces: Sequence[Trace]) -> str:
-    """What was sought, where none of it stands out."""
-    shaped = any(each.family == "shape" for each in traces)
+def tell_none(shaped: bool) -> str:
+    """What was sought, where none of it stands out; a large shape as well, or not."""
     families = "patch, bend, wave or large shape" if shaped else "patch, bend or wave"
     return f"no {families} stands out, and no patch that all classes share"
