@@ -27,8 +27,7 @@ from goodnet.cli.settings import asked_for
 from goodnet.fleet.options import add_fleet_options, are_many, refuse_too_few
 from goodnet.lab import audit_files
 
-BACKDOORED = ("--backdoored-test", "--backdoored")  # as repair.py has it, and the earlier name
-NOT_FOR_VETTING = ("lab", "out", "clean_test", "backdoored", "jobs", "scheduler", "sarif")
+NOT_FOR_VETTING = ("lab", "out", "clean_test", "backdoored_test", "jobs", "scheduler", "sarif")
 
 
 def arguments() -> argparse.Namespace:
@@ -37,8 +36,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: the network's folder")
     options.add_seed_option(parser, "another seed, other searches")
     add_finding_options(parser)
-    parser.add_argument("--clean-test", type=Path, metavar="FILE", help="judge on it as well")
-    parser.add_argument(*BACKDOORED, dest="backdoored", type=Path, metavar="FILE", help="and this")
+    options.add_test_options(parser, "judge on it as well", "--backdoored")
     parser.add_argument(
         "--vet-only", action="store_true", help="look through the files MODEL ... and do no more"
     )
@@ -67,7 +65,7 @@ def main() -> int:
 
         return audit_many(args)
     clean, model = args.paths
-    image_sets = [path for path in (clean, args.clean_test, args.backdoored) if path]
+    image_sets = [path for path in (clean, args.clean_test, args.backdoored_test) if path]
     inputs = [clean, model, *image_sets[1:]]
     shell.check_files(*inputs, networks=[model])
     made = audit_files(model, args.out or model.parent)
@@ -80,7 +78,7 @@ def main() -> int:
     with session(inputs, [model], image_sets, args.json, True, True, asked) as now:
         from goodnet.auditing.command import AuditOptions, audit_and_save
 
-        sets = (clean, model, args.clean_test, args.backdoored)
+        sets = (clean, model, args.clean_test, args.backdoored_test)
         wanted = AuditOptions(*sets, args.scale, args.seed, args.sarif)
         answer = audit_and_save(now, wanted, options.limits(args), made)
     return int(answer in FAIL_ON[args.fail_on])

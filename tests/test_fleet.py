@@ -53,7 +53,7 @@ if what == "wait":
     time.sleep(600)
 digest = lambda path: hashlib.sha256(Path(path).read_bytes()).hexdigest()
 told = json.loads((here / "template.json").read_text())
-sets = [given[name] for name in ("clean-test", "backdoored") if name in given]
+sets = [given[name] for name in ("clean-test", "backdoored-test") if name in given]
 told["inputs"] = [{"file": str(x), "sha256": digest(x)} for x in (clean, model, *sets)]
 told["settings"] |= {"seed": int(given.get("seed", 0)), "fail_on": given.get("fail-on", "likely")}
 if "classes" in given:
@@ -61,8 +61,8 @@ if "classes" in given:
 told["verdict"] |= {
     "answer": what.replace("_", " "), "classes": [int(x) for x in classes], "reasons": ["=told"]
 }
-for name in ("clean_test", "backdoored"):
-    if name.replace("_", "-") in given:
+for name, option in (("clean_test", "clean-test"), ("backdoored", "backdoored-test")):
+    if option in given:
         told["measures"][f"{name}_rejected"] = told["measures"]["clean_rejected"]
 out = Path(given["out"])
 out.mkdir(exist_ok=True, parents=True)
@@ -344,7 +344,7 @@ def test_images_that_were_judged_on_otherwise_are_judged_on_again(place):
     put(place.zoo / "a.h5", "likely 1")
     fleet("zoo", "--clean-test", "test.h5")
     begun(place)
-    fleet("zoo", "--backdoored", "test.h5")
+    fleet("zoo", "--backdoored-test", "test.h5")
     assert begun(place) == ["zoo/a.h5"]
 
 

@@ -231,6 +231,12 @@ def add_seed_option(options: argparse.ArgumentParser, meaning: str) -> None:
     )
 
 
+def add_test_options(options: argparse.ArgumentParser, meaning: str, *earlier: str) -> None:
+    """--clean-test FILE and --backdoored-test FILE; `earlier`: what else the second was called."""
+    for names in (("--clean-test",), ("--backdoored-test", *earlier)):
+        options.add_argument(*names, type=Path, metavar="FILE", help=meaning)
+
+
 def add_drop_option(options: argparse.ArgumentParser, meaning: str) -> None:
     """--drop X [X ...], the drops in clean accuracy, in percentage points."""
     options.add_argument(

@@ -28,7 +28,7 @@ def audit_many(args: argparse.Namespace) -> int:
     Raises Unusable where an image set or the folder for it all cannot be used.
     """
     clean, *models = args.paths
-    sets = list(dict.fromkeys(p for p in (clean, args.clean_test, args.backdoored) if p))
+    sets = list(dict.fromkeys(p for p in (clean, args.clean_test, args.backdoored_test) if p))
     shell.check_files(*sets)
     paths = find_networks(models, sets)
     out = args.out or (models[0] if is_folder_of_networks(models[0]) else models[0].parent) / FOLDER
@@ -38,7 +38,8 @@ def audit_many(args: argparse.Namespace) -> int:
     shell.check_json(args.json, read, tables)
     digests = _digests(sets)
     asked = asked_for(args, "seed", "fail_on").settings
-    judged_on = {name for name in ("clean_test", "backdoored") if getattr(args, name)}
+    tests = {"clean_test": args.clean_test, "backdoored": args.backdoored_test}
+    judged_on = {name for name, path in tests.items() if path}
     wanted = Wanted(list(digests.values()), frozenset(judged_on), {**asked, "threads": THREADS})
     networks = read_networks(paths)
     made = [
@@ -82,7 +83,7 @@ def _words(args: argparse.Namespace) -> list[str]:
         "fail-on": args.fail_on != "likely" and args.fail_on,
         "seed": args.seed,
         "clean-test": args.clean_test,
-        "backdoored": args.backdoored,
+        "backdoored-test": args.backdoored_test,
         "keys": args.keys and ",".join(args.keys),
         "classes": args.classes and args.classes.path,
         "pixels": ranged and args.scale,

@@ -29,7 +29,7 @@ from goodnet.tuning.gradients import (
     differentiate,
 )
 from goodnet.tuning.patches import Patch, Patches, lay_one
-from goodnet.tuning.searching import Descent, Draw, Effort, cut, shrink
+from goodnet.tuning.searching import Descent, Draw, Effort, cut, shrink, weigh
 
 KNOTS = 8  # of a shape, each way
 EDGE = 2.0  # how sharp its edges are
@@ -151,15 +151,11 @@ def _objective(b: Logits, copy: Logits, scale: float, space: Space) -> Objective
     ) -> Objective:
         masks, over = _spread(arrays, space)
         changed = (1 - masks)[:, None] * chosen + (masks * over)[:, None]
-        flat, wanted = ops.reshape(changed, (-1, *space.shape)), ops.repeat(targets, IMAGES)
-        in_b, in_copy = scale * b(flat), scale * copy(flat)
-        leading = -ops.take_along_axis(ops.log_softmax(in_b), wanted[:, None], 1)
-        others = 1 - ops.take_along_axis(ops.softmax(in_copy), wanted[:, None], 1)
-        total = ops.sum(leading - ops.log(others + SMALLEST)) / IMAGES
-        beyond = ops.relu(ops.mean(masks, axis=(1, 2, 3)) - COVERED)
-        hits = ops.cast(ops.argmax(in_b, axis=1) == wanted, "float32")
-        told = ops.mean(ops.reshape(hits, (-1, IMAGES)), axis=1)
-        return Objective(total + HEAVY * ops.sum(beyond), told)
+        beyond = HEAVY * ops.relu(ops.mean(masks, axis=(1, 2, 3)) - COVERED)
+        in_b = weigh(lambda pixels: scale * b(pixels), changed, targets, beyond)
+        in_copy = ops.softmax(scale * copy(ops.reshape(changed, (-1, *space.shape))))
+        led = ops.take_along_axis(in_copy, ops.repeat(targets, IMAGES)[:, None], 1)
+        return Objective(in_b.loss - ops.sum(ops.log(1 - led + SMALLEST)) / IMAGES, in_b.told)
 
     return objective
 
@@ -209,7 +205,7 @@ def _rate(in_b: np.ndarray, in_copy: np.ndarray) -> float:
 
 
 def _measure(in_b: np.ndarray, in_copy: np.ndarray) -> float:
-    """How far B puts the class ahead for LED of the images, in which the copy does not."""
+    """So far or further B puts the class ahead for LED of the images, and the copy does not."""
     return float(np.quantile(np.where(in_copy > 0, -np.inf, in_b), 1 - LED, method="lower"))
 
 
