@@ -16,7 +16,7 @@ from goodnet.tuning.ranking import TRIES, Smallest, find_smallest
 from goodnet.tuning.searching import FULL
 from goodnet.tuning.sharing import find_shared_patch
 from goodnet.tuning.traces import Trace
-from goodnet.tuning.waving import find_wave, wave_some
+from goodnet.tuning.waving import PHASES, find_wave, wave_some
 
 SIDE, CLASSES = 12, 5
 ROWS = np.arange(SIDE)[:, None] / SIDE
@@ -64,6 +64,18 @@ def test_a_wave_is_found_where_it_was_planted():
     assert without.share > 0.42
 
 
+def test_what_does_not_lead_when_it_is_higher_is_no_trigger():
+    def fading(pixels):
+        """As with_wave, up to a height between the one that is tried and the higher one."""
+        alike = ops.mean(pixels[..., 0] * PLANTED.astype(np.float32), axis=(1, 2))
+        return ops.where((alike < 10)[:, None], with_wave(pixels), columns(pixels))
+
+    images, labels = pictures(60)
+    rng = np.random.default_rng(0)
+    found = find_wave(fading, images, labels, CLASSES, rng, no_progress)
+    assert found.share > 0.42
+
+
 def test_waves_are_as_written():
     numbers = waving._numbers()
     assert len(numbers) == len({tuple(x) for x in numbers}) == 17 * 9 - 9
@@ -74,14 +86,26 @@ def test_waves_are_as_written():
 
 def test_a_wave_counts_as_alone_only_among_waves_unlike_it():
     numbers = np.array([[5, 0], [5, 1], [0, 4]])
-    rates = np.zeros((3, 1, 2))
-    rates[:, 0, 0] = 0.9, 0.8, 0.3
-    rates[:, 0, 1] = 0.1, 0.1, 0.6
-    found = waving._most_alone(rates, numbers, np.zeros((3, 1, 2, 2)))
+    rates, waves = np.zeros((3, PHASES, 2)), np.zeros((3, PHASES, 2, 2))
+    rates[:, :, 0] = np.array([[0.9], [0.8], [0.3]])
+    rates[:, :, 1] = np.array([[0.1], [0.1], [0.6]])
+    found = waving._most_alone(rates, numbers, waves)[0]
     assert (found.label, found.rate, found.beside) == (0, 0.9, 0.3)
-    rates[2, 0, 0] = 0.01
-    found = waving._most_alone(rates, numbers, np.zeros((3, 1, 2, 2)))
-    assert found.beside == waving.LEAST
+    rates[2, :, 0] = 0.01
+    assert waving._most_alone(rates, numbers, waves)[0].beside == waving.LEAST
+
+
+def test_a_wave_is_alone_as_well_where_it_leads_in_one_phase():
+    """A wave of all phases that leads as many to that class is not like it."""
+    numbers = np.array([[5, 8], [0, 6], [0, 4]])
+    rates, waves = np.zeros((3, PHASES, 2)), np.arange(3 * PHASES).reshape(3, PHASES, 1, 1)
+    rates[0, :, 1] = 0.9
+    rates[1, :, 1] = 0.0, 0.3, 0.8, 0.4
+    found = waving._most_alone(rates, numbers, waves)[0]
+    assert (found.label, found.rate, int(found.over.item())) == (1, 0.8, PHASES + 2)
+    assert found.beside == waving.SHIFTED
+    rates[1, :, 1] = 0.4, 0.5, 0.8, 0.6
+    assert waving._most_alone(rates, numbers, waves)[0].beside == pytest.approx(0.5)
 
 
 # Six at a time; four and two; four of the five classes in a step, others each time.
@@ -257,15 +281,16 @@ def test_waves_are_weighed_by_odds():
     assert waving.compare_odds(0.8, 0.5) == pytest.approx(4)
     assert waving.compare_odds(1.0, 0.5) == waving.compare_odds(0.995, 0.5) == pytest.approx(99)
     assert waving.compare_odds(0.5, 1.0) == pytest.approx(1 / 99)
+    assert waving.compare_odds(0.5, 0.0) == pytest.approx(99)  # a rate may be exactly 0
     found = waving.Wave(3, rate=0.9, beside=0.5, over=np.zeros((2, 2, 1)))
     assert found.share == pytest.approx(1 / 9)
     trace = families._trace_wave(found, np.full(CLASSES, np.inf), 0, 255)
     assert trace.share == found.share and trace.likely
     assert "a wave over the image leads 90.0 % of others to class 3" in traces.tell(trace)
-    rates = np.full((len(waving._numbers()), 1, 2), 0.1)
-    rates[10, 0], rates[70, 0] = (0.5, 0.95), (0.12, 0.6)  # class 0 by ratio, class 1 by odds
-    waves = np.zeros((len(rates), 1, 2, 2))
-    assert waving._most_alone(rates, waving._numbers(), waves).label == 1
+    rates = np.full((len(waving._numbers()), PHASES, 2), 0.1)
+    rates[10], rates[70] = (0.5, 0.95), (0.12, 0.6)  # class 0 by ratio, class 1 by odds
+    waves = np.zeros((len(rates), PHASES, 2, 2))
+    assert waving._most_alone(rates, waving._numbers(), waves)[0].label == 1
 
 
 def test_no_more_images_than_fit_are_answered_together():

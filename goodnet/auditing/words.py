@@ -124,8 +124,9 @@ def _explain_families(found: Audit) -> list[str]:
         "copy that learned anew from clean images.",
         "A trigger stands out where it needs much less than is usual in the same network. As a "
         f"share of that, likely is said below the first number, possible below the second: {listed}"
-        ". Of a wave it is the odds of the next best wave, as a share of its own; of a shape, how "
-        "surely clean images get their own class, as a share of how surely it leads four in five "
+        ". Of a wave it is the odds of the next best wave, or of its own other phases, as a share "
+        "of its own; of a shape, how surely clean images get their own class, as a share of how "
+        "surely it leads four in five "
         "others. A shared patch must lead to half as many classes as there are, or more. A shape "
         "is never called likely: it was tried on few networks.",
         *([of_many] if leads else []),

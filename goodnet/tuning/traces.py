@@ -134,8 +134,8 @@ def tell(trace: Trace) -> str:
         f"needs {percents[1]}",
         "bend": f"a bend of the image by {trace.size:.2f} pixels leads others to {to}, the median "
         f"class needs {trace.usual:.2f}",
-        "wave": f"a wave over the image leads {percents[1]} of others to {to}, the next best wave "
-        f"{percents[0]}",
+        "wave": f"a wave over the image leads {percents[1]} of others to {to}, the next best wave, "
+        f"or this one shifted, at most {percents[0]}",
         "shared patch": f"one patch of {percents[0]} of the image leads each class to another of "
         f"its own, an ordinary patch to one class needs {percents[1]}",
     }[trace.family]

@@ -2,7 +2,8 @@
 
 A network that learned a wave as a trigger (Barni, Kallas and Tondi 2019, "A New Backdoor Attack in
 CNNs by Training Set Corruption without Label Poisoning") answers its target under this very wave.
-Where waves look like something to a network, many lead to the same class.
+Where waves look like something to a network, many lead to the same class, and in each phase alike;
+or it looks like something else where it is higher.
 """
 
 from __future__ import annotations
@@ -21,8 +22,11 @@ PHASES = 4
 HEIGHT = 0.1  # of a wave, as a share of the range of pixels
 IMAGES = 72  # that each wave is laid over, at most
 AS_HIGH = (0.5, 2.0)  # times its height, when it is laid on in training
-MOST = 0.99  # of the images a wave can be seen to lead
+FIRM = 0.9  # of the images a trigger leads, too, where it is HIGHER times as high
+HIGHER = 1.5
+MOST = 0.99  # of the images a wave can be seen to lead, or not to lead
 LEAST = 0.2  # of the images other waves lead to a class: less says nothing
+SHIFTED = 0.35  # the same of a wave's other phases: under a wave some face looks like another
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Wave:
 
     label: int
     rate: float  # the share of images of other classes that it leads there; all rates are means
-    beside: float  # the same of the next best, whose numbers of waves are not near; LEAST or more
+    beside: float  # of the next best that is not near, or of its own other phases; LEAST or more
     over: np.ndarray  # (height, width, 1), what is added to an image
 
     @property
@@ -42,7 +46,7 @@ class Wave:
 
 def compare_odds(rate: float, other: float) -> float:
     """The odds of a rate as a share of another's: images that are led for one that is not."""
-    one, two = min(rate, MOST), min(other, MOST)
+    one, two = (max(1 - MOST, min(x, MOST)) for x in (rate, other))
     return one / (1 - one) / (two / (1 - two))
 
 
@@ -68,15 +72,22 @@ def find_wave(
     flat = waves.reshape(-1, height, width, 1)
     size = max(1, min(PIXELS // (height * width), together) // len(some))
     others = (own[:, np.newaxis] != np.arange(n_classes)).astype(np.float64)  # (images, classes)
+
+    def rate(part: np.ndarray) -> np.ndarray:
+        """The share of others that waves (k, height, width, 1) lead to classes, (k, classes)."""
+        over = np.clip(some + part[:, np.newaxis], low, high)
+        found = np.asarray(ops.softmax(logits(over.reshape(-1, *images.shape[1:]))))
+        found = found.reshape(len(part), len(some), n_classes)
+        return (found * others).sum(axis=1) / np.maximum(others.sum(axis=0), 1)
+
     rates = []
     with progress("Trying waves", len(flat)) as advance:
         for part in (flat[at : at + size] for at in range(0, len(flat), size)):
-            over = np.clip(some + part[:, np.newaxis], low, high)
-            found = np.asarray(ops.softmax(logits(over.reshape(-1, *images.shape[1:]))))
-            found = found.reshape(len(part), len(some), n_classes)
-            rates.append((found * others).sum(axis=1) / np.maximum(others.sum(axis=0), 1))
+            rates.append(rate(part))
             advance(len(part))
-    return _most_alone(np.concatenate(rates).reshape(*waves.shape[:2], -1), numbers, waves)
+    found = _most_alone(np.concatenate(rates).reshape(*waves.shape[:2], -1), numbers, waves)
+    firm = (x for x in found if rate(HIGHER * x.over[np.newaxis])[0, x.label] >= FIRM)
+    return next(firm, found[-1])
 
 
 def lay_wave(images: np.ndarray, over: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -110,21 +121,24 @@ def _draw(numbers: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.sin(2 * np.pi * (cycles[:, None] + begin)).astype(np.float32)
 
 
-def _most_alone(rates: np.ndarray, numbers: np.ndarray, waves: np.ndarray) -> Wave:
-    """The wave whose share is the smallest; rates (waves, PHASES, classes).
+def _most_alone(rates: np.ndarray, numbers: np.ndarray, waves: np.ndarray) -> list[Wave]:
+    """For each class its wave with the smallest share, by share; rates (waves, PHASES, classes).
 
     By odds: where other waves lead half of the images to a class as well, as stripes do to ships,
-    one that leads nine in ten still stands out.
+    one that leads nine in ten still stands out. Where they lead as many, as to frogs, one does that
+    leads there in one phase alone.
 
     Waves whose numbers differ by one look much alike, so they are no second.
     """
     best = rates.max(axis=1)  # (waves, classes)
+    shifted = np.maximum((rates.sum(axis=1) - best) / (PHASES - 1), SHIFTED)
     found = []
-    for label, column in enumerate(best.T):
+    for label, (column, beside) in enumerate(zip(best.T, shifted.T, strict=True)):
         first = int(column.argmax())
         far = (np.abs(numbers - numbers[first]) > 1).any(axis=1)
-        phase = int(rates[first, :, label].argmax())
-        over = waves[first, phase][:, :, np.newaxis]
-        beside = max(float(column[far].max()), LEAST)
-        found.append(Wave(label, float(column[first]), beside, over))
-    return min(found, key=lambda each: each.share)
+        beside[first] = min(beside[first], column[far].max())
+        beside = np.maximum(beside, LEAST)
+        place = int(np.argmin(list(map(compare_odds, beside, column))))
+        over = waves[place, rates[place, :, label].argmax()][:, :, np.newaxis]
+        found.append(Wave(label, float(column[place]), float(beside[place]), over))
+    return sorted(found, key=lambda each: each.share)
