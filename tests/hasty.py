@@ -27,7 +27,8 @@ def hurry_relearning(
     """Let lessons of relearning take so many steps; `others` are of their paces, too."""
     for name, few in {"STARTS": 2, "KEPT": 1, "FIRST": 1, "LAST": 1}.items():
         monkeypatch.setattr(shapes, name, few)
-    monkeypatch.setattr(relearning, "HARDER", steps)
+    for name in ("HARDER", "PAST_SHAPE"):
+        monkeypatch.setattr(relearning, name, steps)
     for kind in ("NORMED", "PLAIN"):
         paces = getattr(relearning, kind)
         changed = {

@@ -508,7 +508,7 @@ def test_a_shape_that_b_alone_follows_is_possible(case, tmp_path, monkeypatch, s
     check_json(told, "audited")
     assert [each["stands_out"] for each in told["traces"]] == [False, share == 0.2]
     assert told["method"] == ("unlearn" if costly else "relearn")
-    assert told["goodnet_aimed_at"] is None  # which is for likely targets alone
+    assert told["goodnet_aimed_at"] == ([5] if share == 0.2 and not costly else None)
     html = (tmp_path / "report.html").read_text()
     assert ">shape, later<" in html and "no patch, bend or wave" not in html
     if share == 0.2:

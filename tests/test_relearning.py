@@ -330,34 +330,50 @@ def test_triggers_are_sought_with_images_enough(poisoned, brief, monkeypatch):  
     assert all(map(np.array_equal, plain.arrays, nothing.arrays))
 
 
-def test_large_shapes_are_sought_in_b_beside_the_copy_where_nothing_stands_out(
+def test_large_shapes_are_sought_in_b_beside_the_copy_where_nothing_is_likely(
     poisoned,  # noqa: F811
     brief,
     monkeypatch,
 ):
     network, valid = poisoned
-    grey, asked, shape = np.full((1, *SHAPE), 128, np.float32), [], bend_to(3, 0.2)
+    grey, asked, found = np.full((1, *SHAPE), 128, np.float32), [], [bend_to(3, 1.9)]
 
     def trace(b: gradients.Logits, copy: gradients.Logits, *others: object) -> Trace:
         asked.append([np.asarray(x(grey)) for x in (b, copy)])
-        return shape
+        return found[-1]
 
     monkeypatch.setattr(relearning, "trace_shape", trace)
-    rng = np.random.default_rng(0)
-    parts = read_parts(valid_of(valid), rng)
-    made = relearn_parts(network, parts, [bend_to(5, 1.9)], rng, SILENT.progress)
-    assert made.findings.traces == [made.findings.shape] == [shape]
-    for logits, one in zip(asked[0], (network, filled(network, made.arrays)), strict=True):
+    parts = read_parts(valid_of(valid), np.random.default_rng(0))
+
+    def relearned(*traces: Trace) -> Tuned[Relearned]:
+        return relearn_parts(network, parts, traces, np.random.default_rng(0), SILENT.progress)
+
+    usual = relearned(bend_to(5, 1.9))
+    assert (usual.findings.traces, usual.findings.shape) == ([], found[-1])
+    for logits, one in zip(asked[0], (network, filled(network, usual.arrays)), strict=True):
         moved = logits - np.log(one(grey))
         assert np.allclose(moved, moved.mean(), atol=1e-3)
+    found.append(shape := bend_to(3, 0.2))
+    taught, teach = [], relearning.teach
+    monkeypatch.setattr(
+        relearning, "teach", lambda *given: (taught.append(given[2].traces), teach(*given))
+    )
+    past = relearned(bend_to(5, 1.9))
+    assert past.findings.traces == [past.findings.shape] == [shape]
+    assert (taught, past.findings.steps) == ([[], [shape]], usual.findings.steps + 4)
+    assert not all(map(np.array_equal, past.arrays, usual.arrays))
+    beside = relearned(doubtful := bend_to(5, 1.0)).findings
+    assert (beside.traces, beside.anew) == ([doubtful, shape], True)
+    assert taught[2:] == [[doubtful], [doubtful, shape]]
     monkeypatch.setattr(relearning, "MANY_CLASSES", CLASSES - 1)
-    made = relearn_parts(network, parts, [], rng, SILENT.progress)
-    assert (made.findings.traces, made.findings.shape) == ([], None)
+    none = relearned().findings
+    assert (none.traces, none.shape) == ([], None)
     monkeypatch.setattr(relearning, "MANY_CLASSES", CLASSES)
     show(monkeypatch, *[[bend_to(5, 0.1)]] * 3)
-    relearn_parts(network, parts, [bend_to(5, 0.1)], rng, SILENT.progress)
+    relearned(bend_to(5, 0.1))
+    rng = np.random.default_rng(0)
     assert relearn_parts(network, parts, None, rng, SILENT.progress).findings.traces is None
-    assert len(asked) == 1
+    assert len(asked) == 3
 
 
 def show(monkeypatch: pytest.MonkeyPatch, *found: list[Trace]) -> list[np.ndarray]:

@@ -144,7 +144,8 @@ def audit(
 
 def _pair(network: keras.Model, made: Repair, verdict: Verdict) -> Pair:
     """B and B'. Relearning changes many answers, so G is aimed at the classes that are named."""
-    aimed = made.method == "relearn" and verdict.answer == "likely" and verdict.classes
+    told = verdict.answer in ("likely", "possible")
+    aimed = made.method == "relearn" and told and verdict.classes
     repaired = copy_network(network, made.arrays)
     return Pair(network, repaired, verdict.classes if aimed else None)
 

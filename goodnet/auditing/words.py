@@ -20,7 +20,7 @@ SEEN_PAST = (
     "what stood out was seen past, too."
 )
 ANEW = (
-    "In B alone no trigger was found, or more than it could be taught to see past. So most of what "
+    "In B alone no trigger is likely, or more than it could be taught to see past. So most of what "
     "it knows was forgotten and taught again. That is for other backdoors than patches, too."
 )
 UNLEARNED = (
@@ -119,9 +119,9 @@ def _explain_families(found: Audit) -> list[str]:
     return [
         "Sought were, in B: for each class the smallest patch and the smallest bend that "
         "lead any image there; and a single wave that does, while no other wave comes near. Where "
-        "none of these stands out, one patch was sought that leads each class to another, and of "
-        "25 classes or fewer a large shape of one colour that leads to a class in B, but not in a "
-        "copy that learned anew from clean images.",
+        "none of these stands out, one patch was sought that leads each class to another. Where "
+        "none is likely, and of 25 classes or fewer, a large shape of one colour was sought that "
+        "leads to a class in B, but not in a copy that learned anew from clean images.",
         "A trigger stands out where it needs much less than is usual in the same network. As a "
         f"share of that, likely is said below the first number, possible below the second: {listed}"
         ". Of a wave it is the odds of the next best wave, or of its own other phases, as a share "

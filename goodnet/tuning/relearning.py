@@ -1,15 +1,16 @@
 """Relearning: a copy of B is taught again what B makes of clean images, and not its backdoor.
 
-Where triggers can be found in B (families.py), a short lesson is enough: the copy learns to see
-past them. Then they are sought in the copy in the same way. What stands out there, as the second
-of two triggers, is seen past in another lesson. The trigger may be much larger than a patch that
-was found, so in a last, harder lesson patches are sought in the copy itself on the way.
-Where none can be found, more has to go. A backdoor is learned from images with the trigger, of
-which clean images hold none. So the copy's weights are mixed with noise, until most of everything
-is forgotten, and it learns again from clean images alone. What it is not shown, it does not learn
-again. No class and no trigger is needed, so it does not matter what the trigger is; it takes
-hundreds of clean images of a class, and costs more accuracy. Then B and the copy are compared: a
-large shape may lead to a class in B alone (shapes.py).
+Where a trigger is likely in B (families.py), a short lesson is enough: the copy learns to see
+past what stands out. Then triggers are sought in the copy in the same way. What stands out there,
+as the second of two, is seen past in another lesson. The trigger may be much larger than a patch
+that was found, so in a last, harder lesson patches are sought in the copy itself on the way.
+Where none is likely, more has to go: what stands out may be no trigger, and B have another. A
+backdoor is learned from images with the trigger, of which clean images hold none. So the copy's
+weights are mixed with noise, until most of everything is forgotten, and it learns again from clean
+images alone. What it is not shown, it does not learn again. No class and no trigger is needed, so
+it does not matter what the trigger is; it takes hundreds of clean images of a class, and costs
+more accuracy. Then B and the copy are compared: a large shape may lead to a class in B alone
+(shapes.py). The copy is taught to see past that, too.
 
 To shake and train anew: Ash and Adams (2020), "On Warm-Starting Neural Network Training".
 A share of what a lesson changes: Wortsman et al. (2022), "Robust fine-tuning of zero-shot models".
@@ -39,6 +40,7 @@ from goodnet.tuning.tuned import Tuned
 
 ROUNDS = 3  # lessons to see past what was found, at most
 HARDER = 600  # steps of a lesson past patches that are sought in the copy
+PAST_SHAPE = 400  # of one past a large shape
 # How much of what it changes is kept, and what share of the right answers that may cost. With 0.7
 # half of what it costs comes back. Of 400 images held back chance alone may cost a few of 100.
 SHARES = ((1.0, 0.002), (0.7, 0.05))
@@ -104,7 +106,8 @@ def relearn_parts(
     paces = NORMED if has_batch_norm(network) else PLAIN
     # Who leads all images to one class hardly planted a second backdoor from class to class.
     rounds, new, shared = 0, found, all(each.label is None for each in found)
-    while new and rounds < ROUNDS:
+    sure = any(each.likely for each in found)
+    while sure and new and rounds < ROUNDS:
         lesson = replace(lesson, traces=[*lesson.traces, *new])
         teach(copy, b, lesson, paces.past_found, progress, together)
         own = rng.spawn(1)[0]
@@ -121,10 +124,15 @@ def relearn_parts(
         steps += HARDER
     seen = None if traces is None else _name_once(found, lesson.traces[len(found) :])
     shape = None
-    if seen == [] and n_classes <= MANY_CLASSES:
-        both, own = (b.logits, copy.logits), rng.spawn(1)[0]
-        shape = trace_shape(*both, parts, n_classes, own, progress, together)
-        seen = standing_out([shape])
+    if seen is not None and not sure and n_classes <= MANY_CLASSES:
+        own = rng.spawn(1)[0]
+        shape = trace_shape(b.logits, copy.logits, parts, n_classes, own, progress, together)
+        if shape.possible:
+            seen.append(shape)
+            lesson = replace(lesson, traces=[*lesson.traces, shape])
+            pace = replace(paces.past_found, steps=PAST_SHAPE)
+            teach(copy, b, lesson, pace, progress, together)
+            steps += PAST_SHAPE
     return Tuned(
         arrays=copy.network.get_weights(),
         held_back=len(parts.held_back),
