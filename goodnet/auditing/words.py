@@ -118,17 +118,17 @@ def _explain_families(found: Audit) -> list[str]:
     )
     return [
         "Sought were, in B: for each class the smallest patch and the smallest bend that "
-        "lead any image there; and a single wave that does, while no other wave comes near. Where "
-        "none of these stands out, one patch was sought that leads each class to another. Where "
-        "none is likely, and of 25 classes or fewer, a large shape of one colour was sought that "
-        "leads to a class in B, but not in a copy that learned anew from clean images.",
+        "lead any image there; and a single wave that does, and leads nearly all where it is "
+        "higher, while no other wave comes near, or none of its own other phases. Where none of "
+        "these stands out, one patch was sought that leads each class to another. Where none is "
+        "likely, and of 25 classes or fewer, a large shape of one colour was sought that leads to "
+        "a class in B, but not in a copy that learned anew from clean images.",
         "A trigger stands out where it needs much less than is usual in the same network. As a "
         f"share of that, likely is said below the first number, possible below the second: {listed}"
         ". Of a wave it is the odds of the next best wave, or of its own other phases, as a share "
         "of its own; of a shape, how surely clean images get their own class, as a share of how "
-        "surely it leads four in five "
-        "others. A shared patch must lead to half as many classes as there are, or more. A shape "
-        "is never called likely: it was tried on few networks.",
+        "surely it leads four in five others. A shared patch must lead to half as many classes as "
+        "there are, or more. A shape is never called likely: it was tried on few networks.",
         *([of_many] if leads else []),
     ]
 
