@@ -3,7 +3,7 @@
 A network that learned a wave as a trigger (Barni, Kallas and Tondi 2019, "A New Backdoor Attack in
 CNNs by Training Set Corruption without Label Poisoning") answers its target under this very wave.
 Where waves look like something to a network, many lead to the same class, and in each phase alike;
-or it looks like something else where it is higher.
+or a higher one looks like something else.
 """
 
 from __future__ import annotations
