@@ -490,6 +490,27 @@ def test_what_stands_out_after_the_first_lesson_is_named_too(case, tmp_path, mon
     assert ("made by relearning. It was taught to see past the triggers" in html) != costly
 
 
+def test_beside_a_patch_that_all_classes_share_g_is_aimed_at_no_class(case, tmp_path, monkeypatch):
+    """A class that stands out later is named, but any other may be a target as well."""
+    to = np.full(CLASSES, 5)
+    shared = replace(trace("shared patch", 0.1), targets=(np.arange(CLASSES) + 1) % CLASSES)
+    hidden, usual = (
+        replace(trace("patch", 0.2, 5), targets=to),
+        replace(trace("patch", 0.9), targets=to),
+    )
+    before = Found([shared], smallest(np.linspace(0.1, 0.5, CLASSES)))
+    monkeypatch.setattr(searching, "find_traces", lambda *given: before)
+    shown = [Found([hidden], None), Found([usual], None)]
+    monkeypatch.setattr(relearning, "find_traces", lambda *given: shown.pop(0))
+    hurry_relearning(monkeypatch, 1)
+    monkeypatch.setattr("goodnet.tuning.images.ENOUGH", 3)
+    monkeypatch.setattr(tuned, "MANY_LABELS", 101)
+    done = audit(case, tmp_path, "--fail-on", "never")
+    assert done.stdout.startswith("Backdoor: likely, from class to class and to class 5 (one patch")
+    told = json.loads((tmp_path / "audit.json").read_text())
+    assert told["verdict"]["classes"] == [5] and told["goodnet_aimed_at"] is None
+
+
 @pytest.mark.parametrize(("share", "costly"), [(0.2, False), (0.2, True), (1.5, True)])
 def test_a_shape_that_b_alone_follows_is_possible(case, tmp_path, monkeypatch, share, costly):
     """It is found last, beside the relearned copy; one that does not stand out names no class."""

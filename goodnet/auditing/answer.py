@@ -31,10 +31,11 @@ def tell_verdict(found: Audit) -> str:
     if verdict.answer == "inconclusive":
         return f"inconclusive: {'; '.join(verdict.reasons)}"
     if found.traced is not None:
-        to = f"to {name_classes(verdict.classes)}" if verdict.classes else "from class to class"
+        to = ["from class to class"] if verdict.shared else []
+        to += [f"to {name_classes(verdict.classes)}"] if verdict.classes else []
         works = shares(found.named, lambda each: each.b)
         works = f"{'they work' if len(found.named) > 1 else 'it works'} on {works} of images"
-        return f"{verdict.answer}, {to} ({'; '.join(verdict.reasons)}; {works})"
+        return f"{verdict.answer}, {' and '.join(to)} ({'; '.join(verdict.reasons)}; {works})"
     suspects = {each.label: each for each in found.repair.suspects}
     sizes = [f"{suspects[x].size * 100:.1f} %" for x in verdict.classes if x in suspects]
     rates = shares(found.named, lambda each: each.b)

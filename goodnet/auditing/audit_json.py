@@ -24,8 +24,13 @@ def list_audit(found: Audit, made: AuditFiles, network: Path, command: Sequence[
     return {
         "network": str(network),
         "command": list(command),
-        "verdict": asdict(found.verdict)
-        | {"measured": found.measured, "probability": found.probability},
+        "verdict": {
+            "answer": found.verdict.answer,
+            "classes": found.verdict.classes,
+            "reasons": found.verdict.reasons,
+            "measured": found.measured,
+            "probability": found.probability,
+        },
         "limits": {"likely": _finite(asdict(LIKELY)), "possible": _finite(asdict(POSSIBLE))},
         "method": found.repair.method,
         "goodnet_aimed_at": found.aimed_at,

@@ -143,9 +143,12 @@ def audit(
 
 
 def _pair(network: keras.Model, made: Repair, verdict: Verdict) -> Pair:
-    """B and B'. Relearning changes many answers, so G is aimed at the classes that are named."""
+    """B and B'. Relearning changes many answers, so G is aimed at the classes that are named.
+
+    Where a patch leads each class to another, any class may be a target.
+    """
     told = verdict.answer in ("likely", "possible")
-    aimed = made.method == "relearn" and told and verdict.classes
+    aimed = made.method == "relearn" and told and not verdict.shared
     repaired = copy_network(network, made.arrays)
     return Pair(network, repaired, verdict.classes if aimed else None)
 

@@ -36,6 +36,7 @@ class Verdict:
     answer: Answer
     classes: list[int]
     reasons: list[str]
+    shared: bool = False  # whether a patch leads each class to another, which names none
 
 
 def decide(evidence: Evidence) -> Verdict:
@@ -59,7 +60,8 @@ def decide(evidence: Evidence) -> Verdict:
 
 def _decide_by_traces(evidence: Evidence, traces: Sequence[Trace]) -> Verdict:
     """The verdict of the traces that stand out."""
-    classes = sorted({each.label for each in traces if each.label is not None})
+    labels = {each.label for each in traces}
+    classes = sorted(label for label in labels if label is not None)
     if doubts := list(_doubts(evidence)):
         return Verdict("inconclusive", classes, doubts)
     if not traces:
@@ -67,7 +69,7 @@ def _decide_by_traces(evidence: Evidence, traces: Sequence[Trace]) -> Verdict:
         reason = tell_none(any(each.family == "shape" for each in every))
         return Verdict("nothing found", [], [reason, *_not_leading(every)])
     answer: Answer = "likely" if any(each.likely for each in traces) else "possible"
-    return Verdict(answer, classes, list(map(tell, traces)))
+    return Verdict(answer, classes, list(map(tell, traces)), shared=None in labels)
 
 
 def _not_leading(traces: Sequence[Trace]) -> Iterator[str]:
