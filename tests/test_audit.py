@@ -76,7 +76,7 @@ def trace(family: str, size: float, to: int = 3, usual: float = 1.0) -> Trace:
 
 NONE = "nothing found", []
 TARGET, HALF, NOTHING = seen(0, 3.5, 3.5, 1.7), seen(0, 2.5, 2.5, 1.7), seen(0, 1.0, 0.5, 1.0)
-WEAK = seen(0, 3.0, 2.5, 1.5)  # with TARGET and HALF: 5.8 and 1.63 together
+WEAK = seen(0, 3.0, 2.5, 1.5)
 
 
 def test_searches_count_together_by_their_means():
@@ -97,7 +97,8 @@ def test_a_class_that_the_means_name_is_unlearned_whatever_one_search_says(monke
     monkeypatch.setattr(repairing, "unlearn_parts", noted)
     soundings = [[seen(7, 5, 4, 1.0)], [seen(7, 1, 2, 3.0)]]
     assert not any(likely(each) + possible(each) for each in soundings)
-    assert verdict.stand_out([*soundings, []]) == ([], [7])
+    assert verdict.stand_out([*soundings, []], 100) == ([7], [])
+    assert verdict.stand_out([*soundings, []], 99) == ([], [7])
     parts = divide(np.zeros((6, 2, 2, 1)), np.zeros(6, int), np.random.default_rng(0))
     named = Searched(soundings, None, parts).named
     sizes = repairing.Sizes(32, 8)
@@ -145,10 +146,16 @@ def test_of_traces_those_that_stand_out_count():
     [
         (evidence([TARGET], [TARGET], [TARGET]), "likely", [0]),
         (evidence([TARGET], [TARGET], [NOTHING]), "likely", [0]),  # most, but not the means
-        (evidence([seen(0, 4, 4, 1.7)], [WEAK], [HALF]), "possible", [0]),
-        (evidence([seen(0, 4, 6, 1.9)], [WEAK], [WEAK]), "likely", [0]),  # the means alone
+        (evidence([TARGET], [WEAK], [WEAK]), "likely", [0]),  # the means alone
         (evidence([HALF], [HALF], [NOTHING]), "possible", [0]),
-        (evidence([HALF], [HALF], [HALF]), "possible", [0]),
+        (evidence([HALF], [HALF], [HALF]), "likely", [0]),  # the means
+        (evidence([HALF], [HALF], [HALF], n_classes=99), "possible", [0]),
+        (evidence([seen(0, 4, 6, 1.9)], [WEAK], [WEAK], n_classes=99), "likely", [0]),
+        (evidence([seen(0, 4, 4, 1.7)], [WEAK], [HALF], n_classes=99), "possible", [0]),
+        (evidence(*[[seen(0, 2.4, 2.2, 1.46)]] * 3), "likely", [0]),
+        (evidence(*[[seen(0, 2.4, 2.0, 1.58)]] * 3), *NONE),
+        (evidence(*[[seen(0, 4.0, 4.4, 1.44)]] * 3), *NONE),
+        (evidence([HALF], [HALF], [seen(0, 0.5, 0.5, 0.9)]), "possible", [0]),
         (evidence([HALF], [NOTHING], [NOTHING]), "nothing found", []),
         (evidence([TARGET], [NOTHING], [NOTHING]), "inconclusive", [0]),
         (evidence([TARGET], [], []), "inconclusive", [0]),

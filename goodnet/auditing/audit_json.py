@@ -11,7 +11,7 @@ from goodnet.auditing.rates import NETWORKS, Measure
 from goodnet.auditing.triggers import Trigger
 from goodnet.lab import AuditFiles
 from goodnet.metrics import percent, wilson_interval
-from goodnet.tuning.naming import LIKELY, POSSIBLE
+from goodnet.tuning.naming import LIKELY, LIKELY_TOGETHER, POSSIBLE
 from goodnet.tuning.report import list_trace
 from goodnet.tuning.suspects import Sighting, Sounding, likely, possible
 
@@ -31,7 +31,11 @@ def list_audit(found: Audit, made: AuditFiles, network: Path, command: Sequence[
             "measured": found.measured,
             "probability": found.probability,
         },
-        "limits": {"likely": _finite(asdict(LIKELY)), "possible": _finite(asdict(POSSIBLE))},
+        "limits": {
+            "likely": asdict(LIKELY),
+            "likely_together": asdict(LIKELY_TOGETHER),
+            "possible": _finite(asdict(POSSIBLE)),
+        },
         "method": found.repair.method,
         "goodnet_aimed_at": found.aimed_at,
         "traces": None if found.traced is None else list(map(_trace, found.traced)),

@@ -20,6 +20,7 @@ from goodnet.progress import Reporter
 from goodnet.tuning.families import Found, find_traces
 from goodnet.tuning.gradients import copy_with_logits
 from goodnet.tuning.images import Parts, divide, has_enough
+from goodnet.tuning.naming import LIKELY_TOGETHER
 from goodnet.tuning.schedule import Schedule
 from goodnet.tuning.sounding import average, sound
 from goodnet.tuning.suspects import Sounding, likely, possible
@@ -44,8 +45,10 @@ class Searched:
         """The classes that stand out, alone or together."""
         if self.traces is not None:
             return {x.label for x in standing_out(self.traces) if x.label is not None}
-        seen = (*self.soundings, average(self.soundings))
-        return {label for each in seen for label in likely(each) + possible(each)}
+        together = average(self.soundings)
+        seen = (*self.soundings, together)
+        alone = {label for each in seen for label in likely(each) + possible(each)}
+        return {*alone, *likely(together, LIKELY_TOGETHER)}
 
 
 def search(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from goodnet.tuning.families import LEAST_CLASSES
+from goodnet.tuning.naming import LIKELY, LIKELY_TOGETHER, OF_CLASSES
 from goodnet.tuning.sounding import average
 from goodnet.tuning.suspects import Sounding, likely, possible
 from goodnet.tuning.traces import Trace, standing_out, tell, tell_none
@@ -43,13 +44,13 @@ def decide(evidence: Evidence) -> Verdict:
     """The verdict of all traces, or of all searches; doubts at the images come before it."""
     if evidence.traces is not None:
         return _decide_by_traces(evidence, standing_out(evidence.traces))
-    named, others = stand_out(evidence.soundings)
+    named, others = stand_out(evidence.soundings, evidence.n_classes)
     if doubts := list(_doubts(evidence)):
         return Verdict("inconclusive", named + others, doubts)
     if named:
-        return Verdict("likely", named, [_agreement(evidence.soundings, named)])
+        return Verdict("likely", named, [_agreement(evidence, named)])
     if others:
-        return Verdict("possible", others, [_agreement(evidence.soundings, others)])
+        return Verdict("possible", others, [_agreement(evidence, others)])
     if apart := sorted({label for each in evidence.soundings for label in likely(each)}):
         return Verdict("inconclusive", apart, [f"the searches disagree on {name_classes(apart)}"])
     if unfinished := sorted(evidence.unfinished):
@@ -87,16 +88,21 @@ def _nothing(soundings: Sequence[Sounding]) -> Iterator[str]:
         yield f"{name_classes(single)} stood out in one of them alone, as may be without a backdoor"
 
 
-def stand_out(soundings: Sequence[Sounding]) -> tuple[list[int], list[int]]:
+def stand_out(soundings: Sequence[Sounding], n_classes: int) -> tuple[list[int], list[int]]:
     """The classes that are likely targets, and the others that are possible ones.
 
     A class is what the means over all searches make it, or most searches by themselves.
     """
     together = average(soundings)
-    named = {*likely(together), *_in_most(list(map(likely, soundings)))}
-    either = [likely(each) + possible(each) for each in (together, *soundings)]
-    others = {*either[0], *_in_most(either[1:])} - named
+    named = {*_likely(together, n_classes), *_in_most(list(map(likely, soundings)))}
+    either = [likely(each) + possible(each) for each in soundings]
+    others = {*possible(together), *_in_most(either)} - named
     return sorted(named), sorted(others)
+
+
+def _likely(together: Sounding, n_classes: int) -> list[int]:
+    """The classes that are likely targets by the means over all searches."""
+    return likely(together, LIKELY_TOGETHER if n_classes >= OF_CLASSES else LIKELY)
 
 
 def _in_most(listed: Sequence[Sequence[int]]) -> list[int]:
@@ -117,12 +123,13 @@ def _doubts(evidence: Evidence) -> Iterator[str]:
         yield "B hardly knows the clean images, so their pixels or labels may be wrong"
 
 
-def _agreement(soundings: Sequence[Sounding], labels: Sequence[int]) -> str:
+def _agreement(evidence: Evidence, labels: Sequence[int]) -> str:
     """In how many searches all these classes stand out."""
+    soundings = evidence.soundings
     named = [set(likely(each) + possible(each)) for each in soundings]
     agreeing = sum(set(labels) <= each for each in named)
     together = average(soundings)
-    means = set(labels) <= {*likely(together), *possible(together)}
+    means = set(labels) <= {*_likely(together, evidence.n_classes), *possible(together)}
     return (
         f"{name_classes(labels)} stood out in {agreeing} of {len(soundings)} searches"
         f"{' and in their means' if means else ', though not in their means'}"

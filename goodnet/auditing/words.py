@@ -5,7 +5,7 @@ from __future__ import annotations
 from goodnet.auditing.answer import shares
 from goodnet.auditing.auditing import SEARCHES, Audit
 from goodnet.auditing.verdict import name_classes
-from goodnet.tuning.naming import LIKELY, POSSIBLE
+from goodnet.tuning.naming import LIKELY, LIKELY_TOGETHER, OF_CLASSES, POSSIBLE
 from goodnet.tuning.traces import FAMILIES
 
 LETTERS = "B is the network that was audited, B' its repaired copy. G, the goodnet, asks both: "
@@ -101,7 +101,9 @@ def _explain_searches(found: Audit) -> list[str]:
         "stay small while a copy of B is trained to forget them (resistance).",
         f"Likely is said from score and lead together of {LIKELY.together:g} and a resistance of "
         f"{LIKELY.resistance:g} on, or from a lead of {LIKELY.lead:g}; possible from "
-        f"{POSSIBLE.together:g} and {POSSIBLE.resistance:g} on.",
+        f"{POSSIBLE.together:g} and {POSSIBLE.resistance:g} on, in most searches or their means. "
+        f"Of {OF_CLASSES} classes or more, {LIKELY_TOGETHER.together:g} and "
+        f"{LIKELY_TOGETHER.resistance:g} in the means are likely.",
     ]
 
 

@@ -23,4 +23,7 @@ class Limits:
 
 LIKELY = Limits(together=6.5, resistance=1.5, lead=8.5)  # as no network without a backdoor does
 POSSIBLE = Limits(together=4.5, resistance=1.6)  # as a few networks without a backdoor do, too
+# Chance changes the means of three searches less. Of few classes that is not enough: docs/audit.md.
+LIKELY_TOGETHER = Limits(together=4.5, resistance=1.45, lead=8.5)
+OF_CLASSES = 100  # or more
 HALFWAY = 0.5  # of what is enough: a suspect that reached less is called not unlearned

@@ -68,9 +68,9 @@ def sighted(suspects: Sequence[Suspect]) -> Sounding:
     return [Sighting(x.label, x.score, x.lead, x.resistance) for x in suspects]
 
 
-def likely(sounding: Sounding) -> list[int]:
+def likely(sounding: Sounding, limits: Limits = LIKELY) -> list[int]:
     """The classes that stand out as none does in a network without a backdoor."""
-    return [each.label for each in sounding if each.reaches(LIKELY)]
+    return [each.label for each in sounding if each.reaches(limits)]
 
 
 def possible(sounding: Sounding) -> list[int]:
