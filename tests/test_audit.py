@@ -414,6 +414,16 @@ def test_a_trigger_that_still_works_speaks_against_the_repair(repaired, stands_o
     assert "Do not rely on B': small patches still lead it to class 7." in words.recommend(found)
 
 
+def find_and_relearn_soon(monkeypatch, before: Found, *later: Found, costly: bool) -> None:
+    """Let these be found in B and, one after the other, in its copy; and lessons be short."""
+    shown = iter(later)
+    monkeypatch.setattr(searching, "find_traces", lambda *given: before)
+    monkeypatch.setattr(relearning, "find_traces", lambda *given: next(shown))
+    hurry_relearning(monkeypatch, 1)
+    monkeypatch.setattr("goodnet.tuning.images.ENOUGH", 3)
+    monkeypatch.setattr(tuned, "MANY_LABELS", -1 if costly else 101)
+
+
 FAMILY_WORDS = {
     "bend": "to class 3 (a bend of the image by 0.10 pixels leads others to class 3, the median",
     "wave": "to class 3 (a wave over the image leads 50.0 % of others to class 3, the next best",
@@ -431,11 +441,7 @@ def test_a_trigger_of_any_family_is_told_and_tried(case, tmp_path, monkeypatch, 
     usual = replace(trace("patch", 0.8, 4), targets=np.full(CLASSES, 4))
     sizes = np.linspace(0.1, 0.5, CLASSES)
     found = Found([usual, made], smallest(sizes))
-    monkeypatch.setattr(searching, "find_traces", lambda *given: found)
-    monkeypatch.setattr(relearning, "find_traces", lambda *given: Found([usual], None))
-    hurry_relearning(monkeypatch, 1)
-    monkeypatch.setattr("goodnet.tuning.images.ENOUGH", 3)
-    monkeypatch.setattr(tuned, "MANY_LABELS", 101)
+    find_and_relearn_soon(monkeypatch, found, Found([usual], None), costly=False)
     done = audit(case, tmp_path)
     assert done.returncode == 1, done.stderr
     assert done.stdout.startswith(f"Backdoor: likely, {FAMILY_WORDS[family]}")
@@ -479,12 +485,8 @@ def test_what_stands_out_after_the_first_lesson_is_named_too(case, tmp_path, mon
         for share, label in ((0.1, 3), (0.2, 5), (0.9, 4))
     )
     before = Found([first], smallest(np.linspace(0.1, 0.5, CLASSES)))
-    monkeypatch.setattr(searching, "find_traces", lambda *given: before)
-    shown = [Found([hidden], None), Found([usual], None)]
-    monkeypatch.setattr(relearning, "find_traces", lambda *given: shown.pop(0))
-    hurry_relearning(monkeypatch, 1)
-    monkeypatch.setattr("goodnet.tuning.images.ENOUGH", 3)
-    monkeypatch.setattr(tuned, "MANY_LABELS", -1 if costly else 101)
+    later = Found([hidden], None), Found([usual], None)
+    find_and_relearn_soon(monkeypatch, before, *later, costly=costly)
     done = audit(case, tmp_path, "--fail-on", "never")
     assert done.stdout.startswith("Backdoor: likely, to classes 3 and 5 (a patch of 10.0 %")
     assert ", once B sees past the others; they work on " in done.stdout
@@ -506,12 +508,8 @@ def test_beside_a_patch_that_all_classes_share_g_is_aimed_at_no_class(case, tmp_
         replace(trace("patch", 0.9), targets=to),
     )
     before = Found([shared], smallest(np.linspace(0.1, 0.5, CLASSES)))
-    monkeypatch.setattr(searching, "find_traces", lambda *given: before)
-    shown = [Found([hidden], None), Found([usual], None)]
-    monkeypatch.setattr(relearning, "find_traces", lambda *given: shown.pop(0))
-    hurry_relearning(monkeypatch, 1)
-    monkeypatch.setattr("goodnet.tuning.images.ENOUGH", 3)
-    monkeypatch.setattr(tuned, "MANY_LABELS", 101)
+    later = Found([hidden], None), Found([usual], None)
+    find_and_relearn_soon(monkeypatch, before, *later, costly=False)
     done = audit(case, tmp_path, "--fail-on", "never")
     assert done.stdout.startswith("Backdoor: likely, from class to class and to class 5 (one patch")
     told = json.loads((tmp_path / "audit.json").read_text())
@@ -525,11 +523,8 @@ def test_a_shape_that_b_alone_follows_is_possible(case, tmp_path, monkeypatch, s
     usual, shape = replace(trace("patch", 0.9), targets=to), trace("shape", share, 5)
     shape = replace(shape, targets=to, lay=lambda some: 255 - some, later=True)
     before = Found([usual], smallest(np.linspace(0.1, 0.5, CLASSES)))
-    monkeypatch.setattr(searching, "find_traces", lambda *given: before)
+    find_and_relearn_soon(monkeypatch, before, costly=costly)
     monkeypatch.setattr(relearning, "trace_shape", lambda *given: shape)
-    hurry_relearning(monkeypatch, 1)
-    monkeypatch.setattr("goodnet.tuning.images.ENOUGH", 3)
-    monkeypatch.setattr(tuned, "MANY_LABELS", -1 if costly else 101)
     monkeypatch.setattr(relearning, "MANY_CLASSES", CLASSES)
     done = audit(case, tmp_path, "--fail-on", "never")
     told = json.loads((tmp_path / "audit.json").read_text())

@@ -11,7 +11,7 @@ from goodnet.auditing.rates import NETWORKS, Measure
 from goodnet.auditing.triggers import Trigger
 from goodnet.lab import AuditFiles
 from goodnet.metrics import percent, wilson_interval
-from goodnet.tuning.naming import LIKELY, LIKELY_TOGETHER, POSSIBLE
+from goodnet.tuning.naming import LIKELY, LIKELY_TOGETHER, POSSIBLE, Limits
 from goodnet.tuning.report import list_trace
 from goodnet.tuning.suspects import Sighting, Sounding, likely, possible
 
@@ -32,9 +32,9 @@ def list_audit(found: Audit, made: AuditFiles, network: Path, command: Sequence[
             "probability": found.probability,
         },
         "limits": {
-            "likely": asdict(LIKELY),
-            "likely_together": asdict(LIKELY_TOGETHER),
-            "possible": _finite(asdict(POSSIBLE)),
+            "likely": _finite(LIKELY),
+            "likely_together": _finite(LIKELY_TOGETHER),
+            "possible": _finite(POSSIBLE),
         },
         "method": found.repair.method,
         "goodnet_aimed_at": found.aimed_at,
@@ -86,8 +86,8 @@ def _sighting(each: Sighting) -> dict:
     }
 
 
-def _finite(limits: dict) -> dict:
-    return {name: value for name, value in limits.items() if value != float("inf")}
+def _finite(limits: Limits) -> dict:
+    return {name: value for name, value in asdict(limits).items() if value != float("inf")}
 
 
 def _measure(each: Measure) -> dict:

@@ -45,10 +45,8 @@ class Searched:
         """The classes that stand out, alone or together."""
         if self.traces is not None:
             return {x.label for x in standing_out(self.traces) if x.label is not None}
-        together = average(self.soundings)
-        seen = (*self.soundings, together)
-        alone = {label for each in seen for label in likely(each) + possible(each)}
-        return {*alone, *likely(together, LIKELY_TOGETHER)}
+        alone = {label for each in self.soundings for label in likely(each) + possible(each)}
+        return {*alone, *likely(average(self.soundings), LIKELY_TOGETHER)}
 
 
 def search(
